@@ -1,0 +1,41 @@
+"""Agents: who they are, and whether they are heard of (protocol §6)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+
+
+class AgentStatus(StrEnum):
+    """Whether the server hears of an agent."""
+
+    ONLINE = "ONLINE"
+    SILENT = "SILENT"
+    STOPPED = "STOPPED"
+
+
+class Agent(msgspec.Struct, frozen=True, kw_only=True):
+    """The process that claims and launches. ``epoch`` grows with each start of it."""
+
+    id: UUID
+    created: datetime
+    name: str
+    host: str
+    machine_id: str
+    boot_id: str
+    epoch: int
+    work_pool_id: UUID
+    work_pool_name: str
+    queues: list[str] = msgspec.field(default_factory=list)
+    limit: int | None = None
+    version: str = ""
+    grant: int = 0
+    started: datetime
+    last_seen: datetime
+    status: AgentStatus = AgentStatus.ONLINE
+
+
+SILENT_AFTER_SECONDS = 30.0  # protocol §3: within 30 s of the last sign

@@ -1,0 +1,82 @@
+"""Work pools and queues: where runs wait, and how many of them may start (protocol §2)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+DEFAULT_POOL = "default-agent-pool"
+DEFAULT_QUEUE = "default"
+AGENT_POOL_TYPE = "prefect-agent"  # the 2.20 word for a pool whose runs an agent launches
+
+
+class WorkStatus(StrEnum):
+    """Whether a pool or queue is served (api-contract §11)."""
+
+    READY = "READY"
+    NOT_READY = "NOT_READY"
+    PAUSED = "PAUSED"
+
+
+class OnLost(StrEnum):
+    """What the server does about an attempt whose lease ran out (protocol §3)."""
+
+    WAIT = "wait"
+    REPLACE = "replace"
+
+
+class WorkPool(msgspec.Struct, frozen=True, kw_only=True):
+    """A group of queues with one kind of infrastructure."""
+
+    id: UUID
+    created: datetime
+    updated: datetime
+    name: str
+    type: str
+    description: str | None = None
+    base_job_template: dict[str, Any] = msgspec.field(default_factory=dict)
+    is_paused: bool = False
+    concurrency_limit: int | None = None
+    status: WorkStatus | None = None
+    default_queue_id: UUID | None = None
+    on_lost: OnLost = OnLost.WAIT
+
+
+class WorkQueue(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of waiting runs: 1 is the first priority; ``filter`` is the 2.x tag filter, kept as it came."""
+
+    id: UUID
+    created: datetime
+    updated: datetime
+    name: str
+    work_pool_id: UUID
+    work_pool_name: str
+    description: str = ""
+    is_paused: bool = False
+    concurrency_limit: int | None = None
+    priority: int = 1
+    filter: dict[str, Any] | None = None
+    last_polled: datetime | None = None
+    status: WorkStatus = WorkStatus.NOT_READY
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """A limit that a claim has locked: ``size`` slots, ``occupied`` of them by open attempts."""
+
+    name: str
+    size: int | None
+    occupied: int
+
+    @property
+    def free(self) -> int | None:
+        """Slots left; None when there is no limit."""
+        return None if self.size is None else max(self.size - self.occupied, 0)
+
+
+def grantable(wanted: int, *limits: Limit) -> int:
+    """Return how many of ``wanted`` runs every limit has room for."""
+    return min([wanted, *(limit.free for limit in limits if limit.free is not None)])

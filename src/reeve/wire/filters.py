@@ -1,0 +1,340 @@
+"""The filter language (api-contract §6), as far as the routes of today take it.
+
+A field that is absent or null does not restrict. ``and_`` is the default operator throughout.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from msgspec import Struct
+
+from reeve.core.states import StateType
+
+MAX_LIMIT = 200  # PREFECT_API_DEFAULT_LIMIT: default and maximum of a page (api-contract §1)
+
+
+class Operator(StrEnum):
+    """How criteria are combined."""
+
+    AND = "and_"
+    OR = "or_"
+
+
+class Criterion(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """The operators one field is tested with."""
+
+
+class Filter(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Criteria on the fields of one kind of object."""
+
+    operator: Operator = Operator.AND
+
+
+class Ids(Criterion, kw_only=True, frozen=True):
+    """``id``."""
+
+    any_: list[UUID] | None = None
+
+
+class RunIds(Ids, kw_only=True, frozen=True):
+    """``id`` of flow runs."""
+
+    not_any_: list[UUID] | None = None
+
+
+class NullableIds(Criterion, kw_only=True, frozen=True):
+    """A reference that may be absent."""
+
+    operator: Operator = Operator.AND
+    any_: list[UUID] | None = None
+    is_null_: bool | None = None
+
+
+class ParentIds(Criterion, kw_only=True, frozen=True):
+    """``parent_flow_run_id``."""
+
+    operator: Operator = Operator.AND
+    any_: list[UUID] | None = None
+
+
+class Name(Criterion, kw_only=True, frozen=True):
+    """A name: one of, or a case-insensitive part."""
+
+    any_: list[str] | None = None
+    like_: str | None = None
+
+
+class AnyText(Criterion, kw_only=True, frozen=True):
+    """A text: one of."""
+
+    any_: list[str] | None = None
+
+
+class NullableText(AnyText, kw_only=True, frozen=True):
+    """A text that may be absent."""
+
+    operator: Operator = Operator.AND
+    is_null_: bool | None = None
+
+
+class KeyText(AnyText, kw_only=True, frozen=True):
+    """``idempotency_key``."""
+
+    not_any_: list[str] | None = None
+
+
+class QueueName(AnyText, kw_only=True, frozen=True):
+    """``name`` of a work queue: one of, or one of these case-insensitive beginnings."""
+
+    startswith_: list[str] | None = None
+
+
+class Tags(Criterion, kw_only=True, frozen=True):
+    """``tags``: has all, or has none at all."""
+
+    operator: Operator = Operator.AND
+    all_: list[str] | None = None
+    is_null_: bool | None = None
+
+
+class StateTypes(Criterion, kw_only=True, frozen=True):
+    """``state.type``."""
+
+    any_: list[StateType] | None = None
+
+
+class StateNames(Criterion, kw_only=True, frozen=True):
+    """``state.name``."""
+
+    any_: list[str] | None = None
+
+
+class StateCriterion(Criterion, kw_only=True, frozen=True):
+    """``state``."""
+
+    operator: Operator = Operator.AND
+    type: StateTypes | None = None
+    name: StateNames | None = None
+
+
+class Instants(Criterion, kw_only=True, frozen=True):
+    """An instant; both bounds are inclusive."""
+
+    before_: datetime | None = None
+    after_: datetime | None = None
+
+
+class NullableInstants(Instants, kw_only=True, frozen=True):
+    """An instant that may be absent."""
+
+    is_null_: bool | None = None
+
+
+class Flag(Criterion, kw_only=True, frozen=True):
+    """A yes or no."""
+
+    eq_: bool | None = None
+
+
+class Exists(Criterion, kw_only=True, frozen=True):
+    """Whether related objects exist."""
+
+    exists_: bool | None = None
+
+
+class Null(Criterion, kw_only=True, frozen=True):
+    """``flows.deployment``."""
+
+    operator: Operator = Operator.AND
+    is_null_: bool | None = None
+
+
+class Level(Criterion, kw_only=True, frozen=True):
+    """``level`` of a log line."""
+
+    ge_: int | None = None
+    le_: int | None = None
+
+
+class FlowFilter(Filter, kw_only=True, frozen=True):
+    """``flows``."""
+
+    id: Ids | None = None
+    deployment: Null | None = None
+    name: Name | None = None
+    tags: Tags | None = None
+
+
+class FlowRunFilter(Filter, kw_only=True, frozen=True):
+    """``flow_runs``."""
+
+    id: RunIds | None = None
+    name: Name | None = None
+    tags: Tags | None = None
+    deployment_id: NullableIds | None = None
+    work_queue_name: NullableText | None = None
+    state: StateCriterion | None = None
+    flow_version: AnyText | None = None
+    start_time: NullableInstants | None = None
+    expected_start_time: Instants | None = None
+    next_scheduled_start_time: Instants | None = None
+    parent_flow_run_id: ParentIds | None = None
+    parent_task_run_id: NullableIds | None = None
+    idempotency_key: KeyText | None = None
+
+
+class TaskRunFilter(Filter, kw_only=True, frozen=True):
+    """``task_runs``."""
+
+    id: Ids | None = None
+    name: Name | None = None
+    tags: Tags | None = None
+    state: StateCriterion | None = None
+    start_time: NullableInstants | None = None
+    subflow_runs: Exists | None = None
+    flow_run_id: NullableIds | None = None
+
+
+class DeploymentFilter(Filter, kw_only=True, frozen=True):
+    """``deployments``; ``is_schedule_active`` reads *not paused*."""
+
+    id: Ids | None = None
+    name: Name | None = None
+    paused: Flag | None = None
+    is_schedule_active: Flag | None = None
+    tags: Tags | None = None
+    work_queue_name: AnyText | None = None
+
+
+class WorkPoolFilter(Filter, kw_only=True, frozen=True):
+    """``work_pools``."""
+
+    id: Ids | None = None
+    name: AnyText | None = None
+    type: AnyText | None = None
+
+
+class WorkQueueFilter(Filter, kw_only=True, frozen=True):
+    """``work_queues``, ``work_pool_queues``."""
+
+    id: Ids | None = None
+    name: QueueName | None = None
+
+
+class LogFilter(Filter, kw_only=True, frozen=True):
+    """``logs``."""
+
+    level: Level | None = None
+    timestamp: Instants | None = None
+    flow_run_id: Ids | None = None
+    task_run_id: Ids | None = None
+
+
+class FlowRunSort(StrEnum):
+    """Orders of flow runs (api-contract §7)."""
+
+    ID_DESC = "ID_DESC"
+    START_TIME_ASC = "START_TIME_ASC"
+    START_TIME_DESC = "START_TIME_DESC"
+    EXPECTED_START_TIME_ASC = "EXPECTED_START_TIME_ASC"
+    EXPECTED_START_TIME_DESC = "EXPECTED_START_TIME_DESC"
+    NAME_ASC = "NAME_ASC"
+    NAME_DESC = "NAME_DESC"
+    NEXT_SCHEDULED_START_TIME_ASC = "NEXT_SCHEDULED_START_TIME_ASC"
+    END_TIME_DESC = "END_TIME_DESC"
+
+
+class TaskRunSort(StrEnum):
+    """Orders of task runs."""
+
+    ID_DESC = "ID_DESC"
+    EXPECTED_START_TIME_ASC = "EXPECTED_START_TIME_ASC"
+    EXPECTED_START_TIME_DESC = "EXPECTED_START_TIME_DESC"
+    NAME_ASC = "NAME_ASC"
+    NAME_DESC = "NAME_DESC"
+    NEXT_SCHEDULED_START_TIME_ASC = "NEXT_SCHEDULED_START_TIME_ASC"
+    END_TIME_DESC = "END_TIME_DESC"
+
+
+class NameSort(StrEnum):
+    """Orders of flows and deployments."""
+
+    CREATED_DESC = "CREATED_DESC"
+    UPDATED_DESC = "UPDATED_DESC"
+    NAME_ASC = "NAME_ASC"
+    NAME_DESC = "NAME_DESC"
+
+
+class LogSort(StrEnum):
+    """Orders of log lines."""
+
+    TIMESTAMP_ASC = "TIMESTAMP_ASC"
+    TIMESTAMP_DESC = "TIMESTAMP_DESC"
+
+
+class Page(Struct, kw_only=True):
+    """``limit`` and ``offset`` of a listing; null means the default. The server checks their bounds (§1)."""
+
+    limit: int | None = None
+    offset: int | None = None
+
+
+class FlowRunQuery(Page, kw_only=True):
+    """Body of ``/flow_runs/filter``."""
+
+    sort: FlowRunSort | None = None
+    flows: FlowFilter | None = None
+    flow_runs: FlowRunFilter | None = None
+    task_runs: TaskRunFilter | None = None
+    deployments: DeploymentFilter | None = None
+    work_pools: WorkPoolFilter | None = None
+    work_pool_queues: WorkQueueFilter | None = None
+
+
+class TaskRunQuery(Page, kw_only=True):
+    """Body of ``/task_runs/filter``."""
+
+    sort: TaskRunSort | None = None
+    flows: FlowFilter | None = None
+    flow_runs: FlowRunFilter | None = None
+    task_runs: TaskRunFilter | None = None
+    deployments: DeploymentFilter | None = None
+
+
+class DeploymentQuery(FlowRunQuery, kw_only=True):
+    """Body of ``/deployments/filter``."""
+
+    sort: NameSort | None = None  # type: ignore[assignment]  # the same key with other orders
+
+
+class FlowQuery(Page, kw_only=True):
+    """Body of ``/flows/filter``."""
+
+    sort: NameSort | None = None
+    flows: FlowFilter | None = None
+    flow_runs: FlowRunFilter | None = None
+    task_runs: TaskRunFilter | None = None
+    deployments: DeploymentFilter | None = None
+    work_pools: WorkPoolFilter | None = None
+
+
+class WorkPoolQuery(Page, kw_only=True):
+    """Body of ``/work_pools/filter``."""
+
+    work_pools: WorkPoolFilter | None = None
+
+
+class WorkQueueQuery(Page, kw_only=True):
+    """Body of ``/work_queues/filter`` and of a pool's ``queues/filter``."""
+
+    work_queues: WorkQueueFilter | None = None
+
+
+class LogQuery(Page, kw_only=True):
+    """Body of ``/logs/filter``."""
+
+    sort: LogSort | None = None
+    logs: LogFilter | None = None
