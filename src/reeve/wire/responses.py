@@ -143,7 +143,7 @@ class TaskRun(Struct, kw_only=True):
 
 
 class OrchestrationResult(Struct, kw_only=True):
-    """The verdict on a proposed state; ``details``: ``type`` and, by status, ``reason``, ``delay_seconds``."""
+    """The verdict on a proposed state; ``details``: ``type`` and by status ``reason``, ``delay_seconds``."""
 
     state: State | None
     status: str
