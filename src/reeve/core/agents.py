@@ -30,6 +30,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     work_pool_id: UUID
     work_pool_name: str
     queues: list[str] = msgspec.field(default_factory=list)
+    prefixes: list[str] = msgspec.field(default_factory=list)
     limit: int | None = None
     version: str = ""
     grant: int = 0

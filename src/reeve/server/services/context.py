@@ -1,0 +1,33 @@
+"""What every service is given: the store, the hub, and the figures and secrets of this server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from reeve.core.attempts import LeaseTerms
+from reeve.server.services.hub import Hub
+from reeve.server.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks: an operator, or the attempt whose token was shown."""
+
+    attempt_id: UUID | None = None
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether the caller holds a key of the home, or the door is open."""
+        return self.attempt_id is None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The server as its services see it."""
+
+    store: Store
+    hub: Hub
+    secret: bytes  # of the attempt tokens; the same for all servers of a database
+    terms: LeaseTerms = field(default_factory=LeaseTerms)
+    allow_reset: bool = False

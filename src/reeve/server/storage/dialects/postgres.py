@@ -1,0 +1,206 @@
+"""PostgreSQL: N servers on one database.
+
+Differs by necessity: connections are many and remote, so they are pinned and lent out, the clock is the
+database's, and wake-ups go through LISTEN/NOTIFY.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+try:
+    import asyncpg
+except ImportError as error:
+    from reeve.errors import ReeveError
+
+    raise ReeveError("PostgreSQL needs asyncpg. Install it with: pip install 'reeve[postgres]'") from error
+
+from reeve.errors import UnavailableError
+from reeve.server.storage.dialects.base import IntegrityError, Listener, Row, Transaction
+from reeve.server.storage.migrations import VERSIONS_TABLE, outstanding
+
+T = TypeVar("T")
+
+TYPES = {"uuid": "uuid", "json": "jsonb", "serial": "bigint generated always as identity primary key"}
+CONNECTIONS = 8  # pinned: asyncpg's own pool costs two thirds of the throughput (libraries.md §4)
+CHANNEL = "reeve"
+MIGRATION_LOCK = 0x7265657665  # "reeve": one server migrates, the others wait
+TRIES = 5  # of a transaction that lost against another one
+LISTEN_RETRY_SECONDS = 1.0
+
+# Losing a race (serialization, deadlock) is repeated here; anything else is the caller's.
+RACES = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError, OSError)
+
+
+class PostgresTransaction:
+    """A transaction on one lent connection."""
+
+    def __init__(self, connection: asyncpg.Connection[Any]) -> None:
+        self._connection = connection
+        self._now: datetime | None = None
+        self.topics: list[str] = []
+
+    async def now(self) -> datetime:
+        if self._now is None:
+            at: datetime = await self._connection.fetchval("select clock_timestamp()")
+            self._now = at.astimezone(UTC)
+        return self._now
+
+    async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        return list(await self._connection.fetch(sql, *args))
+
+    async def fetchrow(self, sql: str, *args: Any) -> Row | None:
+        return await self._connection.fetchrow(sql, *args)
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        return await self._connection.fetchval(sql, *args)
+
+    async def execute(self, sql: str, *args: Any) -> int:
+        status: str = await self._connection.execute(sql, *args)
+        count = status.rpartition(" ")[2]
+        return int(count) if count.isdigit() else 0
+
+    async def executemany(self, sql: str, args: list[tuple[Any, ...]]) -> None:
+        await self._connection.executemany(sql, args)
+
+    def wake(self, topic: str) -> None:
+        self.topics.append(topic)
+
+
+class PostgresStore:
+    """The store on a PostgreSQL database."""
+
+    name = "postgresql"
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._free: asyncio.LifoQueue[asyncpg.Connection[Any] | None] = asyncio.LifoQueue()
+        for _ in range(CONNECTIONS):
+            self._free.put_nowait(None)  # opened when first lent
+        self._listeners: list[Listener] = []
+        self._listening: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @classmethod
+    async def open(cls, url: str) -> PostgresStore:
+        """Connect, migrate, and start to listen."""
+        store = cls(url)
+        async with store._lent() as connection, connection.transaction():
+            await _migrate(connection)
+        heard = asyncio.Event()
+        store._listening = asyncio.create_task(store._listen(heard), name="reeve-postgres-listener")
+        await heard.wait()
+        return store
+
+    async def write(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
+        for left in reversed(range(TRIES)):
+            try:
+                return await self._transact(body)
+            except RACES as error:
+                if not left:
+                    raise UnavailableError(
+                        "Too many transactions wanted the same rows; try again."
+                    ) from error
+        raise AssertionError
+
+    async def read(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
+        async with self._lent() as connection, _translated():
+            return await body(PostgresTransaction(connection))
+
+    def listen(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._listening:
+            self._listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._listening
+        for _ in range(CONNECTIONS):
+            connection = await self._free.get()
+            if connection and not connection.is_closed():
+                await connection.close()
+
+    async def _transact(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
+        async with self._lent() as connection, _translated():
+            transaction = PostgresTransaction(connection)
+            async with connection.transaction():
+                value = await body(transaction)
+                for topic in dict.fromkeys(transaction.topics):
+                    await connection.execute("select pg_notify($1, $2)", CHANNEL, topic)
+            return value
+
+    @contextlib.asynccontextmanager
+    async def _lent(self) -> AsyncIterator[asyncpg.Connection[Any]]:
+        if self._closed:
+            raise UnavailableError("The server is stopping.")
+        connection = await self._free.get()
+        try:
+            if connection is None or connection.is_closed():
+                connection = await self._connected()
+            yield connection
+        finally:
+            self._free.put_nowait(connection)
+
+    async def _connected(self) -> asyncpg.Connection[Any]:
+        try:
+            return await asyncpg.connect(self._url, statement_cache_size=1024, timeout=10)
+        except (*LOST, asyncpg.PostgresError, TimeoutError) as error:
+            raise UnavailableError(f"PostgreSQL cannot be reached: {error}") from error
+
+    async def _listen(self, heard: asyncio.Event) -> None:
+        """Keep one connection listening, for ever; what was missed meanwhile, the pollers' timers find."""
+        while True:
+            ended = asyncio.Event()
+            connection = None
+            try:
+                connection = await self._connected()
+                connection.add_termination_listener(lambda *_, ended=ended: ended.set())
+                await connection.add_listener(CHANNEL, lambda *args: self._notify(str(args[-1])))
+                heard.set()
+                await ended.wait()
+            except (UnavailableError, *LOST):
+                await asyncio.sleep(LISTEN_RETRY_SECONDS)
+            finally:
+                if connection and not connection.is_closed():
+                    connection.terminate()
+
+    def _notify(self, topic: str) -> None:
+        for listener in self._listeners:
+            listener(topic)
+
+
+async def _migrate(connection: asyncpg.Connection[Any]) -> None:
+    await connection.execute(f"select pg_advisory_xact_lock({MIGRATION_LOCK})")
+    await connection.execute(VERSIONS_TABLE)
+    rows = await connection.fetch("select n, sha256 from schema_version")
+    for step in outstanding({row["n"]: row["sha256"] for row in rows}):
+        for statement in step.statements(TYPES):
+            await connection.execute(statement)
+        await connection.execute(
+            "insert into schema_version"
+            " values ($1, $2, (extract(epoch from clock_timestamp()) * 1000000)::bigint)",
+            step.number,
+            step.sha256,
+        )
+
+
+@contextlib.asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except asyncpg.IntegrityConstraintViolationError as error:
+        raise IntegrityError from error
+    except LOST as error:
+        raise UnavailableError(f"PostgreSQL went away: {error}. Repeat the request.") from error
+    except asyncpg.PostgresError as error:
+        if error.sqlstate and error.sqlstate.startswith(("53", "57", "58")):  # full, shut down, I/O
+            raise UnavailableError(f"PostgreSQL could not answer: {error}") from error
+        raise

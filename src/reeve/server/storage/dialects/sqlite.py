@@ -1,0 +1,334 @@
+"""SQLite: one file, one writer, no set-up.
+
+Differs by necessity: a file has one writer at a time, so one thread owns the writing connection, and the
+transactions that arrive while a commit is under way join the next one, each in a savepoint (protocol §10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import queue
+import re
+import sqlite3
+import threading
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from reeve import clock
+from reeve.errors import ConflictError, ReeveError, UnavailableError
+from reeve.server.storage.dialects.base import IntegrityError, Listener, Row, Transaction
+from reeve.server.storage.migrations import VERSIONS_TABLE, outstanding
+
+T = TypeVar("T")
+
+OLDEST = (3, 38, 0)  # JSON functions built in, RETURNING
+TYPES = {"uuid": "text", "json": "text", "serial": "integer primary key autoincrement"}
+JOINED = 64  # transactions that one commit takes along (libraries.md §4)
+READERS = 2
+
+# PostgreSQL's words in our statements, and what SQLite has instead.
+REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
+    # A list parameter comes as JSON text: SQLite has no arrays.
+    (re.compile(r"= any\(\$(\d+)::\w+\[\]\)"), r"in (select value from json_each($\1))"),
+    (re.compile(r"<> all\(\$(\d+)::\w+\[\]\)"), r"not in (select value from json_each($\1))"),
+    # Containment of JSON arrays of text.
+    (
+        re.compile(r"([\w.]+) @> \$(\d+)::jsonb"),
+        r"not exists (select 1 from json_each($\2) as w where w.value not in (select value from json_each(\1)))",
+    ),
+    # The one writer is the lock.
+    (re.compile(r"\bfor (?:no key )?update(?: of \w+)?(?: skip locked)?"), ""),
+    # Affinity does what casts do.
+    (re.compile(r"::\w+"), ""),
+    # LIKE ignores the case of ASCII letters here.
+    (re.compile(r"\bilike\b"), "like"),
+    (re.compile(r"\$(\d+)"), r"?\1"),
+)
+
+
+def render(sql: str) -> str:
+    """Return a statement of ours as SQLite understands it."""
+    for pattern, replacement in REWRITES:
+        sql = pattern.sub(replacement, sql)
+    return sql
+
+
+class SqliteTransaction:
+    """A transaction on one connection; its awaitables never suspend."""
+
+    def __init__(self, connection: sqlite3.Connection, rendered: dict[str, str]) -> None:
+        self._connection = connection
+        self._rendered = rendered
+        self._now: datetime | None = None
+        self.topics: list[str] = []
+
+    async def now(self) -> datetime:
+        if self._now is None:
+            self._now = clock.now()
+        return self._now
+
+    async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        return self._cursor(sql, args).fetchall()
+
+    async def fetchrow(self, sql: str, *args: Any) -> Row | None:
+        rows = self._cursor(sql, args).fetchall()
+        return rows[0] if rows else None
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        rows = self._cursor(sql, args).fetchall()
+        return rows[0][0] if rows else None
+
+    async def execute(self, sql: str, *args: Any) -> int:
+        return self._cursor(sql, args).rowcount
+
+    async def executemany(self, sql: str, args: list[tuple[Any, ...]]) -> None:
+        with _translated():
+            self._connection.executemany(self._text(sql), [_adapted(values) for values in args])
+
+    def wake(self, topic: str) -> None:
+        self.topics.append(topic)
+
+    def _cursor(self, sql: str, args: tuple[Any, ...]) -> sqlite3.Cursor:
+        with _translated():
+            return self._connection.execute(self._text(sql), _adapted(args))
+
+    def _text(self, sql: str) -> str:
+        text = self._rendered.get(sql)
+        if text is None:
+            text = self._rendered[sql] = render(sql)
+        return text
+
+
+@dataclass(slots=True)
+class _Job:
+    """A transaction that waits for the writer, and what became of it."""
+
+    body: Callable[[Transaction], Awaitable[Any]]
+    future: asyncio.Future[Any]
+    topics: list[str] = field(default_factory=list)
+    value: Any = None
+    error: BaseException | None = None
+
+
+class SqliteStore:
+    """The store on one SQLite file."""
+
+    name = "sqlite"
+
+    def __init__(self, path: Path, lock: int, writer: sqlite3.Connection) -> None:
+        self._path = path
+        self._lock = lock
+        self._writer = writer
+        self._loop = asyncio.get_running_loop()
+        self._rendered: dict[str, str] = {}
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._listeners: list[Listener] = []
+        self._thread = threading.Thread(target=self._work, name="reeve-sqlite-writer", daemon=True)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reeve-sqlite-reader")
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._closed = False
+
+    @classmethod
+    async def open(cls, path: Path) -> SqliteStore:
+        """Lock the file, create or migrate it, and start the writer."""
+        if sqlite3.sqlite_version_info < OLDEST:
+            wanted = ".".join(map(str, OLDEST))
+            raise ReeveError(
+                f"This Python's SQLite is {sqlite3.sqlite_version}; reeve needs {wanted}. Use a newer Python."
+            )
+        with _translated():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = _locked(path)
+            try:
+                writer = _connected(path)
+                _migrate(writer)
+            except BaseException:
+                os.close(lock)
+                raise
+        store = cls(path, lock, writer)
+        store._thread.start()
+        return store
+
+    async def write(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
+        if self._closed:
+            raise UnavailableError("The server is stopping.")
+        job = _Job(body, self._loop.create_future())
+        self._jobs.put(job)
+        return cast("T", await job.future)
+
+    async def read(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
+        if self._closed:
+            raise UnavailableError("The server is stopping.")
+        return await self._loop.run_in_executor(self._readers, self._read, body)
+
+    def listen(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._readers.shutdown)
+        for connection in [*self._opened, self._writer]:
+            connection.close()
+        os.close(self._lock)
+
+    # --- the reader threads ---
+
+    def _read(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        with _translated():
+            if connection is None:
+                connection = self._local.connection = _connected(self._path)
+                connection.execute("pragma query_only = on")
+                self._opened.append(connection)
+            connection.execute("begin")
+            try:
+                return _stepped(body(SqliteTransaction(connection, self._rendered)))
+            finally:
+                connection.execute("rollback")
+
+    # --- the writer thread ---
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            batch = [job]
+            last = False
+            while len(batch) < JOINED and not last:
+                try:
+                    following = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if following is None:
+                    last = True
+                else:
+                    batch.append(following)
+            self._commit(batch)
+            self._loop.call_soon_threadsafe(self._settle, batch)
+            if last:
+                return
+
+    def _commit(self, batch: list[_Job]) -> None:
+        """Run a batch in one transaction; if that fails as a whole, every member hears of it."""
+        try:
+            self._writer.execute("begin immediate")
+            for job in batch:
+                self._run(job)
+            self._writer.execute("commit")
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._writer.execute("rollback")
+            for job in batch:
+                job.error = _unavailable(error)
+                job.topics = []
+
+    def _run(self, job: _Job) -> None:
+        self._writer.execute("savepoint job")
+        transaction = SqliteTransaction(self._writer, self._rendered)
+        try:
+            job.value = _stepped(job.body(transaction))
+            job.topics = transaction.topics
+        except BaseException as error:  # whatever it is, it belongs to the caller
+            job.error = error
+            if not self._writer.in_transaction:  # a full disk rolls back all of it
+                raise sqlite3.OperationalError(str(error)) from error
+            self._writer.execute("rollback to job")
+        self._writer.execute("release job")
+
+    def _settle(self, batch: list[_Job]) -> None:
+        """Hand out answers and wake-ups, now that the commit has returned."""
+        for job in batch:
+            if not job.future.done():
+                if job.error is None:
+                    job.future.set_result(job.value)
+                else:
+                    job.future.set_exception(job.error)
+            for topic in dict.fromkeys(job.topics):
+                for listener in self._listeners:
+                    listener(topic)
+
+
+def _stepped(body: Awaitable[T]) -> T:
+    """Run a transaction's coroutine to its end: nothing in it may suspend."""
+    coroutine = cast("Coroutine[Any, Any, T]", body)
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return cast("T", stop.value)
+    coroutine.close()
+    raise RuntimeError("a transaction awaited something other than its own statements")
+
+
+def _adapted(values: tuple[Any, ...]) -> list[Any]:
+    return [
+        str(value)
+        if isinstance(value, uuid.UUID)
+        else msgspec.json.encode(value).decode()
+        if isinstance(value, list)
+        else value
+        for value in values
+    ]
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
+    connection.row_factory = sqlite3.Row
+    for pragma in ("journal_mode = wal", "synchronous = full", "foreign_keys = on", "busy_timeout = 10000"):
+        connection.execute(f"pragma {pragma}")
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    connection.execute("begin immediate")
+    connection.execute(VERSIONS_TABLE)
+    applied = dict(connection.execute("select n, sha256 from schema_version").fetchall())
+    for step in outstanding(applied):
+        for statement in step.statements(TYPES):
+            connection.execute(statement)
+        at = int(clock.now().timestamp() * 1_000_000)
+        connection.execute("insert into schema_version values (?, ?, ?)", (step.number, step.sha256, at))
+    connection.execute("commit")
+
+
+def _locked(path: Path) -> int:
+    """Take the file for this process; the kernel lets go of it however the process ends."""
+    handle = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(handle, 32).decode() or "unknown"
+        os.close(handle)
+        raise ConflictError(
+            f"Another reeve server (pid {holder}) is using {path}. Stop it first, choose another database "
+            "with --database-url, or use PostgreSQL, which serves several servers."
+        ) from None
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, str(os.getpid()).encode(), 0)
+    return handle
+
+
+def _unavailable(error: sqlite3.Error) -> UnavailableError:
+    return UnavailableError(f"The database could not commit: {error}. Nothing of this request was stored.")
+
+
+@contextlib.contextmanager
+def _translated() -> Any:
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        raise IntegrityError from error
+    except sqlite3.OperationalError as error:
+        raise _unavailable(error) from error
