@@ -1,0 +1,261 @@
+"""A call of the API as values: the request to send, and what the reply to it means. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+
+from reeve.errors import (
+    AttemptSupersededError,
+    ConflictError,
+    ForbiddenError,
+    InvalidInputError,
+    NotFoundError,
+    ReeveError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from reeve.wire import codec
+
+if TYPE_CHECKING:  # whoever calls has the table already; the shells need not pay for it
+    from reeve.wire.endpoints import Endpoint
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+
+VERSION = "0.1.0"  # a test compares it with the package's metadata, whose reader costs each run 15 ms
+API_VERSION = "0.8.4"  # api-contract §1
+RETRIED = frozenset({408, 429, 502, 503, 504})  # api-contract §1; 504 is how a proxy ends a long poll
+
+_ERRORS: dict[int, type[ReeveError]] = {
+    400: InvalidInputError,
+    401: UnauthorizedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: InvalidInputError,
+    **dict.fromkeys(RETRIED, UnavailableError),
+}
+
+
+class ServerUnreachableError(ReeveError):
+    """No reeve server answers. Start one with: reeve up"""  # noqa: D400  # a command ends without a full stop
+
+    code = "server_unreachable"
+
+    @classmethod
+    def at(cls, url: str, cause: object) -> ServerUnreachableError:
+        """Name the address that was tried and what the network said."""
+        return cls(f"No reeve server answers at {url} ({cause}). Start one with: reeve up")
+
+
+class ServerTimeoutError(ReeveError):
+    """The server did not answer in time."""
+
+    code = "server_timeout"
+
+    @classmethod
+    def at(cls, url: str, seconds: float) -> ServerTimeoutError:
+        """Name the address and how long it was waited for."""
+        return cls(f"The server at {url} did not answer within {seconds:g} s")
+
+
+class ApiError(ReeveError):
+    """The server answered with an error that has no class of its own.
+
+    ``status`` is that of HTTP; ``retry_after`` the seconds the server asked for, if it did (423: the
+    limit is full, api-contract §2).
+    """
+
+    code = "api_error"
+
+    def __init__(
+        self, message: str | None = None, *, status: int = 0, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the API is: ``prefix`` is the path its endpoints are relative to."""
+
+    url: str
+    scheme: str
+    host: str
+    port: int
+    prefix: str
+
+    @property
+    def origin(self) -> str:
+        """Return the part before the path."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is sent; ``timeout`` in seconds without a byte from the server."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back; ``retry_after`` and ``location`` are the headers of these names."""
+
+    status: int
+    body: bytes
+    retry_after: str | None = None
+    location: str | None = None
+
+
+class _Problem(msgspec.Struct):
+    """An error's body, in 2.20's words (api-contract §1) and in reeve's."""
+
+    detail: Any = None
+    exception_message: str | None = None
+    exception_detail: Any = None
+    code: str | None = None
+    field: str | None = None
+
+
+def address(url: str) -> Address:
+    """Take the API's address apart; InvalidInputError names what is wrong with it."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise InvalidInputError(f"The API's address {url!r} is no URL: {error}", field="api_url") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        message = f"The API's address must look like http://127.0.0.1:4200/api, not {url!r}"
+        raise InvalidInputError(message, field="api_url")
+    default = 443 if parts.scheme == "https" else 80
+    return Address(url, parts.scheme, parts.hostname, port or default, parts.path.rstrip("/"))
+
+
+def prepare(
+    endpoint: Endpoint[Req, Res],
+    body: Req | None,
+    *,
+    path: Mapping[str, object],
+    query: Mapping[str, object] | None,
+    address: Address,
+    key: str | None,
+    timeout: float,
+) -> Request:
+    """Build the request of one call: parameters quoted into the path, the body as JSON."""
+    target = address.prefix + endpoint.path.format_map(
+        {name: quote(str(value), safe="") for name, value in path.items()}
+    )
+    if query:
+        target += "?" + urlencode({name: str(value) for name, value in query.items() if value is not None})
+    headers = {
+        "User-Agent": f"reeve/{VERSION}",
+        "X-PREFECT-API-VERSION": API_VERSION,
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",  # inflating small bodies costs more than it saves
+    }
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
+    if body is None:
+        return Request(endpoint.method, target, headers, None, timeout)
+    headers["Content-Type"] = "application/json"
+    return Request(endpoint.method, target, headers, codec.encode(body), timeout)
+
+
+def interpret(endpoint: Endpoint[Req, Res], request: Request, reply: Reply, *, address: Address) -> Res:
+    """Return the answer's value, or raise the ReeveError the reply stands for."""
+    if not 200 <= reply.status < 300:
+        raise problem(request, reply, address=address)
+    if endpoint.response is None:
+        return None  # type: ignore[return-value]  # Res is None here
+    if endpoint.response is bytes:
+        return reply.body  # type: ignore[return-value]  # read_input answers plain text (api-contract §2)
+    try:
+        return codec.decode(reply.body, endpoint.response)  # type: ignore[no-any-return]  # response is Any
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        message = f"{address.url} answered {endpoint.name} with something else than expected: {error}"
+        raise ApiError(f"{message}. Is this the API's address?", status=reply.status) from None
+
+
+def problem(request: Request, reply: Reply, *, address: Address) -> ReeveError:
+    """Return the error that a reply other than 2xx stands for, in the server's own sentence."""
+    said = _problem(reply.body)
+    sentence = _sentence(said)
+    if sentence is None:
+        asked = f"{request.method} {request.target}"
+        sentence = f"{address.url} answered {reply.status} {_reason(reply)} to {asked}"
+    if reply.status == HTTPStatus.UNAUTHORIZED:
+        sentence = _no_entry(request, address)
+    error = _error(reply, said, sentence)
+    if said.code is not None:
+        error.code = said.code
+    return error
+
+
+def retry_after(reply: Reply) -> float | None:
+    """Return the seconds of ``Retry-After``; a date there is rare, and read as absent."""
+    try:
+        return max(float(reply.retry_after or ""), 0.0)
+    except ValueError:
+        return None
+
+
+def _error(reply: Reply, said: _Problem, sentence: str) -> ReeveError:
+    if said.code == AttemptSupersededError.code:
+        return AttemptSupersededError(sentence)
+    kind = _ERRORS.get(reply.status)
+    if kind is None:
+        return ApiError(sentence, status=reply.status, retry_after=retry_after(reply))
+    if kind is InvalidInputError:
+        return InvalidInputError(sentence, field=said.field)
+    return kind(sentence)
+
+
+def _problem(body: bytes) -> _Problem:
+    try:
+        return codec.decode(body, _Problem)
+    except (msgspec.DecodeError, UnicodeDecodeError):  # a proxy's page, or nothing at all
+        return _Problem()
+
+
+def _sentence(said: _Problem) -> str | None:
+    if isinstance(said.detail, str) and said.detail:
+        return said.detail
+    faults = said.exception_detail if isinstance(said.exception_detail, list) else []
+    named = "; ".join(_fault(fault) for fault in faults if isinstance(fault, dict))
+    return ": ".join(text for text in (said.exception_message, named) if text) or None
+
+
+def _fault(fault: dict[str, Any]) -> str:
+    """Say one entry of a 422: where, and what (api-contract §1)."""
+    where = ".".join(str(step) for step in fault.get("loc", ()) if step != "body")
+    what = str(fault.get("msg", ""))
+    return f"{where}: {what}" if where else what
+
+
+def _reason(reply: Reply) -> str:
+    try:
+        phrase = HTTPStatus(reply.status).phrase
+    except ValueError:
+        return ""
+    return f"{phrase} ({reply.location})" if reply.location else phrase
+
+
+def _no_entry(request: Request, address: Address) -> str:
+    fault = "does not know this key" if "Authorization" in request.headers else "wants a key"
+    return (
+        f"The server at {address.url} {fault}. Set REEVE_API_KEY, or use the machine and user that "
+        "started the server."
+    )
