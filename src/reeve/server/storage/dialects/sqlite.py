@@ -44,7 +44,7 @@ REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
     # Containment of JSON arrays of text.
     (
         re.compile(r"([\w.]+) @> \$(\d+)::jsonb"),
-        r"not exists (select 1 from json_each($\2) as w where w.value not in (select value from json_each(\1)))",
+        r"not exists (select 1 from json_each($\2) w where w.value not in (select value from json_each(\1)))",
     ),
     # The one writer is the lock.
     (re.compile(r"\bfor (?:no key )?update(?: of \w+)?(?: skip locked)?"), ""),
