@@ -1,0 +1,238 @@
+"""Attempts: open ones hold their run and its slots; none is ever changed after it was closed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from reeve.core.attempts import Attempt
+from reeve.core.work import OnLost
+from reeve.server.storage import rows
+from reeve.server.storage.store import Row, Transaction
+
+INSERT = """
+insert into attempts (
+    id, flow_run_id, number, kind, state, opened, agent_id, epoch, grant_number, work_pool_id, work_queue_id,
+    lease_until, unreachable, launched, started, closed, last_seq, handle, exit_code, signal, cpu_seconds,
+    max_rss_kib, cause, output_tail
+) values (
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+    $23, $24
+)
+"""
+
+UPDATE = """
+update attempts set
+    state = $2, lease_until = $3, unreachable = $4, launched = $5, started = $6, closed = $7, last_seq = $8,
+    handle = $9, exit_code = $10, signal = $11, cpu_seconds = $12, max_rss_kib = $13, cause = $14,
+    output_tail = $15, epoch = $16
+where id = $1 and closed is null
+"""
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """An open attempt of an agent, with what the agent must be told of its run."""
+
+    id: UUID
+    flow_run_id: UUID
+    grant: int
+    launched: bool
+    run_state_type: str | None
+    run_state_message: str | None
+
+
+async def insert(tx: Transaction, attempts: Sequence[Attempt]) -> None:
+    """Store new attempts; raises IntegrityError if one of the runs has an open one already."""
+    await tx.executemany(INSERT, [_inserted(attempt) for attempt in attempts])
+
+
+async def update(tx: Transaction, attempt: Attempt) -> None:
+    """Store what became of an open attempt."""
+    await tx.execute(
+        UPDATE,
+        attempt.id,
+        attempt.state,
+        rows.micros_or_none(attempt.lease_until),
+        attempt.unreachable,
+        rows.micros_or_none(attempt.launched),
+        rows.micros_or_none(attempt.started),
+        rows.micros_or_none(attempt.closed),
+        attempt.last_seq,
+        rows.json_or_none(attempt.handle),
+        attempt.exit_code,
+        attempt.signal,
+        attempt.cpu_seconds,
+        attempt.max_rss_kib,
+        attempt.cause,
+        attempt.output_tail,
+        attempt.epoch,
+    )
+
+
+async def read(tx: Transaction, attempt_id: UUID) -> Attempt | None:
+    """Return an attempt."""
+    row = await tx.fetchrow("select * from attempts where id = $1", attempt_id)
+    return None if row is None else rows.attempt(row)
+
+
+async def lock(tx: Transaction, attempt_id: UUID) -> Attempt | None:
+    """Return an attempt that nobody else changes until this transaction ends."""
+    row = await tx.fetchrow("select * from attempts where id = $1 for update", attempt_id)
+    return None if row is None else rows.attempt(row)
+
+
+async def of_run(tx: Transaction, run_id: UUID) -> list[tuple[Attempt, str | None]]:
+    """Return all attempts of a run in order, each with its agent's name."""
+    found = await tx.fetch(
+        "select t.*, a.name as agent_name from attempts t left join agents a on a.id = t.agent_id"
+        " where t.flow_run_id = $1 order by t.number",
+        run_id,
+    )
+    return [(rows.attempt(row), row["agent_name"]) for row in found]
+
+
+async def last_numbers(tx: Transaction, run_ids: list[UUID]) -> dict[UUID, int]:
+    """Return the number of the latest attempt of each of these runs that has one."""
+    found = await tx.fetch(
+        "select flow_run_id, max(number) as number from attempts where flow_run_id = any($1::uuid[])"
+        " group by flow_run_id",
+        run_ids,
+    )
+    return {rows.uuid(row["flow_run_id"]): row["number"] for row in found}
+
+
+async def returns(tx: Transaction, run_id: UUID) -> int:
+    """Count the claims of a run since its last launch that ended without one."""
+    count: int = await tx.fetchval(
+        "select count(*) from attempts where flow_run_id = $1 and state = 'RETURNED' and number >"
+        " (select coalesce(max(number), 0) from attempts where flow_run_id = $1 and launched is not null)",
+        run_id,
+    )
+    return count
+
+
+async def held_by(tx: Transaction, agent_id: UUID) -> list[Held]:
+    """Return the open attempts of an agent by grant number."""
+    found = await tx.fetch(
+        "select t.id, t.flow_run_id, t.grant_number, t.launched, r.state_type, s.message from attempts t"
+        " join flow_runs r on r.id = t.flow_run_id left join flow_run_states s on s.id = r.state_id"
+        " where t.agent_id = $1 and t.closed is null order by t.grant_number",
+        agent_id,
+    )
+    return [_held(row) for row in found]
+
+
+async def rebind(tx: Transaction, agent_id: UUID, epoch: int, lease_until: datetime) -> None:
+    """Give the open attempts of an agent to its new epoch, with fresh leases."""
+    await tx.execute(
+        "update attempts set epoch = $2, lease_until = $3 where agent_id = $1 and closed is null",
+        agent_id,
+        epoch,
+        rows.micros(lease_until),
+    )
+
+
+async def renew(
+    tx: Transaction, attempt_ids: list[UUID], lease_until: datetime
+) -> list[tuple[UUID, UUID, bool]]:
+    """Extend the leases of those that are still open; return id, run and whether it was unreachable."""
+    found = await tx.fetch(
+        "update attempts set lease_until = $2 where id = any($1::uuid[]) and closed is null"
+        " returning id, flow_run_id, unreachable",
+        attempt_ids,
+        rows.micros(lease_until),
+    )
+    return [(rows.uuid(row["id"]), rows.uuid(row["flow_run_id"]), bool(row["unreachable"])) for row in found]
+
+
+async def cancelling(tx: Transaction, attempt_ids: list[UUID]) -> list[UUID]:
+    """Return those attempts whose run is to be cancelled."""
+    found = await tx.fetch(
+        "select t.id from attempts t join flow_runs r on r.id = t.flow_run_id"
+        " where t.id = any($1::uuid[]) and r.state_type = 'CANCELLING'",
+        attempt_ids,
+    )
+    return [rows.uuid(row["id"]) for row in found]
+
+
+async def silent(tx: Transaction, before: datetime, limit: int) -> list[tuple[Attempt, OnLost]]:
+    """Return open attempts whose lease ended before ``before``, with what their pool says about it."""
+    found = await tx.fetch(
+        "select t.*, p.on_lost from attempts t left join work_pools p on p.id = t.work_pool_id"
+        " where t.closed is null and t.lease_until is not null and t.lease_until < $1"
+        " order by t.lease_until limit $2",
+        rows.micros(before),
+        limit,
+    )
+    return [(rows.attempt(row), OnLost(row["on_lost"] or OnLost.WAIT)) for row in found]
+
+
+async def occupancy(tx: Transaction, *, pool_id: UUID | None = None, queue_id: UUID | None = None) -> int:
+    """Count the open attempts of a pool or of a queue: that is what fills a limit (protocol §1)."""
+    column, key = ("work_queue_id", queue_id) if queue_id else ("work_pool_id", pool_id)
+    count: int = await tx.fetchval(
+        f"select count(*) from attempts where {column} = $1 and closed is null", key
+    )
+    return count
+
+
+async def output_offset(tx: Transaction, attempt_id: UUID, stream: str) -> int:
+    """Return the first byte of a stream that is not stored yet."""
+    stored: int | None = await tx.fetchval(
+        "select next_offset from output_offsets where attempt_id = $1 and stream = $2", attempt_id, stream
+    )
+    return stored or 0
+
+
+async def set_output_offset(tx: Transaction, attempt_id: UUID, stream: str, offset: int) -> None:
+    """Remember how far a stream is stored."""
+    await tx.execute(
+        "insert into output_offsets (attempt_id, stream, next_offset) values ($1, $2, $3)"
+        " on conflict (attempt_id, stream) do update set next_offset = excluded.next_offset",
+        attempt_id,
+        stream,
+        offset,
+    )
+
+
+def _held(row: Row) -> Held:
+    return Held(
+        id=rows.uuid(row["id"]),
+        flow_run_id=rows.uuid(row["flow_run_id"]),
+        grant=row["grant_number"],
+        launched=row["launched"] is not None,
+        run_state_type=row["state_type"],
+        run_state_message=row["message"],
+    )
+
+
+def _inserted(attempt: Attempt) -> tuple[object, ...]:
+    return (
+        attempt.id,
+        attempt.flow_run_id,
+        attempt.number,
+        attempt.kind,
+        attempt.state,
+        rows.micros(attempt.opened),
+        attempt.agent_id,
+        attempt.epoch,
+        attempt.grant,
+        attempt.work_pool_id,
+        attempt.work_queue_id,
+        rows.micros_or_none(attempt.lease_until),
+        attempt.unreachable,
+        rows.micros_or_none(attempt.launched),
+        rows.micros_or_none(attempt.started),
+        rows.micros_or_none(attempt.closed),
+        attempt.last_seq,
+        rows.json_or_none(attempt.handle),
+        attempt.exit_code,
+        attempt.signal,
+        attempt.cpu_seconds,
+        attempt.max_rss_kib,
+        attempt.cause,
+        attempt.output_tail,
+    )

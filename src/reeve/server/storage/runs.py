@@ -1,0 +1,291 @@
+"""Flow runs and their states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from reeve.core.runs import FlowRun
+from reeve.core.states import State
+from reeve.server.storage import rows
+from reeve.server.storage.rows import FLOW_RUN
+from reeve.server.storage.store import Transaction
+
+INSERT = """
+insert into flow_runs (
+    id, created, updated, name, flow_id, deployment_id, deployment_version, work_queue_id, work_queue_name,
+    flow_version, parameters, idempotency_key, context, empirical_policy, retry_type, tags,
+    parent_task_run_id, state_id, state_type, state_name, state_timestamp, run_count,
+    expected_start_time, next_scheduled_start_time, start_time, end_time, total_run_time, auto_scheduled,
+    infrastructure_document_id, infrastructure_pid, created_by, job_variables, attempt_id, crash_count,
+    had_lease
+) values (
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+    $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35
+) on conflict (flow_id, idempotency_key) do nothing
+"""
+
+# What entering a state changes; everything else of a run is changed by its own request.
+ENTER = """
+update flow_runs set
+    updated = $2, empirical_policy = $3, retry_type = $4,
+    state_id = $5, state_type = $6, state_name = $7, state_timestamp = $8, run_count = $9,
+    expected_start_time = $10, next_scheduled_start_time = $11, start_time = $12, end_time = $13,
+    total_run_time = $14, attempt_id = $15, crash_count = $16, had_lease = $17, infrastructure_pid = $18
+where id = $1
+"""
+
+INSERT_STATE = """
+insert into flow_run_states (id, flow_run_id, type, name, timestamp, message, data, details)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+
+UPDATE = """
+update flow_runs set
+    updated = $2, name = $3, flow_version = $4, parameters = $5, empirical_policy = $6, retry_type = $7,
+    tags = $8, infrastructure_pid = $9, job_variables = $10
+where id = $1
+"""
+
+# The line of a queue: due runs that no attempt holds, first come first served. A run that waits for the
+# next try in a process of its own is nobody else's (W3).
+DUE = """
+select id from flow_runs
+where work_queue_id = $1 and state_type = 'SCHEDULED' and attempt_id is null
+    and next_scheduled_start_time <= $2 and coalesce(retry_type, '') <> 'in_process'
+order by next_scheduled_start_time, id
+limit $3
+"""
+
+
+async def read(tx: Transaction, run_id: UUID) -> FlowRun | None:
+    """Return a run with its state."""
+    row = await tx.fetchrow(f"{FLOW_RUN} where r.id = $1", run_id)
+    return None if row is None else rows.flow_run(row)
+
+
+async def lock(tx: Transaction, run_id: UUID) -> FlowRun | None:
+    """Return a run that nobody else changes until this transaction ends."""
+    row = await tx.fetchrow(f"{FLOW_RUN} where r.id = $1 for update of r", run_id)
+    return None if row is None else rows.flow_run(row)
+
+
+async def by_ids(tx: Transaction, run_ids: list[UUID]) -> list[FlowRun]:
+    """Return these runs, in any order."""
+    found = await tx.fetch(f"{FLOW_RUN} where r.id = any($1::uuid[])", run_ids)
+    return [rows.flow_run(row) for row in found]
+
+
+async def by_idempotency_key(tx: Transaction, flow_id: UUID, key: str) -> FlowRun | None:
+    """Return the run that an earlier request with this key made."""
+    row = await tx.fetchrow(f"{FLOW_RUN} where r.flow_id = $1 and r.idempotency_key = $2", flow_id, key)
+    return None if row is None else rows.flow_run(row)
+
+
+async def insert(tx: Transaction, run: FlowRun) -> bool:
+    """Store a new run and its state, if it has one; False when its idempotency key is taken."""
+    inserted = await tx.execute(INSERT, *_inserted(run))
+    if inserted and run.state is not None:
+        await tx.execute(INSERT_STATE, *state_values(run.id, run.state))
+    return bool(inserted)
+
+
+async def enter(tx: Transaction, runs: Sequence[FlowRun]) -> None:
+    """Store runs that have entered their (new) states."""
+    await tx.executemany(INSERT_STATE, [state_values(run.id, run.state) for run in runs if run.state])
+    await tx.executemany(ENTER, [_entered(run) for run in runs])
+
+
+async def amend(tx: Transaction, run: FlowRun) -> None:
+    """Store what rules or attempts changed of a run that keeps its state."""
+    await tx.execute(ENTER, *_entered(run))
+
+
+async def update(tx: Transaction, run: FlowRun) -> None:
+    """Store what a client may change of a run."""
+    await tx.execute(
+        UPDATE,
+        run.id,
+        rows.micros(run.updated),
+        run.name,
+        run.flow_version,
+        rows.json(run.parameters),
+        rows.json(run.empirical_policy),
+        run.empirical_policy.retry_type,
+        rows.json(run.tags),
+        run.infrastructure_pid,
+        rows.json_or_none(run.job_variables),
+    )
+
+
+async def delete(tx: Transaction, run_id: UUID) -> bool:
+    """Delete a run with all that belongs to it; False if there is none."""
+    await tx.execute("delete from logs where flow_run_id = $1", run_id)
+    await tx.execute("delete from events where flow_run_id = $1", run_id)
+    return bool(await tx.execute("delete from flow_runs where id = $1", run_id))
+
+
+async def states(tx: Transaction, run_id: UUID) -> list[State]:
+    """Return all states of a run, oldest first."""
+    found = await tx.fetch(
+        "select * from flow_run_states where flow_run_id = $1 order by timestamp, cursor", run_id
+    )
+    return [rows.state(row) for row in found]
+
+
+async def states_after(tx: Transaction, run_id: UUID, cursor: int, limit: int) -> list[tuple[int, State]]:
+    """Return states of a run behind a cursor, oldest first, each with its own cursor."""
+    found = await tx.fetch(
+        "select * from flow_run_states where flow_run_id = $1 and cursor > $2 order by cursor limit $3",
+        run_id,
+        cursor,
+        limit,
+    )
+    return [(row["cursor"], rows.state(row)) for row in found]
+
+
+async def take_due(tx: Transaction, queue_id: UUID, now: datetime, limit: int) -> list[UUID]:
+    """Lock and return the first due runs of a queue; runs that another claim has locked are passed over."""
+    found = await tx.fetch(f"{DUE} for update skip locked", queue_id, rows.micros(now), limit)
+    return [rows.uuid(row["id"]) for row in found]
+
+
+async def next_due(tx: Transaction, queue_ids: list[UUID]) -> datetime | None:
+    """Return when the next run of these queues is due, or was; None if none is waiting."""
+    stored = [
+        await tx.fetchval(
+            "select min(next_scheduled_start_time) from flow_runs"
+            " where work_queue_id = $1 and state_type = 'SCHEDULED' and attempt_id is null"
+            " and coalesce(retry_type, '') <> 'in_process'",
+            queue_id,
+        )
+        for queue_id in queue_ids
+    ]
+    return min((rows.instant(at) for at in stored if at is not None), default=None)
+
+
+async def children(tx: Transaction, run_id: UUID) -> list[FlowRun]:
+    """Return the runs started by the tasks of a run: its subflows."""
+    found = await tx.fetch(
+        f"{FLOW_RUN} where r.parent_task_run_id in (select id from task_runs where flow_run_id = $1)", run_id
+    )
+    return [rows.flow_run(row) for row in found]
+
+
+async def parent_of(tx: Transaction, task_run_id: UUID) -> tuple[UUID, UUID | None, UUID | None] | None:
+    """Return the flow run that a task run belongs to: its id, its parent task run, its open attempt."""
+    row = await tx.fetchrow(
+        "select r.id, r.parent_task_run_id, r.attempt_id from flow_runs r"
+        " join task_runs t on t.flow_run_id = r.id where t.id = $1",
+        task_run_id,
+    )
+    if row is None:
+        return None
+    return (
+        rows.uuid(row["id"]),
+        rows.uuid_or_none(row["parent_task_run_id"]),
+        rows.uuid_or_none(row["attempt_id"]),
+    )
+
+
+async def to_mark_late(tx: Transaction, before: datetime, limit: int) -> list[FlowRun]:
+    """Lock and return scheduled runs that were due before ``before`` and are not called late yet."""
+    found = await tx.fetch(
+        "select id from flow_runs where state_type = 'SCHEDULED' and state_name = 'Scheduled'"
+        " and next_scheduled_start_time <= $1 order by next_scheduled_start_time limit $2"
+        " for update skip locked",
+        rows.micros(before),
+        limit,
+    )
+    return await by_ids(tx, [rows.uuid(row["id"]) for row in found])
+
+
+async def ended_before(tx: Transaction, before: datetime, limit: int) -> list[UUID]:
+    """Return final runs without an open attempt that ended, or were last touched, before ``before``."""
+    found = await tx.fetch(
+        "select id from flow_runs where state_type = any($1::text[]) and attempt_id is null"
+        " and coalesce(end_time, state_timestamp) < $2 limit $3",
+        ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"],
+        rows.micros(before),
+        limit,
+    )
+    return [rows.uuid(row["id"]) for row in found]
+
+
+def _inserted(run: FlowRun) -> list[object]:
+    return [
+        run.id,
+        rows.micros(run.created),
+        rows.micros(run.updated),
+        run.name,
+        run.flow_id,
+        run.deployment_id,
+        run.deployment_version,
+        run.work_queue_id,
+        run.work_queue_name,
+        run.flow_version,
+        rows.json(run.parameters),
+        run.idempotency_key,
+        rows.json(run.context),
+        rows.json(run.empirical_policy),
+        run.empirical_policy.retry_type,
+        rows.json(run.tags),
+        run.parent_task_run_id,
+        *state_columns(run.state),
+        run.run_count,
+        rows.micros_or_none(run.expected_start_time),
+        rows.micros_or_none(run.next_scheduled_start_time),
+        rows.micros_or_none(run.start_time),
+        rows.micros_or_none(run.end_time),
+        run.total_run_time.total_seconds(),
+        run.auto_scheduled,
+        run.infrastructure_document_id,
+        run.infrastructure_pid,
+        rows.json_or_none(run.created_by),
+        rows.json_or_none(run.job_variables),
+        run.attempt_id,
+        run.crash_count,
+        run.had_lease,
+    ]
+
+
+def _entered(run: FlowRun) -> tuple[object, ...]:
+    return (
+        run.id,
+        rows.micros(run.updated),
+        rows.json(run.empirical_policy),
+        run.empirical_policy.retry_type,
+        *state_columns(run.state),
+        run.run_count,
+        rows.micros_or_none(run.expected_start_time),
+        rows.micros_or_none(run.next_scheduled_start_time),
+        rows.micros_or_none(run.start_time),
+        rows.micros_or_none(run.end_time),
+        run.total_run_time.total_seconds(),
+        run.attempt_id,
+        run.crash_count,
+        run.had_lease,
+        run.infrastructure_pid,
+    )
+
+
+def state_values(run_id: UUID, state: State) -> tuple[object, ...]:
+    """Return a state as it is stored; states of task runs lie in columns of the same order."""
+    return (
+        state.id,
+        run_id,
+        state.type,
+        state.name,
+        rows.micros(state.timestamp),
+        state.message,
+        rows.json_or_none(state.data),
+        rows.json(state.details),
+    )
+
+
+def state_columns(state: State | None) -> tuple[object, ...]:
+    """Return what a run's own row repeats of its state: id, type, name, timestamp."""
+    if state is None:
+        return (None, None, None, None)
+    return (state.id, state.type, state.name, rows.micros(state.timestamp))

@@ -1,0 +1,184 @@
+"""Task runs, their states, their cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from reeve.core.runs import TaskRun
+from reeve.core.states import State
+from reeve.server.storage import rows
+from reeve.server.storage.rows import TASK_RUN
+from reeve.server.storage.runs import state_columns, state_values
+from reeve.server.storage.store import Transaction
+
+INSERT = """
+insert into task_runs (
+    id, created, updated, name, flow_run_id, task_key, dynamic_key, cache_key, cache_expiration, task_version,
+    empirical_policy, tags, task_inputs, state_id, state_type, state_name, state_timestamp, run_count,
+    flow_run_run_count, expected_start_time, next_scheduled_start_time, start_time, end_time, total_run_time
+) values (
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+    $23, $24
+) on conflict do nothing
+"""
+
+ENTER = """
+update task_runs set
+    updated = $2, state_id = $3, state_type = $4, state_name = $5, state_timestamp = $6, run_count = $7,
+    flow_run_run_count = $8, expected_start_time = $9, next_scheduled_start_time = $10, start_time = $11,
+    end_time = $12, total_run_time = $13
+where id = $1
+"""
+
+INSERT_STATE = """
+insert into task_run_states (id, task_run_id, type, name, timestamp, message, data, details)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+
+
+async def read(tx: Transaction, task_run_id: UUID) -> TaskRun | None:
+    """Return a task run with its state."""
+    row = await tx.fetchrow(f"{TASK_RUN} where r.id = $1", task_run_id)
+    return None if row is None else rows.task_run(row)
+
+
+async def lock(tx: Transaction, task_run_id: UUID) -> TaskRun | None:
+    """Return a task run that nobody else changes until this transaction ends."""
+    row = await tx.fetchrow(f"{TASK_RUN} where r.id = $1 for update of r", task_run_id)
+    return None if row is None else rows.task_run(row)
+
+
+async def by_key(
+    tx: Transaction, flow_run_id: UUID | None, task_key: str, dynamic_key: str
+) -> TaskRun | None:
+    """Return the task run of this key in a flow run, or outside of any."""
+    if flow_run_id is None:
+        row = await tx.fetchrow(
+            f"{TASK_RUN} where r.flow_run_id is null and r.task_key = $1 and r.dynamic_key = $2",
+            task_key,
+            dynamic_key,
+        )
+    else:
+        row = await tx.fetchrow(
+            f"{TASK_RUN} where r.flow_run_id = $1 and r.task_key = $2 and r.dynamic_key = $3",
+            flow_run_id,
+            task_key,
+            dynamic_key,
+        )
+    return None if row is None else rows.task_run(row)
+
+
+async def insert(tx: Transaction, run: TaskRun) -> bool:
+    """Store a new task run and its state; False when its key, or its id, is taken."""
+    inserted = await tx.execute(INSERT, *_inserted(run))
+    if inserted and run.state is not None:
+        await tx.execute(INSERT_STATE, *state_values(run.id, run.state))
+    return bool(inserted)
+
+
+async def enter(tx: Transaction, runs: Sequence[TaskRun]) -> None:
+    """Store task runs that have entered their (new) states."""
+    await tx.executemany(INSERT_STATE, [state_values(run.id, run.state) for run in runs if run.state])
+    await tx.executemany(ENTER, [_entered(run) for run in runs])
+
+
+async def rename(tx: Transaction, task_run_id: UUID, name: str, now: datetime) -> None:
+    """Give a task run another name."""
+    await tx.execute(
+        "update task_runs set name = $2, updated = $3 where id = $1", task_run_id, name, rows.micros(now)
+    )
+
+
+async def states(tx: Transaction, task_run_id: UUID) -> list[State]:
+    """Return all states of a task run, oldest first."""
+    found = await tx.fetch(
+        "select * from task_run_states where task_run_id = $1 order by timestamp, cursor", task_run_id
+    )
+    return [rows.state(row) for row in found]
+
+
+async def unfinished(tx: Transaction, flow_run_id: UUID, limit: int) -> list[TaskRun]:
+    """Lock and return task runs of a flow run that have not ended."""
+    found = await tx.fetch(
+        f"{TASK_RUN} where r.flow_run_id = $1 and coalesce(r.state_type, '') <> all($2::text[])"
+        " limit $3 for update of r",
+        flow_run_id,
+        ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"],
+        limit,
+    )
+    return [rows.task_run(row) for row in found]
+
+
+async def failed(tx: Transaction, flow_run_id: UUID) -> list[TaskRun]:
+    """Lock and return the failed task runs of a flow run."""
+    found = await tx.fetch(
+        f"{TASK_RUN} where r.flow_run_id = $1 and r.state_type = 'FAILED' for update of r", flow_run_id
+    )
+    return [rows.task_run(row) for row in found]
+
+
+async def cached_state(tx: Transaction, cache_key: str, now: datetime) -> State | None:
+    """Return the newest unexpired state under a cache key."""
+    row = await tx.fetchrow(
+        "select s.* from task_run_cache c join task_run_states s on s.id = c.task_run_state_id"
+        " where c.cache_key = $1 and (c.expiration is null or c.expiration > $2)"
+        " order by c.created desc limit 1",
+        cache_key,
+        rows.micros(now),
+    )
+    return None if row is None else rows.state(row)
+
+
+async def store_cache(tx: Transaction, state: State) -> None:
+    """Have ``state`` found under its cache key from now on."""
+    await tx.execute(
+        "insert into task_run_cache (cache_key, expiration, task_run_state_id, created)"
+        " values ($1, $2, $3, $4)",
+        state.details.cache_key,
+        rows.micros_or_none(state.details.cache_expiration),
+        state.id,
+        rows.micros(state.timestamp),
+    )
+
+
+def _inserted(run: TaskRun) -> list[object]:
+    return [
+        run.id,
+        rows.micros(run.created),
+        rows.micros(run.updated),
+        run.name,
+        run.flow_run_id,
+        run.task_key,
+        run.dynamic_key,
+        run.cache_key,
+        rows.micros_or_none(run.cache_expiration),
+        run.task_version,
+        rows.json(run.empirical_policy),
+        rows.json(run.tags),
+        rows.json(run.task_inputs),
+        *state_columns(run.state),
+        run.run_count,
+        run.flow_run_run_count,
+        rows.micros_or_none(run.expected_start_time),
+        rows.micros_or_none(run.next_scheduled_start_time),
+        rows.micros_or_none(run.start_time),
+        rows.micros_or_none(run.end_time),
+        run.total_run_time.total_seconds(),
+    ]
+
+
+def _entered(run: TaskRun) -> tuple[object, ...]:
+    return (
+        run.id,
+        rows.micros(run.updated),
+        *state_columns(run.state),
+        run.run_count,
+        run.flow_run_run_count,
+        rows.micros_or_none(run.expected_start_time),
+        rows.micros_or_none(run.next_scheduled_start_time),
+        rows.micros_or_none(run.start_time),
+        rows.micros_or_none(run.end_time),
+        run.total_run_time.total_seconds(),
+    )
