@@ -349,6 +349,7 @@ class Poll(Struct, kw_only=True):
     free: int
     held: list[UUID]
     acked_grant: int
+    stopping: list[UUID] = field(default_factory=list)  # being ended already: not to be told again
     hold_seconds: float = 25.0
 
 

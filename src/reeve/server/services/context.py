@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from reeve.core.attempts import LeaseTerms
 from reeve.server.services.hub import Hub
+from reeve.server.services.presence import Presence
 from reeve.server.storage.store import Store
 
 
@@ -30,4 +32,6 @@ class Context:
     hub: Hub
     secret: bytes  # of the attempt tokens; the same for all servers of a database
     terms: LeaseTerms = field(default_factory=LeaseTerms)
+    presence: Presence = field(default_factory=Presence)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     allow_reset: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from reeve.core.runs import FlowRun
 from reeve.core.states import State
@@ -289,3 +289,32 @@ def state_columns(state: State | None) -> tuple[object, ...]:
     if state is None:
         return (None, None, None, None)
     return (state.id, state.type, state.name, rows.micros(state.timestamp))
+
+
+async def ahead_of(tx: Transaction, run: FlowRun) -> int:
+    """Count the waiting runs of the same queue that come before a run; 1000 at the most."""
+    if run.next_scheduled_start_time is None:
+        return 0
+    count: int = await tx.fetchval(
+        "select count(*) from (select 1 as one from flow_runs where work_queue_id = $1"
+        " and state_type = 'SCHEDULED' and attempt_id is null and next_scheduled_start_time < $2"
+        " limit 1000) line",
+        run.work_queue_id,
+        rows.micros(run.next_scheduled_start_time),
+    )
+    return count
+
+
+async def put_input(tx: Transaction, run_id: UUID, key: str, value: object, now: datetime) -> None:
+    """Store an input of a run under ``key``, in place of an earlier one."""
+    at = rows.micros(now)
+    await tx.execute(
+        "insert into flow_run_inputs (id, created, updated, flow_run_id, key, value)"
+        " values ($1, $2, $2, $3, $4, $5)"
+        " on conflict (flow_run_id, key) do update set value = excluded.value, updated = excluded.updated",
+        uuid4(),
+        at,
+        run_id,
+        key,
+        rows.json(value),
+    )

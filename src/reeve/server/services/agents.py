@@ -1,0 +1,304 @@
+"""Agents: registered, answered, seen off (protocol §6)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from msgspec import Struct
+
+from reeve.core.agents import SILENT_AFTER_SECONDS, Agent, AgentStatus
+from reeve.core.attempts import AttemptState
+from reeve.core.deployments import DeploymentOptions
+from reeve.core.events import Event, EventKind
+from reeve.core.states import StateType
+from reeve.core.work import WorkPool
+from reeve.errors import ConflictError, NotFoundError
+from reeve.server.services.attempts import crash, give_back
+from reeve.server.services.claims import claim, served
+from reeve.server.services.context import Context
+from reeve.server.services.hub import agent_topic, pool_topic, woken
+from reeve.server.services.tokens import token_of
+from reeve.server.storage import agents, attempts, claims, deployments, events, flows, runs, work
+from reeve.wire import project, responses
+from reeve.wire.codec import iso
+
+if TYPE_CHECKING:
+    from reeve.server.storage.attempts import Held
+    from reeve.server.storage.store import Transaction
+    from reeve.wire.requests import Farewell, Poll, Register
+
+POLL_SECONDS = 25.0  # how long a poll is held open at most
+
+
+class _Look(Struct, frozen=True):
+    """What one look at the database says about an agent's poll."""
+
+    work: responses.Work
+    dropped: list[UUID]  # open attempts that the agent was granted and does not hold any more
+    due: datetime | None  # when the next run of its queues is, or was, due
+
+
+async def register(ctx: Context, body: Register) -> responses.Registration:
+    """Start a new epoch of an agent, and settle what its earlier life left open.
+
+    Raises NotFoundError for an unknown pool, ConflictError when another living agent has the name.
+    """
+
+    async def start(tx: Transaction) -> responses.Registration:
+        now = await tx.now()
+        pool = await _pool(tx, body.pool, now)
+        await _check_name(tx, body, now)
+        earlier = await agents.lock(tx, body.id)
+        agent = Agent(
+            id=body.id,
+            created=earlier.created if earlier else now,
+            name=body.name,
+            host=body.host,
+            machine_id=body.machine_id,
+            boot_id=body.boot_id,
+            epoch=earlier.epoch + 1 if earlier else 1,
+            work_pool_id=pool.id,
+            work_pool_name=pool.name,
+            queues=body.queues,
+            prefixes=body.prefixes,
+            limit=body.limit,
+            version=body.version,
+            grant=earlier.grant if earlier else 0,
+            started=now,
+            last_seen=now,
+        )
+        await agents.upsert(tx, agent)
+        for name in body.queues:
+            await work.ensure_queue(tx, pool.id, name, now)
+        forget = await _settle(ctx, tx, agent, set(body.held), now)
+        await events.record(tx, [_event(EventKind.AGENT_STARTED, agent, now)])
+        tx.wake(agent_topic(agent.id))
+        return responses.Registration(
+            epoch=agent.epoch,
+            pool=pool.name,
+            queues=body.queues,
+            lease_seconds=ctx.terms.lease,
+            renew_seconds=ctx.terms.renew_every,
+            margin_seconds=ctx.terms.margin,
+            poll_seconds=POLL_SECONDS,
+            on_lost=pool.on_lost,
+            forget=forget,
+        )
+
+    registration = await ctx.store.write(start)
+    ctx.presence.seen(body.id)
+    return registration
+
+
+async def poll(ctx: Context, agent_id: UUID, body: Poll) -> responses.Work:
+    """Answer as soon as there is something to say to an agent, or after the time it wants to wait.
+
+    The answer is derived from the open attempts, so that a lost one is given again. A poll with nothing
+    to say writes nothing. Raises NotFoundError, ConflictError when a newer epoch lives.
+    """
+    deadline = asyncio.get_running_loop().time() + min(body.hold_seconds, POLL_SECONDS)
+    agent = await _agent(ctx, agent_id)
+    topics = (pool_topic(agent.work_pool_id), agent_topic(agent_id))
+    with ctx.presence.polling(agent_id, body.epoch, body.seq), ctx.hub.waiting(*topics) as event:
+        ctx.hub.wake(agent_topic(agent_id))  # an older poll of this agent is answered now
+        while True:
+            event.clear()
+            look = await ctx.store.read(lambda tx: _look(ctx, tx, agent_id, body))
+            if look.dropped:
+                await ctx.store.write(lambda tx, gone=look.dropped: _drop(ctx, tx, gone))
+            now = await ctx.store.read(lambda tx: tx.now())
+            if body.free > 0 and look.due is not None and look.due <= now:
+                granted = await ctx.store.write(lambda tx: _claim(ctx, tx, agent_id, body))
+                if granted:
+                    look = await ctx.store.read(lambda tx: _look(ctx, tx, agent_id, body))
+            left = deadline - asyncio.get_running_loop().time()
+            superseded = not ctx.presence.is_newest(agent_id, body.epoch, body.seq)
+            if _says_something(look.work) or left <= 0 or superseded or ctx.stopping.is_set():
+                return look.work
+            await woken(event, _until_due(look.due, now, left))
+
+
+async def stop(ctx: Context, agent_id: UUID, body: Farewell) -> None:
+    """See an agent off that stops in order. Raises ConflictError when a newer epoch lives."""
+
+    async def leave(tx: Transaction) -> None:
+        agent = await agents.lock(tx, agent_id)
+        if agent is None:
+            return
+        _check_epoch(agent, body.epoch)
+        now = await tx.now()
+        await agents.set_status(tx, agent_id, AgentStatus.STOPPED, now)
+        await events.record(tx, [_event(EventKind.AGENT_STOPPED, agent, now)])
+
+    await ctx.store.write(leave)
+
+
+async def listing(ctx: Context) -> list[responses.Agent]:
+    """Return all agents."""
+    return [
+        responses.Agent(
+            id=agent.id,
+            name=agent.name,
+            host=agent.host,
+            epoch=agent.epoch,
+            work_pool_name=agent.work_pool_name,
+            queues=agent.queues,
+            limit=agent.limit,
+            version=agent.version,
+            started=iso(agent.started),
+            last_seen=iso(agent.last_seen),
+            status=agent.status,
+            open_attempts=open_attempts,
+        )
+        for agent, open_attempts in await ctx.store.read(agents.listing)
+    ]
+
+
+async def _pool(tx: Transaction, name: str | None, now: datetime) -> WorkPool:
+    if name is None:
+        return await work.ensure_default_pool(tx, now)
+    pool = await work.pool_by_name(tx, name)
+    if pool is None:
+        known = ", ".join(await work.pool_names(tx)) or "none yet"
+        raise NotFoundError(
+            f'Work pool "{name}" not found. Pools: {known}. Create it with: reeve pools create {name}'
+        )
+    return pool
+
+
+async def _check_name(tx: Transaction, body: Register, now: datetime) -> None:
+    for other in await agents.by_name(tx, body.name):
+        heard = now - other.last_seen < timedelta(seconds=SILENT_AFTER_SECONDS)
+        if other.id != body.id and other.status is AgentStatus.ONLINE and heard:
+            raise ConflictError(f"{body.name} is alive on {other.host}; choose --name")
+
+
+async def _settle(ctx: Context, tx: Transaction, agent: Agent, held: set[UUID], now: datetime) -> list[UUID]:
+    """Keep what the new epoch holds, end what it does not; return what it may not hold any more."""
+    still_open = await attempts.held_by(tx, agent.id)
+    await attempts.rebind(tx, agent.id, agent.epoch, now + timedelta(seconds=ctx.terms.lease))
+    await _drop_all(ctx, tx, (attempt.id for attempt in still_open if attempt.id not in held), now)
+    return sorted(held - {attempt.id for attempt in still_open})
+
+
+async def _drop(ctx: Context, tx: Transaction, dropped: list[UUID]) -> None:
+    await _drop_all(ctx, tx, dropped, await tx.now())
+
+
+async def _drop_all(ctx: Context, tx: Transaction, dropped: Iterable[UUID], now: datetime) -> None:
+    """End attempts that their agent does not know: neither its journal nor its shim has them."""
+    for attempt_id in dropped:
+        attempt = await attempts.lock(tx, attempt_id)
+        if attempt is None or not attempt.is_open:
+            continue
+        if attempt.launched is None and attempt.started is None:
+            await give_back(tx, attempt, "its agent never received it", ctx.terms.launch_tries, now)
+        else:
+            await crash(
+                tx, attempt, AttemptState.LOST, "Its agent was started anew and knows nothing of it.", now
+            )
+
+
+async def _agent(ctx: Context, agent_id: UUID) -> Agent:
+    agent = await ctx.store.read(lambda tx: agents.read(tx, agent_id))
+    if agent is None:
+        raise NotFoundError("This agent is not registered here; it registers again.")
+    return agent
+
+
+def _check_epoch(agent: Agent, epoch: int) -> None:
+    if agent.epoch != epoch:
+        raise ConflictError("A newer start of this agent has taken over.")
+
+
+async def _look(ctx: Context, tx: Transaction, agent_id: UUID, body: Poll) -> _Look:
+    agent = await agents.read(tx, agent_id)
+    if agent is None:
+        raise NotFoundError("This agent is not registered here; it registers again.")
+    _check_epoch(agent, body.epoch)
+    known = await attempts.held_by(tx, agent_id)
+    held = set(body.held)
+    acknowledged = [attempt for attempt in known if attempt.grant <= body.acked_grant]
+    granted = [attempt for attempt in known if attempt.grant > body.acked_grant]
+    open_ids = {attempt.id for attempt in known}
+    found = responses.Work(
+        grants=await _grants(ctx, tx, agent, granted),
+        cancel=[
+            responses.Cancel(attempt_id=attempt.id, reason=attempt.run_state_message)
+            for attempt in acknowledged
+            if attempt.run_state_type == StateType.CANCELLING and attempt.id not in body.stopping
+        ],
+        stop=sorted(held - open_ids - set(body.stopping)),
+    )
+    dropped = [attempt.id for attempt in acknowledged if attempt.id not in held]
+    pool = await claims.pool(tx, agent.work_pool_id)
+    queues = [] if pool is None or pool.is_paused else served(agent, await claims.queues(tx, pool.id))
+    return _Look(found, dropped, await runs.next_due(tx, [queue.id for queue in queues]))
+
+
+async def _claim(ctx: Context, tx: Transaction, agent_id: UUID, body: Poll) -> int:
+    agent = await agents.lock(tx, agent_id)
+    if agent is None:
+        return 0
+    _check_epoch(agent, body.epoch)
+    return await claim(tx, agent, body.free, ctx.terms)
+
+
+async def _grants(ctx: Context, tx: Transaction, agent: Agent, granted: list[Held]) -> list[responses.Grant]:
+    if not granted:
+        return []
+    pool = await claims.pool(tx, agent.work_pool_id)
+    template = pool.base_job_template if pool else {}
+    now = await tx.now()
+    found = {run.id: run for run in await runs.by_ids(tx, [attempt.flow_run_id for attempt in granted])}
+    grants = []
+    for held in granted:
+        run = found[held.flow_run_id]
+        attempt = await attempts.read(tx, held.id)
+        flow = await flows.read(tx, run.flow_id)
+        deployment = await deployments.read(tx, run.deployment_id) if run.deployment_id else None
+        assert attempt is not None
+        assert flow is not None
+        grants.append(
+            responses.Grant(
+                number=held.grant,
+                attempt_id=held.id,
+                token=token_of(ctx.secret, held.id),
+                lease_seconds=ctx.terms.lease,
+                attempt_number=attempt.number,
+                run=project.flow_run(run, now),
+                flow_name=flow.name,
+                deployment=project.deployment(deployment) if deployment else None,
+                engine=(deployment.options if deployment else DeploymentOptions()).engine,
+                base_job_template=template,
+            )
+        )
+    return grants
+
+
+def _says_something(found: responses.Work) -> bool:
+    return bool(found.grants or found.cancel or found.stop)
+
+
+def _until_due(due: datetime | None, now: datetime, left: float) -> float:
+    """Return how long to wait: until the next run is due, or as long as the poll may be held.
+
+    A run that is due already and was not granted waits for a slot, which will wake the pool.
+    """
+    if due is None or due <= now:
+        return left
+    return min(left, (due - now).total_seconds())
+
+
+def _event(kind: EventKind, agent: Agent, now: datetime) -> Event:
+    return Event(
+        id=uuid4(),
+        at=now,
+        kind=kind,
+        agent_id=agent.id,
+        payload={"name": agent.name, "host": agent.host, "epoch": agent.epoch},
+    )

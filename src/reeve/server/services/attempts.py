@@ -1,0 +1,324 @@
+"""Attempts after their claim: renewed, reported on, ended (protocol §1, §3, §7, §8)."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from msgspec.structs import replace
+
+from reeve.core.attempts import Attempt, AttemptState
+from reeve.core.events import Event, EventKind
+from reeve.core.logs import LogLine
+from reeve.core.rules import flow_runs as rules
+from reeve.core.rules.verdict import SetStateStatus, Verdict
+from reeve.core.runs import FlowRun
+from reeve.core.states import UNREACHABLE, ProposedState, StateDetails, StateType, default_name
+from reeve.core.states import propose as proposal
+from reeve.errors import ConflictError, NotFoundError
+from reeve.server.services.context import Context
+from reeve.server.services.hub import run_topic
+from reeve.server.services.runs import close
+from reeve.server.services.states import end_children, enter
+from reeve.server.services.tokens import attempt_of
+from reeve.server.storage import attempts, deployments, events, logs, runs, slots
+from reeve.wire import responses
+from reeve.wire.codec import instant, iso, iso_or_none
+from reeve.wire.requests import Exited, Launched, NotLaunched, StopFailed
+
+if TYPE_CHECKING:
+    from reeve.server.storage.store import Transaction
+    from reeve.wire.requests import AnyReport, Output, OutputChunk, Renew, Reports
+
+OUTPUT_LOGGERS = {"stdout": "reeve.stdout", "stderr": "reeve.stderr"}
+
+
+async def renew(ctx: Context, body: Renew) -> responses.Renewal:
+    """Extend the leases of attempts whose tokens are right; name those that are over, or to be stopped."""
+    asked = [attempt.id for attempt in body.attempts if attempt_of(ctx.secret, attempt.token) == attempt.id]
+
+    async def extend(tx: Transaction) -> list[UUID]:
+        now = await tx.now()
+        renewed = await attempts.renew(tx, asked, now + timedelta(seconds=ctx.terms.lease))
+        for attempt_id, run_id, unreachable in renewed:
+            if unreachable:
+                await _reachable_again(tx, attempt_id, run_id, now)
+        over = set(asked) - {attempt_id for attempt_id, _, _ in renewed}
+        return [*over, *await attempts.cancelling(tx, asked)]
+
+    stop = await ctx.store.write(extend) if asked else []
+    forged = [attempt.id for attempt in body.attempts if attempt.id not in asked]
+    return responses.Renewal(lease_seconds=ctx.terms.lease, stop=[*stop, *forged])
+
+
+async def report(ctx: Context, attempt_id: UUID, body: Reports) -> responses.Receipt:
+    """Apply reports in order, each once (protocol §7).
+
+    Raises NotFoundError for an unknown attempt, ConflictError when a newer epoch of the agent lives.
+    """
+
+    async def apply(tx: Transaction) -> responses.Receipt:
+        attempt = await attempts.lock(tx, attempt_id)
+        if attempt is None:
+            raise NotFoundError("There is no such attempt: its run was deleted.")
+        if attempt.is_open and attempt.epoch != body.epoch:
+            raise ConflictError("A newer start of this agent holds the attempt.")
+        now = await tx.now()
+        for item in sorted(body.reports, key=lambda each: each.seq):
+            if item.seq == attempt.last_seq + 1 and attempt.is_open:
+                attempt = await _apply(ctx, tx, replace(attempt, last_seq=item.seq), item, now)
+        if not attempt.is_open:  # nothing more is expected; all of it is acknowledged
+            last = max((item.seq for item in body.reports), default=0)
+            return responses.Receipt(next_seq=max(attempt.last_seq, last) + 1, closed=True)
+        return responses.Receipt(next_seq=attempt.last_seq + 1, closed=False)
+
+    return await ctx.store.write(apply)
+
+
+async def output(ctx: Context, attempt_id: UUID, body: Output) -> None:
+    """Store captured output as log lines; what is stored already is passed over.
+
+    Raises NotFoundError for an unknown attempt.
+    """
+
+    async def store(tx: Transaction) -> None:
+        attempt = await attempts.read(tx, attempt_id)
+        if attempt is None:
+            raise NotFoundError("There is no such attempt: its run was deleted.")
+        for chunk in body.chunks:
+            expected = await attempts.output_offset(tx, attempt_id, chunk.stream)
+            size = len(chunk.text.encode())
+            if chunk.offset + size <= expected:
+                continue
+            await logs.insert(tx, _lines(attempt, chunk, await tx.now()), attempt_id)
+            await attempts.set_output_offset(tx, attempt_id, chunk.stream, chunk.offset + size)
+        tx.wake(run_topic(attempt.flow_run_id))
+
+    await ctx.store.write(store)
+
+
+async def of_run(ctx: Context, run_id: UUID) -> list[responses.Attempt]:
+    """Return all attempts of a run in order."""
+    found = await ctx.store.read(lambda tx: attempts.of_run(tx, run_id))
+    return [_shown(attempt, agent_name) for attempt, agent_name in found]
+
+
+async def crash(tx: Transaction, attempt: Attempt, state: AttemptState, cause: str, now: datetime) -> Attempt:
+    """Close an attempt whose process is gone, and let its run go on from there (protocol §1).
+
+    A run that has ended, or waits for another claim, is left as it is; one that was to be cancelled is
+    Cancelled; else the crash budget of its deployment decides.
+    """
+    run = await runs.lock(tx, attempt.flow_run_id)
+    assert run is not None
+    verdict = rules.after_crash(run, await _crash_retries(tx, run), cause, now)
+    expected = verdict.state is None or verdict.state.type is StateType.CANCELLED
+    await _end(tx, attempt, AttemptState.ENDED if expected else state, verdict, cause, now)
+    return replace(attempt, closed=now)
+
+
+async def give_back(tx: Transaction, attempt: Attempt, reason: str, tries: int, now: datetime) -> Attempt:
+    """Close an attempt that was never launched: its run is scheduled again, up to ``tries`` times."""
+    run = await runs.lock(tx, attempt.flow_run_id)
+    assert run is not None
+    if run.state is not None and run.state.type is StateType.CANCELLING:
+        wanted = proposal(StateType.CANCELLED, message="Cancelled before its process was launched.")
+    elif await attempts.returns(tx, run.id) + 1 < tries:
+        wanted = _again(run, f"Attempt {attempt.number} was not launched: {reason}", now)
+    else:
+        wanted = proposal(StateType.CRASHED, message=f"Not launched in {tries} attempts; the last: {reason}")
+    verdict = Verdict(status=SetStateStatus.ACCEPT, run=run, state=None if _is_final(run) else wanted)
+    await _end(tx, attempt, AttemptState.RETURNED, verdict, reason, now)
+    return replace(attempt, closed=now)
+
+
+async def refuse(tx: Transaction, attempt: Attempt, reason: str, now: datetime) -> Attempt:
+    """Close an attempt that can never be launched: its run fails, with the reason (A76)."""
+    run = await runs.lock(tx, attempt.flow_run_id)
+    assert run is not None
+    cancelled = run.state is not None and run.state.type is StateType.CANCELLING
+    wanted = (
+        proposal(StateType.CANCELLED, message="Cancelled before its process was launched.")
+        if cancelled
+        else proposal(StateType.FAILED, message=f"Submission failed. {reason}")
+    )
+    verdict = Verdict(status=SetStateStatus.ACCEPT, run=run, state=None if _is_final(run) else wanted)
+    await _end(tx, attempt, AttemptState.RETURNED, verdict, reason, now)
+    return replace(attempt, closed=now)
+
+
+async def unreachable(tx: Transaction, attempt: Attempt, now: datetime) -> None:
+    """Show that an attempt is not heard of; its run stays RUNNING (protocol §3)."""
+    await attempts.update(tx, replace(attempt, unreachable=True))
+    since = attempt.lease_until.isoformat(timespec="seconds") if attempt.lease_until else "long"
+    await events.record(
+        tx, [_event(EventKind.ATTEMPT_UNREACHABLE, attempt, now, {"since": iso_or_none(attempt.lease_until)})]
+    )
+    await _rename_running(
+        tx, attempt.flow_run_id, UNREACHABLE, f"No sign from its agent: the lease ended at {since}.", now
+    )
+
+
+async def _reachable_again(tx: Transaction, attempt_id: UUID, run_id: UUID, now: datetime) -> None:
+    attempt = await attempts.lock(tx, attempt_id)
+    if attempt is None:
+        return
+    await attempts.update(tx, replace(attempt, unreachable=False))
+    await _rename_running(tx, run_id, default_name(StateType.RUNNING), None, now)
+
+
+async def _rename_running(
+    tx: Transaction, run_id: UUID, name: str, message: str | None, now: datetime
+) -> None:
+    run = await runs.lock(tx, run_id)
+    if run is None or run.state is None or run.state.type is not StateType.RUNNING:
+        return
+    state = proposal(StateType.RUNNING, name=name, message=message)
+    await enter(tx, Verdict(status=SetStateStatus.ACCEPT, run=run, state=state), now)
+
+
+async def _apply(ctx: Context, tx: Transaction, attempt: Attempt, item: AnyReport, now: datetime) -> Attempt:
+    match item:
+        case Launched():
+            return await _launched(tx, attempt, item, now)
+        case NotLaunched(reason=reason, permanent=True):
+            return await refuse(tx, attempt, reason, now)
+        case NotLaunched(reason=reason):
+            return await give_back(tx, attempt, reason, ctx.terms.launch_tries, now)
+        case StopFailed(reason=reason):
+            return await _stop_failed(tx, attempt, reason, now)
+        case Exited():
+            return await _exited(tx, attempt, item, now)
+
+
+async def _launched(tx: Transaction, attempt: Attempt, item: Launched, now: datetime) -> Attempt:
+    state = AttemptState.STARTED if attempt.started else AttemptState.LAUNCHED
+    attempt = replace(attempt, state=state, launched=now, handle=item.handle)
+    await attempts.update(tx, attempt)
+    run = await runs.lock(tx, attempt.flow_run_id)
+    assert run is not None
+    await runs.amend(tx, replace(run, infrastructure_pid=item.infrastructure_pid))
+    await events.record(
+        tx, [_event(EventKind.ATTEMPT_LAUNCHED, attempt, now, {"handle": item.infrastructure_pid})]
+    )
+    return attempt
+
+
+async def _exited(tx: Transaction, attempt: Attempt, item: Exited, now: datetime) -> Attempt:
+    attempt = replace(
+        attempt,
+        exit_code=item.exit_code,
+        signal=item.signal,
+        cpu_seconds=item.cpu_seconds,
+        max_rss_kib=item.max_rss_kib,
+        output_tail=item.output_tail,
+        cause=item.cause,
+    )
+    if item.output_lost_bytes:
+        lost = f"{item.output_lost_bytes} bytes of this run's output were lost: the agent's disk was full."
+        await logs.insert(tx, [_line(attempt, "reeve.agent", logging.WARNING, lost, now, now)], attempt.id)
+    return await crash(tx, attempt, AttemptState.CRASHED, item.cause, now)
+
+
+async def _stop_failed(tx: Transaction, attempt: Attempt, reason: str, now: datetime) -> Attempt:
+    await attempts.update(tx, attempt)
+    run = await runs.lock(tx, attempt.flow_run_id)
+    assert run is not None
+    if run.state is not None and run.state.type is StateType.CANCELLING and run.state.message != reason:
+        state = proposal(StateType.CANCELLING, message=reason)
+        await enter(tx, Verdict(status=SetStateStatus.ACCEPT, run=run, state=state), now)
+    return attempt
+
+
+async def _end(
+    tx: Transaction,
+    attempt: Attempt,
+    state: AttemptState,
+    verdict: Verdict[FlowRun],
+    cause: str,
+    now: datetime,
+) -> None:
+    """Write an attempt's end and what becomes of its run, its tasks, its slots: all or nothing."""
+    decision = await enter(tx, verdict, now)
+    run = await close(tx, decision.run, attempt, state, cause, now)
+    await slots.release_attempt(tx, attempt.id)
+    if attempt.launched is not None or attempt.started is not None:
+        cancelled = run.state is not None and run.state.type is StateType.CANCELLED
+        ended = StateType.CANCELLED if cancelled else StateType.CRASHED
+        await end_children(tx, run, ended, cause, now)
+
+
+async def _crash_retries(tx: Transaction, run: FlowRun) -> int:
+    deployment = await deployments.read(tx, run.deployment_id) if run.deployment_id else None
+    return deployment.options.crash_retries if deployment else 0
+
+
+def _again(run: FlowRun, message: str, now: datetime) -> ProposedState:
+    details = run.state.details if run.state else StateDetails()
+    return proposal(
+        StateType.SCHEDULED,
+        message=message,
+        details=StateDetails(scheduled_time=details.scheduled_time or now),
+    )
+
+
+def _is_final(run: FlowRun) -> bool:
+    return run.state is not None and run.state.is_final
+
+
+def _event(kind: EventKind, attempt: Attempt, now: datetime, payload: dict[str, object]) -> Event:
+    return Event(
+        id=uuid4(),
+        at=now,
+        kind=kind,
+        flow_run_id=attempt.flow_run_id,
+        attempt_id=attempt.id,
+        agent_id=attempt.agent_id,
+        payload=payload,
+    )
+
+
+def _lines(attempt: Attempt, chunk: OutputChunk, now: datetime) -> list[LogLine]:
+    level = logging.INFO if chunk.stream == "stdout" else logging.WARNING
+    name = OUTPUT_LOGGERS.get(chunk.stream, "reeve.output")
+    at = instant(chunk.timestamp)
+    return [_line(attempt, name, level, text, at, now) for text in chunk.text.splitlines() if text.strip()]
+
+
+def _line(attempt: Attempt, name: str, level: int, message: str, at: datetime, now: datetime) -> LogLine:
+    return LogLine(
+        id=uuid4(),
+        created=now,
+        name=name,
+        level=level,
+        message=message,
+        timestamp=at,
+        flow_run_id=attempt.flow_run_id,
+    )
+
+
+def _shown(attempt: Attempt, agent_name: str | None) -> responses.Attempt:
+    return responses.Attempt(
+        id=attempt.id,
+        flow_run_id=attempt.flow_run_id,
+        number=attempt.number,
+        kind=attempt.kind,
+        state=attempt.state,
+        opened=iso(attempt.opened),
+        agent_id=attempt.agent_id,
+        agent_name=agent_name,
+        lease_until=iso_or_none(attempt.lease_until),
+        unreachable=attempt.unreachable,
+        launched=iso_or_none(attempt.launched),
+        started=iso_or_none(attempt.started),
+        closed=iso_or_none(attempt.closed),
+        handle=attempt.handle,
+        exit_code=attempt.exit_code,
+        signal=attempt.signal,
+        cpu_seconds=attempt.cpu_seconds,
+        max_rss_kib=attempt.max_rss_kib,
+        cause=attempt.cause,
+        output_tail=attempt.output_tail,
+    )

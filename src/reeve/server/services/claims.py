@@ -1,0 +1,117 @@
+"""Claims: due runs become attempts of an agent, one transaction for a whole batch (protocol §2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from msgspec.structs import replace
+
+from reeve.core import bookkeeping
+from reeve.core.agents import Agent
+from reeve.core.attempts import Attempt, AttemptKind, AttemptState, LeaseTerms
+from reeve.core.events import Event, EventKind
+from reeve.core.rules.flow_runs import FlowRunFacts, decide
+from reeve.core.runs import FlowRun
+from reeve.core.states import StateType, propose
+from reeve.core.work import WorkPool, WorkQueue, grantable
+from reeve.errors import ConflictError
+from reeve.server.services.states import new_state, tell
+from reeve.server.storage import agents, attempts, claims, events, runs
+from reeve.server.storage.store import Transaction
+
+
+def served(agent: Agent, queues: Sequence[WorkQueue]) -> list[WorkQueue]:
+    """Return the queues that an agent serves, paused ones left out.
+
+    Without names and prefixes it serves its whole pool; a prefix that matches nothing serves nothing (W10).
+    """
+    everything = not agent.queues and not agent.prefixes
+    prefixes = tuple(prefix.lower() for prefix in agent.prefixes)
+    return [
+        queue
+        for queue in queues
+        if not queue.is_paused
+        and (
+            everything or queue.name in agent.queues or (prefixes and queue.name.lower().startswith(prefixes))
+        )
+    ]
+
+
+async def claim(tx: Transaction, agent: Agent, free: int, terms: LeaseTerms) -> int:
+    """Open up to ``free`` attempts for an agent on the due runs of its queues; return how many.
+
+    Limits are locked, pool before queues, then counted; queues come by priority, runs by scheduled time.
+    """
+    pool = await claims.pool(tx, agent.work_pool_id)
+    if pool is None or pool.is_paused:
+        return 0
+    now = await tx.now()
+    pool_limit = await claims.lock_pool(tx, pool)
+    left = grantable(free, pool_limit)
+    taken: list[UUID] = []
+    for queue in served(agent, await claims.queues(tx, pool.id)):
+        wanted = left - len(taken)
+        if wanted <= 0:
+            break
+        room = grantable(wanted, await claims.lock_queue(tx, queue))
+        if room:
+            taken += await runs.take_due(tx, queue.id, now, room)
+    return await _open(tx, agent, pool, taken, terms, now) if taken else 0
+
+
+async def _open(
+    tx: Transaction, agent: Agent, pool: WorkPool, run_ids: list[UUID], terms: LeaseTerms, now: datetime
+) -> int:
+    found = {run.id: run for run in await runs.by_ids(tx, run_ids)}
+    pending = [entered for run_id in run_ids if (entered := _pending(found[run_id], now))]
+    last = await agents.next_grants(tx, agent.id, agent.epoch, len(pending))
+    if last is None:
+        raise ConflictError("A newer start of this agent has taken over.")
+    numbers = await attempts.last_numbers(tx, run_ids)
+    opened = [
+        Attempt(
+            id=uuid4(),
+            flow_run_id=run.id,
+            number=numbers.get(run.id, 0) + 1,
+            kind=AttemptKind.LEASED,
+            state=AttemptState.CLAIMED,
+            opened=now,
+            agent_id=agent.id,
+            epoch=agent.epoch,
+            grant=last - len(pending) + place,
+            work_pool_id=pool.id,
+            work_queue_id=run.work_queue_id,
+            lease_until=now + timedelta(seconds=terms.lease),
+        )
+        for place, run in enumerate(pending, start=1)
+    ]
+    held = [
+        replace(run, attempt_id=attempt.id, had_lease=True, infrastructure_pid=None, updated=now)
+        for run, attempt in zip(pending, opened, strict=True)
+    ]
+    await attempts.insert(tx, opened)
+    await runs.enter(tx, held)
+    await events.record(tx, [_opened_event(attempt, agent, now) for attempt in opened])
+    await tell(tx, held, now)
+    return len(opened)
+
+
+def _pending(run: FlowRun, now: datetime) -> FlowRun | None:
+    verdict = decide(run, propose(StateType.PENDING), FlowRunFacts(by_claim=True), now)
+    if verdict.state is None or verdict.state.type is not StateType.PENDING:
+        return None
+    return bookkeeping.enter_flow_run_state(verdict.run, new_state(verdict.state, now))
+
+
+def _opened_event(attempt: Attempt, agent: Agent, now: datetime) -> Event:
+    return Event(
+        id=uuid4(),
+        at=now,
+        kind=EventKind.ATTEMPT_OPENED,
+        flow_run_id=attempt.flow_run_id,
+        attempt_id=attempt.id,
+        agent_id=agent.id,
+        payload={"number": attempt.number, "kind": attempt.kind, "agent": agent.name},
+    )

@@ -1,0 +1,42 @@
+"""Which agents are heard of, and the open poll of each: in memory, stored every 10 s (protocol §6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+
+@dataclass(slots=True)
+class Presence:
+    """The agents that this server has heard of since presence was stored last."""
+
+    _seen: set[UUID] = field(default_factory=set)
+    _polls: dict[UUID, tuple[int, int]] = field(default_factory=dict)  # agent → (epoch, seq) of its open poll
+
+    def seen(self, agent_id: UUID) -> None:
+        """Note a sign of life."""
+        self._seen.add(agent_id)
+
+    @contextmanager
+    def polling(self, agent_id: UUID, epoch: int, seq: int) -> Iterator[None]:
+        """Hold the agent's open poll; the agent counts as heard of all the while."""
+        self._polls[agent_id] = max((epoch, seq), self._polls.get(agent_id, (0, 0)))
+        self.seen(agent_id)
+        try:
+            yield
+        finally:
+            if self._polls.get(agent_id) == (epoch, seq):
+                del self._polls[agent_id]
+            self.seen(agent_id)
+
+    def is_newest(self, agent_id: UUID, epoch: int, seq: int) -> bool:
+        """Whether this is still the agent's one open poll."""
+        return self._polls.get(agent_id) == (epoch, seq)
+
+    def take(self) -> list[UUID]:
+        """Return who was heard of since the last call, open polls included."""
+        heard = self._seen | self._polls.keys()
+        self._seen = set()
+        return list(heard)

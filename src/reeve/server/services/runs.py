@@ -1,0 +1,425 @@
+"""Flow runs: asked for, proposed states, resumed, cancelled."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from reeve.core import bookkeeping
+from reeve.core.attempts import Attempt, AttemptKind, AttemptState
+from reeve.core.events import Event, EventKind
+from reeve.core.names import slug
+from reeve.core.parameters import check_parameters
+from reeve.core.rules.fence import EXECUTING, Caller
+from reeve.core.rules.flow_runs import FlowRunFacts, decide
+from reeve.core.rules.verdict import SetStateStatus, Verdict
+from reeve.core.runs import CreatedBy, FlowRun, FlowRunPolicy
+from reeve.core.states import RESUMING, ProposedState, State, StateType
+from reeve.core.states import propose as proposal
+from reeve.errors import ConflictError, InvalidInputError, NotFoundError
+from reeve.server.services.context import Context, Principal
+from reeve.server.services.fence import Holding, holding
+from reeve.server.services.hub import pool_topic
+from reeve.server.services.states import Decision, enter, new_state, proposed_state, started, tell
+from reeve.server.storage import attempts, claims, deployments, events, runs, work
+
+if TYPE_CHECKING:
+    from reeve.core.deployments import Deployment
+    from reeve.server.storage.store import Transaction
+    from reeve.wire.requests import (
+        CancelRun,
+        DeploymentFlowRunCreate,
+        FlowRunCreate,
+        FlowRunUpdate,
+        Resume,
+        SetState,
+    )
+
+OPERATOR = Principal()
+
+
+class RunNotFoundError(NotFoundError):
+    """There is no flow run with this id."""
+
+
+async def create_flow_run(
+    ctx: Context, principal: Principal, body: FlowRunCreate, created_by: CreatedBy | None
+) -> tuple[FlowRun, bool]:
+    """Create a run of a flow, PENDING unless told otherwise; the same idempotency key finds the first one.
+
+    Raises IntegrityError for an unknown flow, ForbiddenError for a parent of another run.
+    """
+
+    async def create(tx: Transaction) -> tuple[FlowRun, bool]:
+        now = await tx.now()
+        run = FlowRun(
+            id=uuid4(),
+            created=now,
+            updated=now,
+            name=body.name or slug(secrets.randbelow),
+            flow_id=body.flow_id,
+            deployment_id=body.deployment_id,
+            flow_version=body.flow_version,
+            parameters=body.parameters,
+            idempotency_key=body.idempotency_key,
+            context=body.context,
+            empirical_policy=body.empirical_policy or FlowRunPolicy(),
+            tags=body.tags,
+            parent_task_run_id=body.parent_task_run_id,
+            infrastructure_document_id=body.infrastructure_document_id,
+            created_by=created_by,
+        )
+        state = proposed_state(body.state) if body.state else proposal(StateType.PENDING)
+        return await _create(tx, principal, run, state, now)
+
+    return await ctx.store.write(create)
+
+
+async def create_run_of_deployment(
+    ctx: Context,
+    principal: Principal,
+    deployment_id: UUID,
+    body: DeploymentFlowRunCreate,
+    created_by: CreatedBy | None,
+) -> tuple[FlowRun, bool]:
+    """Ask for a run of a deployment, SCHEDULED now unless told otherwise.
+
+    Raises NotFoundError, and InvalidInputError when the parameters do not fit the deployment's schema.
+    """
+
+    async def create(tx: Transaction) -> tuple[FlowRun, bool]:
+        now = await tx.now()
+        deployment = await deployments.read(tx, deployment_id)
+        if deployment is None:
+            raise NotFoundError("Deployment not found")
+        parameters = {**deployment.parameters, **(body.parameters or {})}
+        enforce = body.enforce_parameter_schema
+        if deployment.enforce_parameter_schema if enforce is None else enforce:
+            check_parameters(deployment.parameter_openapi_schema or {}, parameters)
+        run = run_of(deployment, now, parameters=parameters)
+        run = replace(
+            run,
+            name=body.name or run.name,
+            idempotency_key=body.idempotency_key,
+            context=body.context or {},
+            empirical_policy=body.empirical_policy or FlowRunPolicy(),
+            tags=sorted({*deployment.tags, *body.tags}),
+            parent_task_run_id=body.parent_task_run_id,
+            infrastructure_document_id=body.infrastructure_document_id or run.infrastructure_document_id,
+            created_by=created_by,
+            job_variables=body.job_variables,
+        )
+        if body.work_queue_name and body.work_queue_name != run.work_queue_name:
+            queue = await work.ensure_queue(tx, run.work_pool_id, body.work_queue_name, now)
+            run = replace(run, work_queue_id=queue.id, work_queue_name=queue.name)
+        state = proposed_state(body.state) if body.state else proposal(StateType.SCHEDULED)
+        return await _create(tx, principal, run, state, now)
+
+    return await ctx.store.write(create)
+
+
+def run_of(deployment: Deployment, now: datetime, *, parameters: dict[str, Any]) -> FlowRun:
+    """Return a new run with what it takes over from its deployment."""
+    return FlowRun(
+        id=uuid4(),
+        created=now,
+        updated=now,
+        name=slug(secrets.randbelow),
+        flow_id=deployment.flow_id,
+        deployment_id=deployment.id,
+        deployment_version=deployment.version,
+        work_pool_id=deployment.work_pool_id,
+        work_pool_name=deployment.work_pool_name,
+        work_queue_id=deployment.work_queue_id,
+        work_queue_name=deployment.work_queue_name,
+        parameters=parameters,
+        infrastructure_document_id=deployment.infrastructure_document_id,
+    )
+
+
+async def read(ctx: Context, run_id: UUID) -> FlowRun:
+    """Return a run; raises NotFoundError."""
+    run = await ctx.store.read(lambda tx: runs.read(tx, run_id))
+    if run is None:
+        raise NotFoundError("Flow run not found")
+    return run
+
+
+async def states(ctx: Context, run_id: UUID) -> list[State]:
+    """Return all states of a run, oldest first; none for an unknown run."""
+    return await ctx.store.read(lambda tx: runs.states(tx, run_id))
+
+
+async def update(ctx: Context, principal: Principal, run_id: UUID, body: FlowRunUpdate) -> None:
+    """Change what was sent of a run.
+
+    Raises NotFoundError, ForbiddenError, and InvalidInputError for job variables of a run that is not
+    SCHEDULED or has no deployment.
+    """
+
+    async def change(tx: Transaction) -> None:
+        run = await _locked(tx, run_id, NotFoundError("Flow run not found"))
+        await holding(tx, principal, run.id, run.parent_task_run_id, run.attempt_id)
+        scheduled = run.state is not None and run.state.type is StateType.SCHEDULED
+        if body.job_variables is not UNSET and not (scheduled and run.deployment_id):
+            raise InvalidInputError(
+                "Job variables can only be set on a SCHEDULED run of a deployment.", field="job_variables"
+            )
+        await runs.update(tx, _updated(run, body, await tx.now()))
+
+    await ctx.store.write(change)
+
+
+def _updated(run: FlowRun, body: FlowRunUpdate, now: datetime) -> FlowRun:
+    def sent(value: Any, current: Any, empty: Any) -> Any:
+        return current if value is UNSET else empty if value is None else value
+
+    return replace(
+        run,
+        updated=now,
+        name=sent(body.name, run.name, run.name),
+        flow_version=sent(body.flow_version, run.flow_version, None),
+        parameters=sent(body.parameters, run.parameters, {}),
+        empirical_policy=sent(body.empirical_policy, run.empirical_policy, FlowRunPolicy()),
+        tags=sent(body.tags, run.tags, []),
+        infrastructure_pid=sent(body.infrastructure_pid, run.infrastructure_pid, None),
+        job_variables=sent(body.job_variables, run.job_variables, None),
+    )
+
+
+async def delete(ctx: Context, run_id: UUID) -> None:
+    """Delete a run with its states, tasks, attempts and logs; its agent is told to end its process."""
+
+    async def remove(tx: Transaction) -> None:
+        run = await runs.read(tx, run_id)
+        if run is None or not await runs.delete(tx, run_id):
+            raise NotFoundError("Flow run not found")
+        if run.work_pool_id:
+            tx.wake(pool_topic(run.work_pool_id))
+
+    await ctx.store.write(remove)
+
+
+async def propose(
+    ctx: Context, principal: Principal, run_id: UUID, body: SetState, api_version: tuple[int, int, int]
+) -> Decision[FlowRun]:
+    """Judge a proposed state and write what comes of it (design §3).
+
+    Raises RunNotFoundError, AttemptSupersededError, ForbiddenError.
+    """
+
+    async def judge(tx: Transaction) -> Decision[FlowRun]:
+        return await _propose(
+            tx, principal, run_id, proposed_state(body.state), force=body.force, api_version=api_version
+        )
+
+    return await ctx.store.write(judge)
+
+
+async def resume(ctx: Context, principal: Principal, run_id: UUID, body: Resume) -> Decision[FlowRun]:
+    """Let a paused run go on: a suspended one by a new claim, another in its own process."""
+
+    async def judge(tx: Transaction) -> Decision[FlowRun]:
+        run = await _locked(tx, run_id)
+        state = run.state
+        if state is None or state.type is not StateType.PAUSED:
+            verdict = Verdict(
+                status=SetStateStatus.ABORT,
+                run=run,
+                reason="Cannot resume a flow run that is not paused.",
+            )
+            return Decision(verdict, None, run)
+        for key, value in (body.run_input or {}).items():
+            await runs.put_input(tx, run_id, key, value, await tx.now())
+        wanted = (
+            proposal(StateType.SCHEDULED, name=RESUMING)
+            if state.details.pause_reschedule
+            else proposal(StateType.RUNNING)
+        )
+        return await _propose(tx, principal, run_id, wanted, by_resume=True)
+
+    return await ctx.store.write(judge)
+
+
+async def cancel(ctx: Context, run_id: UUID, body: CancelRun) -> Decision[FlowRun]:
+    """Ask for a run to be cancelled; with ``force`` it ends now, without proof (protocol §8)."""
+
+    async def judge(tx: Transaction) -> Decision[FlowRun]:
+        if not body.force:
+            return await _propose(tx, OPERATOR, run_id, proposal(StateType.CANCELLING))
+        run = await _locked(tx, run_id)
+        now = await tx.now()
+        by = body.by or "an operator"
+        await events.record(
+            tx,
+            [Event(id=uuid4(), at=now, kind=EventKind.CANCEL_FORCED, flow_run_id=run.id, payload={"by": by})],
+        )
+        message = f"Cancelled by {by}, unproven: what its process still does was not observed."
+        return await _propose(
+            tx, OPERATOR, run_id, proposal(StateType.CANCELLED, message=message), force=True
+        )
+
+    return await ctx.store.write(judge)
+
+
+async def _create(
+    tx: Transaction, principal: Principal, run: FlowRun, state: ProposedState, now: datetime
+) -> tuple[FlowRun, bool]:
+    if run.idempotency_key is not None:
+        known = await runs.by_idempotency_key(tx, run.flow_id, run.idempotency_key)
+        if known is not None:
+            return known, False
+    if principal.attempt_id is not None and run.parent_task_run_id is not None:
+        await holding(tx, principal, run.id, run.parent_task_run_id, None)
+    verdict = decide(run, state, FlowRunFacts(), now, force=True)
+    assert verdict.state is not None
+    run = bookkeeping.enter_flow_run_state(verdict.run, new_state(verdict.state, now))
+    if not await runs.insert(tx, run):
+        assert run.idempotency_key is not None
+        known = await runs.by_idempotency_key(tx, run.flow_id, run.idempotency_key)
+        if known is None:
+            raise ConflictError("Another request is just creating a run with this idempotency key; repeat.")
+        return known, False
+    if _opens_foreign(run, principal):
+        run = await _open_foreign(tx, run, now)
+        await runs.amend(tx, run)
+    await tell(tx, [run], now)
+    return run, True
+
+
+async def _locked(tx: Transaction, run_id: UUID, missing: Exception | None = None) -> FlowRun:
+    run = await runs.lock(tx, run_id)
+    if run is None:
+        raise missing or RunNotFoundError(f"Flow run with id {run_id} not found")
+    return run
+
+
+async def _propose(
+    tx: Transaction,
+    principal: Principal,
+    run_id: UUID,
+    proposed: ProposedState,
+    *,
+    force: bool = False,
+    by_resume: bool = False,
+    api_version: tuple[int, int, int] = (0, 8, 4),
+) -> Decision[FlowRun]:
+    run = await _locked(tx, run_id)
+    now = await tx.now()
+    held = await holding(tx, principal, run.id, run.parent_task_run_id, run.attempt_id)
+    facts = FlowRunFacts(
+        attempt=held.attempt.kind if held.attempt else None,
+        caller=held.caller,
+        client_api_version=api_version,
+        new_pause_key=uuid4().hex,
+        by_resume=by_resume,
+        limit_full=await _full_limit(tx, run, proposed),
+    )
+    before = run.state
+    decision = await enter(tx, decide(run, proposed, facts, now, force=force), now)
+    if decision.written:
+        await _follow_up(tx, decision.run, held, principal, now, force=force)
+    elif decision.run != run:
+        await runs.amend(tx, decision.run)
+    return replace(decision, state=decision.state or before)
+
+
+async def _follow_up(
+    tx: Transaction, run: FlowRun, held: Holding, principal: Principal, now: datetime, *, force: bool
+) -> None:
+    """Do to the attempt what the new state means for it."""
+    assert run.state is not None
+    attempt, type_ = held.attempt, run.state.type
+    if attempt is not None and attempt.flow_run_id != run.id:
+        return  # a subflow lives in its parent's attempt
+    if attempt is None:
+        if _opens_foreign(run, principal):
+            await runs.amend(tx, await _open_foreign(tx, run, now))
+    elif attempt.kind is AttemptKind.FOREIGN:
+        if not _keeps_foreign(run):
+            await close(tx, run, attempt, AttemptState.ENDED, None, now)
+    elif held.caller is Caller.HOLDER and type_ is StateType.RUNNING:
+        await started(tx, attempt.id, now)
+    elif force and held.caller is Caller.CLIENT and type_.is_final:
+        # Who overrules the holder closes its attempt: what it reports from now on is refused.
+        await close(tx, run, attempt, AttemptState.LOST, run.state.message, now)
+
+
+async def close(
+    tx: Transaction, run: FlowRun, attempt: Attempt, state: AttemptState, cause: str | None, now: datetime
+) -> FlowRun:
+    """Close an attempt: its run is free, its slots are, and what waits for them is woken."""
+    await attempts.update(tx, replace(attempt, state=state, closed=now, cause=cause or attempt.cause))
+    run = replace(run, attempt_id=None)
+    await runs.amend(tx, run)
+    await events.record(
+        tx,
+        [
+            Event(
+                id=uuid4(),
+                at=now,
+                kind=EventKind.ATTEMPT_CLOSED,
+                flow_run_id=run.id,
+                attempt_id=attempt.id,
+                agent_id=attempt.agent_id,
+                payload={"state": state, "cause": cause},
+            )
+        ],
+    )
+    if attempt.work_pool_id:
+        tx.wake(pool_topic(attempt.work_pool_id))
+    return run
+
+
+async def _full_limit(tx: Transaction, run: FlowRun, proposed: ProposedState) -> str | None:
+    """Return the full limit in which a run would need a new place (protocol §2); it stays locked."""
+    if proposed.type not in EXECUTING or run.attempt_id or not (run.work_pool_id and run.work_queue_id):
+        return None
+    pool = await claims.pool(tx, run.work_pool_id)
+    queues = await claims.queues(tx, run.work_pool_id)
+    if pool is None:
+        return None
+    limits = [await claims.lock_pool(tx, pool)]
+    limits += [await claims.lock_queue(tx, queue) for queue in queues if queue.id == run.work_queue_id]
+    return next((limit.name for limit in limits if limit.free == 0), None)
+
+
+def _opens_foreign(run: FlowRun, principal: Principal) -> bool:
+    """Whether a client without a token has just begun to execute the run (protocol §1)."""
+    return (
+        principal.is_operator
+        and run.attempt_id is None
+        and run.parent_task_run_id is None
+        and run.state is not None
+        and run.state.type in EXECUTING
+    )
+
+
+def _keeps_foreign(run: FlowRun) -> bool:
+    """Whether a foreign attempt's process is still at work: also while it sleeps until its own retry."""
+    assert run.state is not None
+    type_ = run.state.type
+    if type_ is StateType.SCHEDULED:
+        return run.empirical_policy.retry_type == "in_process"
+    return type_ in EXECUTING or type_ is StateType.CANCELLING
+
+
+async def _open_foreign(tx: Transaction, run: FlowRun, now: datetime) -> FlowRun:
+    numbers = await attempts.last_numbers(tx, [run.id])
+    attempt = Attempt(
+        id=uuid4(),
+        flow_run_id=run.id,
+        number=numbers.get(run.id, 0) + 1,
+        kind=AttemptKind.FOREIGN,
+        state=AttemptState.CLAIMED,
+        opened=now,
+        work_pool_id=run.work_pool_id,
+        work_queue_id=run.work_queue_id,
+    )
+    await attempts.insert(tx, [attempt])
+    return replace(run, attempt_id=attempt.id)
