@@ -141,11 +141,11 @@ def _obstacles(seen: Circumstances, now: datetime) -> tuple[list[str], list[str]
     if queue.is_paused:
         reasons.append(f"Work queue {queue.name!r} of pool {pool.name!r} is paused.")
         remedies.append(f"reeve queues resume {queue.name} -p {pool.name}")
-    for limit in seen.limits:
-        if limit.free == 0:
-            reasons.append(
-                f"The limit of {limit.name} is full: {limit.occupied} of {limit.size} slots are taken."
-            )
+    reasons += [
+        f"The limit of {limit.name} is full: {limit.occupied} of {limit.size} slots are taken."
+        for limit in seen.limits
+        if limit.free == 0
+    ]
     reasons += _who_serves(seen, pool, queue, now)
     living = [agent for agent in seen.serving if agent.status is AgentStatus.ONLINE]
     if not living:
@@ -168,7 +168,7 @@ def _who_serves(seen: Circumstances, pool: WorkPool, queue: WorkQueue, now: date
         return [f"No agent serves queue {queue.name!r} of pool {pool.name!r}."]
     last = max(seen.serving, key=lambda agent: agent.last_seen)
     silence = round((now - last.last_seen).total_seconds())
+    heard = f"{last.name!r} on {last.host} was last heard of {silence} s ago"
     return [
-        f"No living agent serves queue {queue.name!r}: {last.name!r} on {last.host} was last heard of "
-        f"{silence} s ago (silent after {SILENT_AFTER_SECONDS:.0f} s)."
+        f"No living agent serves queue {queue.name!r}: {heard} (silent after {SILENT_AFTER_SECONDS:.0f} s)."
     ]

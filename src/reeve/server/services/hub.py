@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+SCHEDULES_TOPIC = "schedules"  # a deployment or one of its schedules was changed
+
 
 def pool_topic(pool_id: UUID) -> str:
     """Return the topic of a pool: a run is due, a slot is free, a run is to be cancelled."""

@@ -1,0 +1,194 @@
+"""The API as an ASGI application: find the route, see who asks, read, have it served, answer.
+
+Raw ASGI, because routing and wrapping by a framework cost two thirds of the requests (libraries.md §2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from reeve.errors import InvalidInputError, ReeveError
+from reeve.server.http import body, problems
+from reeve.server.http.auth import Doors
+from reeve.server.http.body import Fault, InvalidRequestError
+from reeve.server.http.reply import TEXT, Reply, json
+from reeve.server.http.request import Answer, ApiVersion, Request, Route
+from reeve.server.http.router import Elsewhere, Found, Router, WrongMethod
+from reeve.server.http.routes import ROUTES
+from reeve.server.services.context import Context
+from reeve.wire.endpoints import Endpoint
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+PREFIX = "/api"
+LONGEST_BODY = 64 * 1024 * 1024  # bytes: sixteen times the largest batch of logs (api-contract §2)
+LATEST: ApiVersion = (0, 8, 4)
+OLDEST: ApiVersion = (0, 8, 0)
+
+_VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})")
+
+
+class ApiVersionError(InvalidInputError):
+    """The request's API version is none that this server serves."""
+
+
+class TooLongError(ReeveError):
+    """The request's body is longer than the server takes."""
+
+
+class ClientGoneError(ReeveError):
+    """The client closed the connection."""
+
+
+class Api:
+    """Serves ``wire.endpoints`` under ``/api`` to whom ``doors`` admit."""
+
+    def __init__(self, context: Context, doors: Doors) -> None:
+        self._context = context
+        self._doors = doors
+        self._router = Router(ROUTES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request (ASGI)."""
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        try:
+            reply = await self._serve(scope, headers, receive)
+        except ClientGoneError:
+            return
+        await reply.send(send, headers)
+
+    async def _serve(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Reply:
+        path = scope["raw_path"].decode("latin-1").removeprefix(PREFIX)
+        try:
+            self._doors.check_names(headers)
+        except ReeveError as error:
+            return problems.reply(error, None, b"")
+        match self._router.find(scope["method"], path):
+            case Found() as found:
+                return await self._found(found, scope, headers, receive)
+            case WrongMethod(allowed):
+                allow = (b"allow", ", ".join(allowed).encode())
+                return json(405, {"detail": "Method Not Allowed"}, allow)
+            case Elsewhere(other):
+                query = scope["query_string"].decode("latin-1")
+                return Reply(307, b"", ((b"location", f"{PREFIX}{other}{'?' * bool(query)}{query}".encode()),))
+        return json(404, {"detail": "Not Found"})
+
+    async def _found(
+        self, found: Found, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
+    ) -> Reply:
+        route, raw = found.route, b""
+        endpoint = route.endpoint
+        try:
+            principal = self._doors.admit(endpoint.door, headers)
+            version = _api_version(headers) if endpoint.dialect else LATEST
+            path = found.path()
+            raw = await _read(receive)
+            request = Request(
+                context=self._context,
+                principal=principal,
+                body=_decoded(route, raw),
+                path=path,
+                query=_query(scope),
+                headers=headers,
+                api_version=version,
+                raw=raw,
+            )
+            serving = route.handler(request)
+            value = await (_until_gone(serving, receive) if route.held else serving)
+        except ClientGoneError:
+            raise
+        except ApiVersionError as error:
+            return json(400, {"detail": error.message})
+        except TooLongError as error:
+            return json(413, {"detail": error.message}, (b"connection", b"close"))
+        except Exception as error:  # noqa: BLE001  # the border: each becomes an answer, a bug is logged there
+            return problems.reply(error, endpoint, raw)
+        return _reply(endpoint, value)
+
+
+def _decoded(route: Route, raw: bytes) -> Any:
+    if route.decoder is None:
+        return None
+    if route.endpoint.body_optional and raw.strip() in {b"", b"null"}:
+        raw = b"{}"
+    elif not raw:
+        raise InvalidRequestError(Fault(("body",), "field required", "value_error.missing"))
+    return body.decode(raw, route.decoder)
+
+
+def _reply(endpoint: Endpoint[Any, Any], value: Any) -> Reply:
+    status = endpoint.status
+    if isinstance(value, Answer):
+        value, status = value.value, value.status
+    if status == 204:
+        return Reply(204, b"")
+    if endpoint.response is bytes:
+        return Reply(status, value, media=TEXT)
+    return json(status, value)
+
+
+def _query(scope: Scope) -> dict[str, str]:
+    text = scope["query_string"]
+    return dict(parse_qsl(text.decode("latin-1"), keep_blank_values=True)) if text else {}
+
+
+def _api_version(headers: Mapping[bytes, bytes]) -> ApiVersion:
+    """Return the version that the client speaks; none given means the latest (api-contract §1)."""
+    given = headers.get(b"x-prefect-api-version")
+    if given is None or given == b"0.8.4":
+        return LATEST
+    text = given.decode("latin-1")
+    parts = _VERSION.fullmatch(text)
+    if parts is None:
+        raise ApiVersionError(
+            "Invalid X-PREFECT-API-VERSION header format.Expected header in format 'x.y.z' "
+            f"but received {text}"
+        )
+    version = (int(parts[1]), int(parts[2]), int(parts[3]))
+    if version < OLDEST:
+        raise ApiVersionError(
+            f"The request specified API version {text} but this server requires version "
+            f"{'.'.join(map(str, OLDEST))} or higher."
+        )
+    return version
+
+
+async def _read(receive: Receive) -> bytes:
+    """Return the whole body; raises TooLongError, ClientGoneError."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGoneError
+    if not message.get("more_body"):
+        whole: bytes = message.get("body", b"")
+        return whole
+    parts, size = [message["body"]], len(message["body"])
+    while message.get("more_body"):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > LONGEST_BODY:
+            raise TooLongError(f"The body is longer than {LONGEST_BODY} bytes; send it in parts.")
+    return b"".join(parts)
+
+
+async def _until_gone(serving: Awaitable[Any], receive: Receive) -> Any:
+    """Wait for news for as long as the client does: nothing is to be granted to one that is gone."""
+    answer = asyncio.ensure_future(serving)
+    gone = asyncio.ensure_future(receive())  # with the body read, all that can come is the disconnect
+    try:
+        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise ClientGoneError
+        return answer.result()
+    finally:
+        gone.cancel()
+        answer.cancel()

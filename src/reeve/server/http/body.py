@@ -1,0 +1,155 @@
+"""Bodies that come in: JSON to values, and what is wrong with them in 2.20's shape (api-contract §1)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from reeve.errors import InvalidInputError
+from reeve.wire.filters import MAX_LIMIT
+
+REPAIRS = 64  # unusual instants that one body may have
+
+_PATH = re.compile(r" - at `\$(?P<path>.*)`$", re.DOTALL)
+_STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
+_FIELD = re.compile(r"field `(?P<name>[^`]*)`")
+# Substitute, the control character for "there was one that cannot be": of one byte, as NUL is, because
+# captured output is counted in bytes (protocol §7).
+_SUBSTITUTE = "\x1a"
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing that is wrong with a request, where, and its kind in 2.20's words."""
+
+    loc: tuple[str | int, ...]
+    msg: str
+    type: str
+
+
+class InvalidRequestError(InvalidInputError):
+    """The request cannot be read."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, fault.loc))}: {fault.msg}" for fault in faults))
+        self.faults = faults
+
+
+def decode(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """Return the body as the decoder's type; raises InvalidRequestError.
+
+    What PostgreSQL cannot store (NUL characters, halves of surrogate pairs) is replaced: a log line that
+    has one must not cost its whole batch.
+    """
+    if b"\\u0000" in raw:
+        raw = _mended(raw)
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        return _with_iso_instants(raw, decoder, error)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if b"\\ud" in raw.lower():
+            return _decoded_or_fault(_mended(raw), decoder)
+        raise InvalidRequestError(Fault(("body",), str(error), "value_error.jsondecode")) from None
+
+
+def page(limit: int | None, offset: int | None = None) -> tuple[int, int]:
+    """Return the bounds of a listing; raises InvalidInputError with the messages of api-contract §1."""
+    if limit is not None and limit > MAX_LIMIT:
+        raise InvalidInputError(f"Invalid limit: must be less than or equal to {MAX_LIMIT}.")
+    if limit is not None and limit < 0:
+        raise InvalidInputError("Invalid limit: must be greater than or equal to 0.")
+    if offset is not None and not 0 <= offset < 2**63:
+        message = "ensure this value is greater than or equal to 0"
+        raise InvalidRequestError(Fault(("body", "offset"), message, "value_error.number.not_ge"))
+    return MAX_LIMIT if limit is None else limit, offset or 0
+
+
+def _with_iso_instants(raw: bytes, decoder: msgspec.json.Decoder[Any], error: msgspec.ValidationError) -> Any:
+    """Rewrite instants in the ISO forms that 2.20 takes and RFC 3339 does not know, one by one."""
+    tree: Any = None
+    for _ in range(REPAIRS):
+        if "RFC3339" not in str(error):
+            break
+        tree = msgspec.json.decode(raw) if tree is None else tree
+        if not _replaced(tree, _steps(error), _rfc3339):
+            break
+        try:
+            return decoder.decode(msgspec.json.encode(tree))
+        except msgspec.ValidationError as following:
+            error = following
+    raise InvalidRequestError(_fault(error)) from None
+
+
+def _rfc3339(value: Any) -> str | None:
+    try:
+        return datetime.fromisoformat(value).isoformat()
+    except (ValueError, TypeError):
+        return None
+
+
+def _replaced(tree: Any, steps: list[str | int], change: Callable[[Any], Any]) -> bool:
+    """Change the value at a path; False when it stays as it is."""
+    try:
+        for step in steps[:-1]:
+            tree = tree[step]
+        value = change(tree[steps[-1]])
+    except (KeyError, IndexError, TypeError):
+        return False
+    if value is None or value == tree[steps[-1]]:
+        return False
+    tree[steps[-1]] = value
+    return True
+
+
+def _decoded_or_fault(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise InvalidRequestError(_fault(error)) from None
+    except msgspec.DecodeError as error:
+        raise InvalidRequestError(Fault(("body",), str(error), "value_error.jsondecode")) from None
+
+
+def _mended(raw: bytes) -> bytes:
+    try:
+        tree = json.loads(raw)
+    except ValueError:
+        return raw  # whoever decodes it says why
+    return msgspec.json.encode(_storable(tree))
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode().replace("\x00", _SUBSTITUTE)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    return value
+
+
+def _fault(error: msgspec.ValidationError) -> Fault:
+    """Say in 2.20's shape what msgspec says in a sentence."""
+    text = _PATH.sub("", str(error))
+    loc: tuple[str | int, ...] = ("body", *_steps(error))
+    named = _FIELD.search(text)
+    if named and text.startswith("Object missing required field"):
+        return Fault((*loc, named["name"]), "field required", "value_error.missing")
+    if named and text.startswith("Object contains unknown field"):
+        return Fault((*loc, named["name"]), "extra fields not permitted", "value_error.extra")
+    return Fault(loc, text, "type_error" if text.startswith("Expected") else "value_error")
+
+
+def _steps(error: msgspec.ValidationError) -> list[str | int]:
+    """Return the path of a sentence as steps; an entry of a mapping has no name there."""
+    found = _PATH.search(str(error))
+    if found is None:
+        return []
+    return [
+        int(step[2]) if step[2] else step[1] for step in _STEP.finditer(found["path"]) if step[1] or step[2]
+    ]

@@ -1,0 +1,127 @@
+"""The one table of errors: what status each has, and the body its reader expects.
+
+A 2.20 client is told in 2.20's shapes (api-contract §1), whoever calls a path of reeve's own by Problem.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+
+from reeve.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidInputError,
+    NotFoundError,
+    ReeveError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from reeve.server.http.body import Fault, InvalidRequestError
+from reeve.server.http.reply import Reply, json
+from reeve.server.services.limits import LimitFullError
+from reeve.wire import endpoints
+from reeve.wire.endpoints import Endpoint
+from reeve.wire.responses import Problem
+
+log = logging.getLogger(__name__)
+
+STATUS: dict[type[ReeveError], int] = {
+    InvalidInputError: 422,
+    UnauthorizedError: 401,
+    ForbiddenError: 403,
+    NotFoundError: 404,
+    ConflictError: 409,
+    LimitFullError: 423,
+    UnavailableError: 503,
+}
+
+# Where the dialect has another status than the table: job variables of a run that is under way.
+EXCEPTIONS: dict[tuple[str, type[ReeveError]], int] = {
+    (endpoints.update_flow_run.name, InvalidInputError): 400,
+}
+
+# Where 2.20 finds out below its routes that an object is missing, and words it otherwise.
+BELOW_THE_ROUTE = frozenset(
+    endpoint.name
+    for endpoint in (
+        endpoints.set_flow_run_state,
+        endpoints.set_task_run_state,
+        endpoints.queue_runs,
+    )
+)
+
+CODED = frozenset({401, 403})  # answers that 2.20 does not give, and so may carry a code
+
+
+def reply(error: Exception, endpoint: Endpoint[Any, Any] | None, raw: bytes) -> Reply:
+    """Return the answer that says ``error``; ``raw`` is the body that was sent."""
+    status = _status(error, endpoint)
+    if not isinstance(error, ReeveError) or status is None:
+        log.error("%s failed", endpoint.name if endpoint else "a request", exc_info=error)
+        return json(500, {"exception_message": "Internal Server Error"}, (b"connection", b"close"))
+    if endpoint is not None and not endpoint.dialect:
+        return json(status, _problem(error), *_headers(error))
+    return json(status, _dialect(error, status, endpoint, raw), *_headers(error))
+
+
+def _status(error: Exception, endpoint: Endpoint[Any, Any] | None) -> int | None:
+    for kind in type(error).__mro__:
+        if isinstance(error, InvalidRequestError):
+            return 422
+        if endpoint is not None and (endpoint.name, kind) in EXCEPTIONS:
+            return EXCEPTIONS[endpoint.name, kind]
+        if kind in STATUS:
+            return STATUS[kind]
+    return None
+
+
+def _headers(error: ReeveError) -> tuple[tuple[bytes, bytes], ...]:
+    match error:
+        case LimitFullError():
+            return ((b"retry-after", str(error.retry_after).encode()),)
+        case UnavailableError():
+            return ((b"retry-after", b"1"),)
+        case UnauthorizedError():
+            return ((b"www-authenticate", b"Bearer"),)
+    return ()
+
+
+def _problem(error: ReeveError) -> Problem:
+    field = error.field if isinstance(error, InvalidInputError) else None
+    if isinstance(error, InvalidRequestError):
+        field = ".".join(str(step) for step in error.faults[0].loc[1:]) or None
+    return Problem(detail=error.message, code=error.code, field=field)
+
+
+def _dialect(error: ReeveError, status: int, endpoint: Endpoint[Any, Any] | None, raw: bytes) -> Any:
+    if isinstance(error, InvalidRequestError):
+        return _invalid(error.faults, raw)
+    if isinstance(error, InvalidInputError) and error.field is not None and status == 422:
+        return _invalid((Fault(("body", *error.field.split(".")), error.message, "value_error"),), raw)
+    if isinstance(error, UnavailableError):
+        return {"exception_message": "Service Unavailable", "detail": error.message}
+    if isinstance(error, NotFoundError) and endpoint is not None and endpoint.name in BELOW_THE_ROUTE:
+        return {"exception_message": error.message}
+    return {"detail": error.message} | ({"code": error.code} if status in CODED else {})
+
+
+def _invalid(faults: tuple[Fault, ...], raw: bytes) -> dict[str, Any]:
+    return {
+        "exception_message": "Invalid request received.",
+        "exception_detail": faults,
+        "request_body": _echo(raw),
+    }
+
+
+def _echo(raw: bytes) -> Any:
+    """Return the body as the client may recognise it: JSON, or whatever it was."""
+    if not raw:
+        return None
+    try:
+        msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return raw.decode(errors="replace")
+    return msgspec.Raw(raw)

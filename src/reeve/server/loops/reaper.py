@@ -1,0 +1,81 @@
+"""Lease reaper: judges open attempts whose lease is over; it never reads run states (protocol §1, §3)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from reeve import clock
+from reeve.core.attempts import Attempt, AttemptState, Fate, LeaseTerms, fate
+from reeve.core.work import OnLost
+from reeve.server.loops.loop import Loop
+from reeve.server.services import attempts as service
+from reeve.server.services.context import Context
+from reeve.server.storage import attempts
+from reeve.server.storage.store import Transaction
+
+BATCH = 200
+
+
+class Reaper(Loop):
+    """Every second. A server that starts reaps nothing until it has been up for one full lease."""
+
+    name = "lease reaper"
+
+    def __init__(self, ctx: Context, interval: float) -> None:
+        super().__init__(ctx, interval)
+        self._started = clock.boottime()
+        self._last = self._started
+        self._slack = timedelta()
+        self._slack_until = self._started
+
+    async def round(self) -> None:
+        now = clock.boottime()
+        self._count_gap(now)
+        if now - self._started < self.ctx.terms.lease:
+            return
+        silent = await self.ctx.store.read(_silent)
+        for attempt, on_lost in silent:
+            await self.ctx.store.write(
+                lambda tx, id_=attempt.id, policy=on_lost: self._judge(tx, id_, policy)
+            )
+
+    def _count_gap(self, now: float) -> None:
+        """While this server slept it heard no renewals either: what it missed is not held against them."""
+        gap = now - self._last - self.interval
+        self._last = now
+        if gap > self.ctx.terms.renew_every:
+            self._slack = timedelta(seconds=gap)
+            self._slack_until = now + self.ctx.terms.lease
+        elif now > self._slack_until:
+            self._slack = timedelta()
+
+    async def _judge(self, tx: Transaction, attempt_id: UUID, on_lost: OnLost) -> None:
+        attempt = await attempts.lock(tx, attempt_id)
+        if attempt is None or not attempt.is_open:
+            return
+        now = await tx.now()
+        terms = self.ctx.terms
+        returned = await attempts.returns(tx, attempt.flow_run_id)
+        match fate(attempt, on_lost=on_lost, returns=returned, terms=terms, now=now, slack=self._slack):
+            case Fate.RETURN | Fate.GIVE_UP:
+                await service.give_back(tx, attempt, _silence(terms), terms.launch_tries, now)
+            case Fate.UNREACHABLE:
+                await service.unreachable(tx, attempt, now)
+            case Fate.LOSE:
+                await service.crash(tx, attempt, AttemptState.LOST, _lost(attempt.lease_until, now), now)
+            case Fate.KEEP:
+                pass
+
+
+def _silence(terms: LeaseTerms) -> str:
+    return f"its agent was not heard of for {terms.lease:g} s"
+
+
+def _lost(lease_until: datetime | None, now: datetime) -> str:
+    silent = round((now - lease_until).total_seconds()) if lease_until else 0
+    return f"Its agent was lost: no sign for {silent} s after the lease ended."
+
+
+async def _silent(tx: Transaction) -> list[tuple[Attempt, OnLost]]:
+    return await attempts.silent(tx, await tx.now(), BATCH)
