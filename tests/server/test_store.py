@@ -1,0 +1,178 @@
+"""The store's promises, on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from reeve.errors import InvalidInputError, UnavailableError
+from reeve.server.storage.dialects.base import IntegrityError
+from reeve.server.storage.migrations import Migration, SchemaError, all_migrations, outstanding
+from reeve.server.storage.store import Store, Transaction, open_store
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    store = await open_store(database_url)
+    yield store
+    await store.close()
+
+
+async def set_value(tx: Transaction, key: str, value: str) -> None:
+    await tx.execute("insert into installation (key, value) values ($1, $2)", key, value)
+
+
+async def values(tx: Transaction) -> dict[str, str]:
+    rows = await tx.fetch("select key, value from installation order by key")
+    return {row["key"]: row["value"] for row in rows}
+
+
+async def test_what_was_written_is_read(store: Store) -> None:
+    await store.write(lambda tx: set_value(tx, "a", "1"))
+    assert await store.read(values) == {"a": "1"}
+
+
+async def test_an_error_rolls_back_its_own_work_alone(store: Store) -> None:
+    async def half(tx: Transaction) -> None:
+        await set_value(tx, "half", "written")
+        raise LookupError("changed my mind")
+
+    good = [store.write(lambda tx, n=n: set_value(tx, f"good {n}", "1")) for n in range(20)]
+    bad = [store.write(half) for _ in range(20)]
+    mixed = [each for pair in zip(good, bad, strict=True) for each in pair]
+    outcomes = await asyncio.gather(*mixed, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [type(None), LookupError] * 20
+    assert set(await store.read(values)) == {f"good {n}" for n in range(20)}
+
+
+async def test_a_broken_constraint_is_named_alike(store: Store) -> None:
+    await store.write(lambda tx: set_value(tx, "a", "1"))
+    with pytest.raises(IntegrityError, match="unique or foreign key constraint"):
+        await store.write(lambda tx: set_value(tx, "a", "2"))
+    assert await store.read(values) == {"a": "1"}
+
+
+async def test_wake_ups_follow_the_commit(store: Store) -> None:
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    store.listen(heard.put_nowait)
+
+    async def failing(tx: Transaction) -> None:
+        tx.wake("never")
+        raise LookupError
+
+    async def waking(tx: Transaction) -> None:
+        await set_value(tx, "a", "1")
+        tx.wake("topic")
+        tx.wake("topic")
+
+    with pytest.raises(LookupError):
+        await store.write(failing)
+    await store.write(waking)
+    assert await asyncio.wait_for(heard.get(), 10) == "topic"
+    assert await store.read(values) == {"a": "1"}
+    assert heard.empty()
+
+
+async def test_now_is_one_instant_for_a_transaction(store: Store) -> None:
+    async def twice(tx: Transaction) -> bool:
+        return await tx.now() == await tx.now()
+
+    assert await store.write(twice)
+    before = await store.write(lambda tx: tx.now())
+    assert await store.write(lambda tx: tx.now()) >= before
+
+
+async def test_lists_and_tags_mean_the_same_on_both(store: Store) -> None:
+    async def body(tx: Transaction) -> list[str]:
+        now = 0
+        for name, tags in (("a", '["x", "y"]'), ("b", '["x"]'), ("c", "[]")):
+            await tx.execute(
+                "insert into flows (id, created, updated, name, tags) values ($1, $2, $2, $3, $4)",
+                uuid4(),
+                now,
+                name,
+                tags,
+            )
+        found = await tx.fetch(
+            "select name from flows where name = any($1::text[]) and tags @> $2::jsonb"
+            " and name <> all($3::text[]) order by name",
+            ["a", "b", "c"],
+            '["x"]',
+            ["b"],
+        )
+        return [row["name"] for row in found]
+
+    assert await store.write(body) == ["a"]
+
+
+async def test_a_second_server_on_the_same_sqlite_file_is_refused(sqlite_url: str) -> None:
+    first = await open_store(sqlite_url)
+    program = (
+        "import asyncio, sys; from reeve.server.storage.store import open_store\n"
+        "try: asyncio.run(open_store(sys.argv[1]))\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program, sqlite_url], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    assert said.startswith("ConflictError Another reeve server (pid ")
+    assert "--database-url" in said
+    await first.close()
+    again = await open_store(sqlite_url)
+    await again.close()
+
+
+async def test_opened_again_it_holds_what_was_committed(database_url: str) -> None:
+    first = await open_store(database_url)
+    await first.write(lambda tx: set_value(tx, "kept", "1"))
+    await first.close()
+    await first.close()
+    second = await open_store(database_url)
+    assert await second.read(values) == {"kept": "1"}
+    await second.close()
+
+
+async def test_an_unknown_scheme_is_named() -> None:
+    with pytest.raises(InvalidInputError, match="must be sqlite or postgresql"):
+        await open_store("mysql://localhost/reeve")
+
+
+def test_a_newer_schema_and_a_changed_step_are_refused() -> None:
+    applied = {step.number: step.sha256 for step in all_migrations()}
+    assert outstanding(applied) == []
+    with pytest.raises(SchemaError, match="Use the newer reeve"):
+        outstanding({**applied, 9999: "x"})
+    with pytest.raises(SchemaError, match="was changed"):
+        outstanding({**applied, 1: "x"})
+
+
+def test_statements_end_at_a_semicolon_at_the_end_of_a_line() -> None:
+    step = Migration(1, "x", "create table a (id {uuid});\ncreate table b (c text default ';');\n")
+    assert step.statements({"uuid": "text"}) == [
+        "create table a (id text)",
+        "create table b (c text default ';')",
+    ]
+
+
+async def test_a_suspended_transaction_is_an_error_on_sqlite(sqlite_url: str, tmp_path: Path) -> None:
+    store = await open_store(sqlite_url)
+
+    async def sleeping(tx: Transaction) -> None:
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="other than its own statements"):
+        await store.write(sleeping)
+    await store.close()
+
+
+async def test_closed_refuses(database_url: str) -> None:
+    store = await open_store(database_url)
+    await store.close()
+    with pytest.raises(UnavailableError, match="stopping"):
+        await store.write(values)
