@@ -1,0 +1,179 @@
+"""The server: store, services, loops and doors put together, and its life from bind to drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from types import FrameType
+
+import uvicorn
+
+from reeve import logs
+from reeve.core.attempts import LeaseTerms
+from reeve.errors import InvalidInputError, ReeveError
+from reeve.server.http.api import Api
+from reeve.server.http.auth import LOOPBACK, Doors
+from reeve.server.loops.late import LateMarker
+from reeve.server.loops.loop import Loop
+from reeve.server.loops.pruner import Pruner
+from reeve.server.loops.reaper import Reaper
+from reeve.server.loops.scheduler import Scheduler
+from reeve.server.loops.statuses import Statuses
+from reeve.server.services.context import Context
+from reeve.server.services.hub import Hub
+from reeve.server.services.tokens import installation_secret
+from reeve.server.storage.store import open_store
+from reeve.settings import Settings, make_home_key, masked_url
+
+log = logging.getLogger("reeve.server")
+
+BACKLOG = 2048
+# A client that is told nothing keeps its connection; answers under way get this long when the server stops.
+FAREWELL_SECONDS = 5
+KEEP_ALIVE_SECONDS = 75  # longer than a poll is held, so that agents keep their one connection
+FOREVER = timedelta(days=365_000)
+
+
+def serve(settings: Settings, *, services: bool, open_door: bool, allow_reset: bool) -> None:
+    """Serve until SIGINT or SIGTERM; ``services`` False leaves out the loops.
+
+    Raises ReeveError when the port is taken, the database is in use or cannot be reached, or the door
+    would be open beyond this machine.
+    """
+    logs.set_up(settings.log_level)
+    if open_door and settings.server_host not in LOOPBACK:
+        raise InvalidInputError(
+            f"--open serves clients without a key, so only on this machine; {settings.server_host} is beyond "
+            "it. Leave out --open, and give clients the key of the home as REEVE_API_KEY.",
+            field="open",
+        )
+    listener = bound(settings.server_host, settings.server_port)
+    with contextlib.closing(listener):
+        asyncio.run(
+            _serve(settings, listener, services=services, open_door=open_door, allow_reset=allow_reset)
+        )
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; raises ReeveError when the port is taken or the address is not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ReeveError(
+            f"Cannot listen on {host} port {port}: {error.strerror}. "
+            "Is another server running there? Choose another port with --port."
+        ) from None
+    return listener
+
+
+async def _serve(
+    settings: Settings, listener: socket.socket, *, services: bool, open_door: bool, allow_reset: bool
+) -> None:
+    key = None if open_door else settings.api_key or make_home_key(settings.home)
+    async with running(settings, key=key, services=services, allow_reset=allow_reset) as (api, ctx):
+        config = uvicorn.Config(
+            api,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=FAREWELL_SECONDS,
+        )
+        host, port = listener.getsockname()[:2]
+        log.info("serving http://%s:%s/api from %s", host, port, masked_url(settings.database_url))
+        await _Server(config, ctx).serve(sockets=[listener])
+    log.info("stopped")
+
+
+@contextlib.asynccontextmanager
+async def running(
+    settings: Settings, *, key: str | None, services: bool, allow_reset: bool
+) -> AsyncIterator[tuple[Api, Context]]:
+    """Open the store, start the loops, and give the application; all of it ends with the context."""
+    store = await open_store(settings.database_url)
+    started: list[Loop] = []
+    try:
+        hub = Hub()
+        store.listen(hub.wake)
+        ctx = Context(
+            store=store,
+            hub=hub,
+            secret=await installation_secret(store),
+            terms=lease_terms(settings),
+            allow_reset=allow_reset,
+        )
+        doors = Doors.of(key=key, secret=ctx.secret, hosts=[settings.server_host])
+        started = _loops(ctx, settings) if services else []
+        for loop in started:
+            loop.start()
+        yield Api(ctx, doors), ctx
+    finally:
+        for loop in started:
+            await loop.stop()
+        await store.close()
+
+
+def lease_terms(settings: Settings) -> LeaseTerms:
+    """Return the figures of leases that the settings say."""
+    return LeaseTerms(
+        lease=settings.lease_seconds,
+        renew_every=settings.renew_seconds,
+        margin=settings.lease_margin_seconds,
+        grace=settings.lease_grace_seconds,
+        lost_after=settings.lost_after_seconds,
+        launch_tries=settings.launch_tries,
+    )
+
+
+def _loops(ctx: Context, settings: Settings) -> list[Loop]:
+    """Return the duties with their intervals in seconds (api-contract §10; the rest are reeve's own)."""
+    return [
+        Scheduler(ctx, 60),
+        LateMarker(ctx, 5),
+        Reaper(ctx, min(1.0, settings.lease_seconds / 4)),
+        Statuses(ctx, 10),
+        Pruner(ctx, 600, _days(settings.retention_runs_days), _days(settings.retention_logs_days)),
+    ]
+
+
+def _days(days: float) -> timedelta:
+    return timedelta(days=days) if days else FOREVER
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which does not wait for polls that are held open: they are answered when it stops."""
+
+    def __init__(self, config: uvicorn.Config, ctx: Context) -> None:
+        super().__init__(config)
+        self._ctx = ctx
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End quietly on SIGINT and SIGTERM; raised again they would look like a crash."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Answer all that wait, then stop."""
+        self._ctx.stopping.set()
+        self._ctx.hub.wake_all()
+        super().handle_exit(sig, frame)
