@@ -79,7 +79,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         float, _value("Log lines are deleted after this many days; 0 keeps all.", _DAYS, ge=0)
     ] = 30.0
     lease_seconds: Annotated[
-        float, _value("Silence after which a run counts as unreachable (protocol §3).", _SECONDS, gt=0)
+        float, _value("Silence after which a run counts as unreachable.", _SECONDS, gt=0)
     ] = DEFAULT_LEASE
     renew_seconds: Annotated[
         float,
@@ -174,15 +174,19 @@ def gather(environ: Mapping[str, str], options: Mapping[str, object] | None = No
 def _follow(values: Mapping[str, Any]) -> dict[str, Any]:
     """Add the defaults that follow from other values."""
     lease = values.get("lease_seconds", DEFAULT_LEASE)
-    host = values.get("server_host", DEFAULT_HOST)
-    near = "127.0.0.1" if host in ANY_HOST else f"[{host}]" if ":" in host else host
     return {
-        "api_url": f"http://{near}:{values.get('server_port', DEFAULT_PORT)}/api",
+        "api_url": own_url(values.get("server_host", DEFAULT_HOST), values.get("server_port", DEFAULT_PORT)),
         "database_url": f"sqlite:///{values['home'] / 'reeve.db'}",
         "renew_seconds": lease / 4,
         "lease_margin_seconds": lease / 10,
         **values,
     }
+
+
+def own_url(host: str, port: int) -> str:
+    """Return where a server that listens on ``host`` is found from this machine."""
+    near = "127.0.0.1" if host in ANY_HOST else f"[{host}]" if ":" in host else host
+    return f"http://{near}:{port}/api"
 
 
 def sentence(name: str) -> str:

@@ -1,0 +1,122 @@
+"""``reeve deployments``: what was deployed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from reeve.cli import find, show
+from reeve.cli.example import example
+from reeve.cli.session import connect
+from reeve.wire import codec, endpoints
+from reeve.wire.responses import DeploymentOptions, DeploymentResponse
+
+
+@click.group(epilog=example("reeve deployments show nightly/prod"))
+def deployments() -> None:
+    """List, show, pause and delete deployments."""
+
+
+@deployments.command(epilog=example("reeve deployments ls"))
+@show.json_option
+def ls(*, as_json: bool) -> None:
+    """List deployments."""
+    with connect() as client:
+        found = client.call(endpoints.filter_deployments)
+        names = find.deployment_names(client, found)
+    if as_json:
+        return show.document(found)
+    rows = sorted(
+        (
+            names[each.id],
+            each.work_pool_name,
+            each.work_queue_name,
+            "; ".join(_rule(schedule.schedule) for schedule in each.schedules),
+            "PAUSED" if each.paused else each.status.value,
+        )
+        for each in found
+    )
+    columns = ("deployment", "pool", "queue", "schedules", "status")
+    return show.table(
+        columns, rows, empty="No deployments yet. Make one with: reeve deploy FILE.py:FLOW -n NAME"
+    )
+
+
+@deployments.command("show", epilog=example("reeve deployments show nightly/prod --json"))
+@click.argument("deployment", metavar="FLOW/DEPLOYMENT")
+@show.json_option
+def show_(*, deployment: str, as_json: bool) -> None:
+    """Show one deployment."""
+    with connect() as client:
+        found = find.deployment(client, deployment)
+        options = client.call(endpoints.read_deployment_options, id=found.id)
+        names = find.deployment_names(client, [found])
+    if as_json:
+        return show.document({"deployment": found, "options": options})
+    return show.facts(_facts(names[found.id], found, options))
+
+
+@deployments.command(epilog=example("reeve deployments pause nightly/prod"))
+@click.argument("deployment", metavar="FLOW/DEPLOYMENT")
+def pause(*, deployment: str) -> None:
+    """Stop a deployment's schedules; runs can still be asked for."""
+    with connect() as client:
+        client.call(endpoints.pause_deployment, id=find.deployment(client, deployment).id)
+    click.echo(f"The deployment {deployment!r} is paused.")
+
+
+@deployments.command(epilog=example("reeve deployments resume nightly/prod"))
+@click.argument("deployment", metavar="FLOW/DEPLOYMENT")
+def resume(*, deployment: str) -> None:
+    """Let a paused deployment's schedules go on."""
+    with connect() as client:
+        client.call(endpoints.resume_deployment, id=find.deployment(client, deployment).id)
+    click.echo(f"The deployment {deployment!r} is not paused.")
+
+
+@deployments.command(epilog=example("reeve deployments delete nightly/prod --yes"))
+@click.argument("deployment", metavar="FLOW/DEPLOYMENT")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(*, deployment: str, yes: bool) -> None:
+    """Delete a deployment and its runs that have not started."""
+    with connect() as client:
+        found = find.deployment(client, deployment)
+        if not yes:
+            click.confirm(f"Delete {deployment!r} and its runs that have not started?", abort=True)
+        client.call(endpoints.delete_deployment, id=found.id)
+    click.echo(f"Deleted the deployment {deployment!r}.")
+
+
+def _facts(name: str, found: DeploymentResponse, options: DeploymentOptions) -> list[tuple[str, object]]:
+    return [
+        ("deployment", name),
+        ("id", found.id),
+        ("description", found.description),
+        ("version", found.version),
+        ("entrypoint", found.entrypoint),
+        ("path", found.path),
+        ("pool", found.work_pool_name),
+        ("queue", found.work_queue_name),
+        *(("schedule", _rule(schedule.schedule)) for schedule in found.schedules),
+        ("paused", "yes" if found.paused else "no"),
+        ("parameters", _json(found.parameters)),
+        ("tags", ", ".join(found.tags)),
+        ("job variables", _json(found.infra_overrides)),
+        ("engine", options.engine),
+        ("crash retries", options.crash_retries),
+        ("status", found.status),
+        ("last polled", show.when(found.last_polled)),
+    ]
+
+
+def _rule(schedule: dict[str, Any]) -> str:
+    """Say a schedule in its own terms: one of cron, interval and rrule, and a zone if it has one."""
+    zone = f" {schedule['timezone']}" if schedule.get("timezone") else ""
+    if "interval" in schedule:
+        return f"every {show.took(schedule['interval'])}{zone}"
+    return f"{schedule.get('cron') or schedule.get('rrule')}{zone}"
+
+
+def _json(value: dict[str, Any]) -> str:
+    return codec.encode(value).decode() if value else ""

@@ -1,0 +1,97 @@
+"""What users type, as values: parameters, durations, instants. Each refusal says how it is meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import click
+import msgspec
+
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)([dhms]))+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)([dhms])")
+
+
+class DurationType(click.ParamType[float]):
+    """A length of time, in seconds: 30s, 5m, 1h, 1d, 1h30m, or a plain number of seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the text; a number is one already."""
+        if isinstance(value, int | float):
+            return float(value)
+        seconds = _seconds(value)
+        if seconds is None or seconds <= 0:
+            self.fail(f"{value!r} is no length of time. Write 30s, 5m, 1h, 1d or 1h30m.", param, ctx)
+        return seconds
+
+
+class InstantType(click.ParamType[datetime]):
+    """A moment in ISO 8601, on this machine's clock unless it names an offset."""
+
+    name = "instant"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read the text as an aware instant."""
+        try:
+            return datetime.fromisoformat(value).astimezone()
+        except ValueError:
+            example = "2026-01-31T03:00 or 2026-01-31T03:00+01:00"
+            self.fail(f"{value!r} is no moment. Write it like {example}.", param, ctx)
+
+
+class PairType(click.ParamType[tuple[str, str]]):
+    """A name and a text: name=value."""
+
+    name = "name=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Split at the first equals sign."""
+        name, equals, text = value.partition("=")
+        if not (name and equals):
+            self.fail(f"{value!r} has no name and value. Write name=value.", param, ctx)
+        return name, text
+
+
+class LimitType(click.ParamType[int | None]):
+    """A number of runs at once, or "none" for no limit."""
+
+    name = "number|none"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """Read the number."""
+        if value == "none":
+            return None
+        if not str(value).isdigit():
+            self.fail(f'{value!r} is no limit. Write a number from 0 on, or "none".', param, ctx)
+        return int(value)
+
+
+DURATION = DurationType()
+INSTANT = InstantType()
+PAIR = PairType()
+LIMIT = LimitType()
+
+
+def parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Return parameters as JSON values where the text is JSON, else as text: n=3 is a number, n=x is not."""
+    return {name: _json_or_text(text) for name, text in pairs}
+
+
+def _seconds(text: str) -> float | None:
+    if _DURATION.fullmatch(text):
+        return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else None
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
