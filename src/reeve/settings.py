@@ -353,8 +353,8 @@ def _check_lease(settings: Settings, origins: Mapping[str, Origin]) -> None:
 
 
 def masked_url(url: str) -> str:
-    """Return a URL without its password, fit to be shown."""
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+    """Return a URL without its password, fit to be shown; the last @ ends one, whatever it holds."""
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url))
 
 
 def shown(name: str, value: object) -> str:

@@ -16,7 +16,7 @@ def config() -> None:
     """Show the settings and where each came from."""
 
 
-@config.command("show", epilog=example("REEVE_SERVER_PORT=4300 reeve config show"))
+@config.command("show", epilog=example("reeve config show --explain"))
 @click.option("--explain", is_flag=True, help="Say what each setting is for.")
 @show.json_option
 def show_(*, explain: bool, as_json: bool) -> None:

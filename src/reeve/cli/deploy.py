@@ -21,9 +21,7 @@ from reeve.wire.responses import DeploymentResponse
 Pairs = tuple[tuple[str, str], ...]
 
 
-@click.command(
-    epilog=example('reeve deploy flows.py:nightly -n prod --cron "0 3 * * *" --timezone Europe/Zurich')
-)
+@click.command(epilog=example('reeve deploy flows.py:nightly -n prod --cron "0 3 * * *"'))
 @click.argument("entrypoint", metavar="FILE.py:FLOW")
 @click.option("-n", "--name", required=True, help="Name of the deployment.")
 @click.option("-p", "--pool", default=find.DEFAULT_POOL, show_default=True, help="Work pool.")
