@@ -45,12 +45,12 @@ def postgres_url(postgres_server_url: str) -> Iterator[str]:
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """A fresh SQLite file, not yet made."""
-    return f"sqlite://{tmp_path / 'reeve.db'}"
+    return f"sqlite:///{tmp_path / 'reeve.db'}"
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """A fresh database of each dialect in turn: ``sqlite:///a/file.db`` or ``postgresql://…``."""
+    """A fresh database of each dialect in turn: ``sqlite:////a/file.db`` or ``postgresql://…``."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 

@@ -64,12 +64,14 @@ class Api:
         await reply.send(send, headers)
 
     async def _serve(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive) -> Reply:
-        path = scope["raw_path"].decode("latin-1").removeprefix(PREFIX)
+        path: str = scope["raw_path"].decode("latin-1")
         try:
             self._doors.check_names(headers)
         except ReeveError as error:
             return problems.reply(error, None, b"")
-        match self._router.find(scope["method"], path):
+        if not path.startswith(f"{PREFIX}/"):
+            return json(404, {"detail": "Not Found"})
+        match self._router.find(scope["method"], path.removeprefix(PREFIX)):
             case Found() as found:
                 return await self._found(found, scope, headers, receive)
             case WrongMethod(allowed):
@@ -77,7 +79,9 @@ class Api:
                 return json(405, {"detail": "Method Not Allowed"}, allow)
             case Elsewhere(other):
                 query = scope["query_string"].decode("latin-1")
-                return Reply(307, b"", ((b"location", f"{PREFIX}{other}{'?' * bool(query)}{query}".encode()),))
+                return Reply(
+                    307, b"", ((b"location", f"{PREFIX}{other}{'?' * bool(query)}{query}".encode()),)
+                )
         return json(404, {"detail": "Not Found"})
 
     async def _found(

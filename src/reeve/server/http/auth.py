@@ -5,9 +5,11 @@ Loopback is a door too: others use the machine, and a web page can have its own 
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -38,7 +40,7 @@ class Doors:
         """Raise ForbiddenError for a request that was meant for another name, or comes from another page."""
         netloc = headers.get(b"host", b"").decode("latin-1").lower()
         host = _hostname(netloc)
-        if host not in LOOPBACK and host not in self.hosts:
+        if host not in LOOPBACK | self.hosts and not _is_address(host):
             raise ForbiddenError(
                 f"This server does not answer to the name {host!r}. "
                 f"Start it with --allowed-host {host or 'NAME'} if it should."
@@ -73,6 +75,13 @@ class Doors:
         if self.key is None or hmac.compare_digest(shown.encode("latin-1"), self.key.encode()):
             return OPERATOR
         return None
+
+
+def _is_address(host: str) -> bool:
+    """Say whether a host is written in digits: nobody else can make that resolve to this machine."""
+    with contextlib.suppress(ValueError):
+        return bool(ip_address(host))
+    return False
 
 
 def _hostname(netloc: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -13,14 +13,19 @@ import msgspec
 from reeve.errors import InvalidInputError
 from reeve.wire.filters import MAX_LIMIT
 
+LARGEST = 2**63 - 1  # what both databases store as an integer
 REPAIRS = 64  # unusual instants that one body may have
+
+# Text that may be, or hold, a number or an instant that needs a look: one of 19 digits, one without an
+# offset, one at the ends of the calendar.
+_ODD = re.compile(rb'\d{19}|:\d\d(?:\.\d+)?"|"(?:0001|9999)-')
 
 _PATH = re.compile(r" - at `\$(?P<path>.*)`$", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
 _FIELD = re.compile(r"field `(?P<name>[^`]*)`")
 # Substitute, the control character for "there was one that cannot be": of one byte, as NUL is, because
 # captured output is counted in bytes (protocol §7).
-_SUBSTITUTE = "\x1a"
+SUBSTITUTE = "\x1a"
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -48,13 +53,15 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     if b"\\u0000" in raw:
         raw = _mended(raw)
     try:
-        return decoder.decode(raw)
+        value = decoder.decode(raw)
     except msgspec.ValidationError as error:
-        return _with_iso_instants(raw, decoder, error)
+        value = _with_iso_instants(raw, decoder, error)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if b"\\ud" in raw.lower():
-            return _decoded_or_fault(_mended(raw), decoder)
-        raise InvalidRequestError(Fault(("body",), str(error), "value_error.jsondecode")) from None
+        if b"\\ud" not in raw.lower():
+            raise InvalidRequestError(Fault(("body",), str(error), "value_error.jsondecode")) from None
+        raw = _mended(raw)
+        value = _decoded_or_fault(raw, decoder)
+    return _bounded(value, ("body",)) if _ODD.search(raw) else value
 
 
 def page(limit: int | None, offset: int | None = None) -> tuple[int, int]:
@@ -67,6 +74,33 @@ def page(limit: int | None, offset: int | None = None) -> tuple[int, int]:
         message = "ensure this value is greater than or equal to 0"
         raise InvalidRequestError(Fault(("body", "offset"), message, "value_error.number.not_ge"))
     return MAX_LIMIT if limit is None else limit, offset or 0
+
+
+def _bounded(value: Any, loc: tuple[str | int, ...]) -> Any:
+    """Return a value with its instants aware (naive means UTC, api-contract §1), and nothing too large in it.
+
+    User data, which is Any, is left alone: it is stored as JSON. Raises InvalidRequestError.
+    """
+    match value:
+        case msgspec.Struct():
+            for field in msgspec.structs.fields(value):
+                if field.type is not Any:
+                    old = getattr(value, field.name)
+                    new = _bounded(old, (*loc, field.encode_name))
+                    if new is not old:
+                        msgspec.structs.force_setattr(value, field.name, new)
+        case list():
+            value[:] = [_bounded(item, (*loc, place)) for place, item in enumerate(value)]
+        case datetime():
+            try:
+                return (value.replace(tzinfo=UTC) if value.tzinfo is None else value).astimezone(UTC)
+            except OverflowError:
+                raise InvalidRequestError(Fault(loc, "invalid datetime", "value_error.datetime")) from None
+        case int() if abs(value) > LARGEST:
+            raise InvalidRequestError(
+                Fault(loc, f"ensure this value is at most {LARGEST}", "value_error.number")
+            )
+    return value
 
 
 def _with_iso_instants(raw: bytes, decoder: msgspec.json.Decoder[Any], error: msgspec.ValidationError) -> Any:
@@ -125,7 +159,7 @@ def _mended(raw: bytes) -> bytes:
 
 def _storable(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode(errors="replace").decode().replace("\x00", _SUBSTITUTE)
+        return value.encode(errors="replace").decode().replace("\x00", SUBSTITUTE)
     if isinstance(value, list):
         return [_storable(item) for item in value]
     if isinstance(value, dict):

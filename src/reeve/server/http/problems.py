@@ -68,9 +68,9 @@ def reply(error: Exception, endpoint: Endpoint[Any, Any] | None, raw: bytes) -> 
 
 
 def _status(error: Exception, endpoint: Endpoint[Any, Any] | None) -> int | None:
+    if isinstance(error, InvalidRequestError):
+        return 422
     for kind in type(error).__mro__:
-        if isinstance(error, InvalidRequestError):
-            return 422
         if endpoint is not None and (endpoint.name, kind) in EXCEPTIONS:
             return EXCEPTIONS[endpoint.name, kind]
         if kind in STATUS:

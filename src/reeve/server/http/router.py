@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
+from reeve.server.http.body import SUBSTITUTE
 from reeve.server.http.request import Route, as_uuid
 
 
@@ -92,4 +93,4 @@ def _walk(node: _Node, segments: tuple[str, ...], values: tuple[str, ...]) -> Fo
         return found
     if node.parameter is None or not first:
         return None
-    return _walk(node.parameter, rest, (*values, unquote(first)))
+    return _walk(node.parameter, rest, (*values, unquote(first).replace("\x00", SUBSTITUTE)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 from reeve import clock
@@ -36,9 +37,7 @@ class Reaper(Loop):
             return
         silent = await self.ctx.store.read(_silent)
         for attempt, on_lost in silent:
-            await self.ctx.store.write(
-                lambda tx, id_=attempt.id, policy=on_lost: self._judge(tx, id_, policy)
-            )
+            await self.ctx.store.write(partial(self._judge, attempt_id=attempt.id, on_lost=on_lost))
 
     def _count_gap(self, now: float) -> None:
         """While this server slept it heard no renewals either: what it missed is not held against them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import ClassVar
 from uuid import UUID
 
@@ -32,9 +33,9 @@ class Scheduler(Loop):
     async def round(self) -> None:
         last: UUID | None = None
         while True:
-            page = await self.ctx.store.read(lambda tx, after=last: schedules.to_schedule(tx, after, PAGE))
+            page = await self.ctx.store.read(partial(schedules.to_schedule, after=last, limit=PAGE))
             if page:
-                await self.ctx.store.write(lambda tx, ids=page: schedule_all(tx, ids))
+                await self.ctx.store.write(partial(schedule_all, deployment_ids=page))
                 last = page[-1]
             if len(page) < PAGE:
                 return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -109,7 +110,7 @@ async def poll(ctx: Context, agent_id: UUID, body: Poll) -> responses.Work:
             event.clear()
             look = await ctx.store.read(lambda tx: _look(ctx, tx, agent_id, body))
             if look.dropped:
-                await ctx.store.write(lambda tx, gone=look.dropped: _drop(ctx, tx, gone))
+                await ctx.store.write(partial(_drop, ctx, dropped=look.dropped))
             now = await ctx.store.read(lambda tx: tx.now())
             if body.free > 0 and look.due is not None and look.due <= now:
                 granted = await ctx.store.write(lambda tx: _claim(ctx, tx, agent_id, body))
@@ -185,7 +186,7 @@ async def _settle(ctx: Context, tx: Transaction, agent: Agent, held: set[UUID], 
     return sorted(held - {attempt.id for attempt in still_open})
 
 
-async def _drop(ctx: Context, tx: Transaction, dropped: list[UUID]) -> None:
+async def _drop(ctx: Context, tx: Transaction, *, dropped: list[UUID]) -> None:
     await _drop_all(ctx, tx, dropped, await tx.now())
 
 

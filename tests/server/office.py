@@ -1,0 +1,174 @@
+"""A server without HTTP for tests of its services: a store, a pool, a deployment, agents that poll."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+from msgspec.structs import replace
+
+from reeve.core.attempts import LeaseTerms
+from reeve.core.deployments import Flow
+from reeve.core.runs import FlowRun
+from reeve.core.states import StateType
+from reeve.core.work import WorkPool
+from reeve.server.services import agents, attempts, runs
+from reeve.server.services.context import Context, Principal
+from reeve.server.services.hub import Hub
+from reeve.server.services.states import Decision
+from reeve.server.storage import flows, rows, work
+from reeve.server.storage.store import Store, Transaction
+from reeve.wire import requests, responses
+
+OPERATOR = Principal()
+INSERT_DEPLOYMENT = """
+insert into deployments (id, created, updated, flow_id, name, paused, job_variables, parameters, tags,
+    work_queue_id, work_queue_name, enforce_parameter_schema, status)
+values ($1, $2, $2, $3, 'd', $4, '{}', '{}', '[]', $5, $6, $4, 'NOT_READY')
+"""
+
+
+class Office:
+    """One pool "p" with its queue "default", one deployment, and whatever agents a test wants."""
+
+    def __init__(self, store: Store, terms: LeaseTerms | None = None) -> None:
+        hub = Hub()
+        store.listen(hub.wake)
+        self.ctx = Context(store=store, hub=hub, secret=b"s" * 32, terms=terms or LeaseTerms())
+        self.pool_id = uuid4()
+        self.queue_id = uuid4()
+        self.flow_id = uuid4()
+        self.deployment_id = uuid4()
+
+    async def furnish(self, *, crash_retries: int = 0, queue_limit: int | None = None) -> Office:
+        async def body(tx: Transaction) -> None:
+            now = await tx.now()
+            pool = WorkPool(
+                id=self.pool_id,
+                created=now,
+                updated=now,
+                name="p",
+                type="process",
+                default_queue_id=self.queue_id,
+            )
+            await work.insert_pool(tx, pool)
+            await tx.execute(
+                "update work_queues set concurrency_limit = $2 where id = $1", self.queue_id, queue_limit
+            )
+            await flows.insert(tx, Flow(id=self.flow_id, created=now, updated=now, name="f"))
+            at = rows.micros(now)
+            await tx.execute(
+                INSERT_DEPLOYMENT, self.deployment_id, at, self.flow_id, False, self.queue_id, "default"
+            )
+            await tx.execute(
+                "insert into deployment_options (deployment_id, engine, crash_retries)"
+                " values ($1, 'reeve', $2)",
+                self.deployment_id,
+                crash_retries,
+            )
+
+        await self.ctx.store.write(body)
+        return self
+
+    async def run(self, **fields: Any) -> FlowRun:
+        body = requests.DeploymentFlowRunCreate(**fields)
+        made, _ = await runs.create_run_of_deployment(self.ctx, OPERATOR, self.deployment_id, body, None)
+        return made
+
+    async def read(self, run_id: UUID) -> FlowRun:
+        return await runs.read(self.ctx, run_id)
+
+    async def agent(self, name: str = "a", id_: UUID | None = None, **fields: Any) -> Desk:
+        body = requests.Register(
+            id=id_ or uuid4(),
+            name=name,
+            host="host",
+            machine_id="m",
+            boot_id="b",
+            pool="p",
+            version="0",
+            **fields,
+        )
+        return Desk(self, body.id, await agents.register(self.ctx, body))
+
+    async def propose(
+        self, run_id: UUID, type_: StateType, attempt_id: UUID | None = None, *, force: bool = False
+    ) -> Decision[FlowRun]:
+        body = requests.SetState(state=requests.StateCreate(type=type_), force=force)
+        return await runs.propose(self.ctx, Principal(attempt_id), run_id, body, (0, 8, 4))
+
+    async def attempts(self, run_id: UUID) -> list[responses.Attempt]:
+        return await attempts.of_run(self.ctx, run_id)
+
+    async def age_leases(self, seconds: float) -> None:
+        """Move the ends of all leases into the past, as if nobody had renewed for so long."""
+        moved = timedelta(seconds=seconds) // timedelta(microseconds=1)
+        await self.ctx.store.write(partial(_age, micros=moved))
+
+    def longer(self, **figures: float) -> None:
+        self.ctx = Context(
+            store=self.ctx.store,
+            hub=self.ctx.hub,
+            secret=self.ctx.secret,
+            terms=replace(self.ctx.terms, **figures),
+            presence=self.ctx.presence,
+        )
+
+
+async def _age(tx: Transaction, micros: int) -> None:
+    await tx.execute("update attempts set lease_until = lease_until - $1 where closed is null", micros)
+
+
+class Desk:
+    """An agent as the server sees it: polls and reports, without processes."""
+
+    def __init__(self, office: Office, id_: UUID, registration: responses.Registration) -> None:
+        self.office = office
+        self.id = id_
+        self.registration = registration
+        self.epoch = registration.epoch
+        self.held: list[UUID] = []
+        self.acked = 0
+        self.seq = 0
+        self.tokens: dict[UUID, str] = {}
+        self.reported: dict[UUID, int] = {}
+
+    async def poll(self, free: int, *, hold: float = 0.0, acknowledge: bool = True) -> responses.Work:
+        self.seq += 1
+        body = requests.Poll(
+            epoch=self.epoch,
+            seq=self.seq,
+            free=free,
+            held=self.held,
+            acked_grant=self.acked,
+            hold_seconds=hold,
+        )
+        work_ = await agents.poll(self.office.ctx, self.id, body)
+        for grant in work_.grants if acknowledge else []:
+            self.held.append(grant.attempt_id)
+            self.acked = grant.number
+            self.tokens[grant.attempt_id] = grant.token
+        return work_
+
+    async def report(self, attempt_id: UUID, report: Any, seq: int | None = None) -> responses.Receipt:
+        report.seq = seq or self.reported.get(attempt_id, 0) + 1
+        self.reported[attempt_id] = report.seq
+        body = requests.Reports(epoch=self.epoch, reports=[report])
+        receipt = await attempts.report(self.office.ctx, attempt_id, body)
+        if receipt.closed and attempt_id in self.held:
+            self.held.remove(attempt_id)
+        return receipt
+
+    async def launched(self, attempt_id: UUID) -> None:
+        await self.report(
+            attempt_id, requests.Launched(seq=0, handle={"pid": 1}, infrastructure_pid="host:1")
+        )
+
+    async def exited(self, attempt_id: UUID, cause: str = "exited with code 0", **fields: Any) -> None:
+        await self.report(attempt_id, requests.Exited(seq=0, cause=cause, **fields))
+
+    async def renew(self, *attempt_ids: UUID) -> responses.Renewal:
+        tokens = [requests.AttemptToken(id=each, token=self.tokens[each]) for each in attempt_ids]
+        return await attempts.renew(self.office.ctx, requests.Renew(attempts=tokens))

@@ -1,0 +1,336 @@
+"""Attempts: reports in order and once, crash budget, fence, leases, cancel; on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+from tests.server.office import Desk, Office
+
+from reeve.core.attempts import LeaseTerms
+from reeve.core.rules.verdict import SetStateStatus
+from reeve.core.runs import FlowRun
+from reeve.core.states import StateType
+from reeve.errors import AttemptSupersededError, ForbiddenError, NotFoundError
+from reeve.server.loops.reaper import Reaper
+from reeve.server.services import attempts, explain, follow, runs, task_runs
+from reeve.server.services.context import Principal
+from reeve.server.storage.store import Store, open_store
+from reeve.wire import requests
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    store = await open_store(database_url)
+    yield store
+    await store.close()
+
+
+async def claimed(office: Office, agent: Desk, *, started: bool = True) -> tuple[FlowRun, UUID]:
+    """Ask for a run and have the agent claim, launch and start it."""
+    run = await office.run()
+    (grant,) = (await agent.poll(1)).grants
+    if started:
+        await agent.launched(grant.attempt_id)
+        await office.propose(run.id, StateType.RUNNING, grant.attempt_id)
+    return await office.read(run.id), grant.attempt_id
+
+
+def state_of(run: FlowRun) -> tuple[str, str]:
+    assert run.state is not None
+    return run.state.type.value, run.state.name
+
+
+async def test_a_run_that_completes(store: Store) -> None:
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    run, attempt_id = await claimed(office, agent)
+    assert run.infrastructure_pid == "host:1"
+    await office.propose(run.id, StateType.COMPLETED, attempt_id)
+    assert (await office.read(run.id)).attempt_id == attempt_id  # its process may still be at work
+    await agent.exited(attempt_id, exit_code=0, cpu_seconds=0.5, max_rss_kib=1000)
+    run = await office.read(run.id)
+    assert state_of(run) == ("COMPLETED", "Completed")
+    assert run.attempt_id is None
+    (attempt,) = await office.attempts(run.id)
+    assert (attempt.state, attempt.cpu_seconds, attempt.agent_name) == ("ENDED", 0.5, "a")
+
+
+async def test_reports_are_applied_once(store: Store) -> None:
+    office = await Office(store).furnish(crash_retries=5)
+    agent = await office.agent()
+    run, attempt_id = await claimed(office, agent)
+    for _ in range(3):
+        receipt = await agent.report(attempt_id, requests.Exited(seq=0, cause="killed by SIGKILL"), seq=2)
+        assert (receipt.next_seq, receipt.closed) == (3, True)
+    assert (await office.read(run.id)).crash_count == 1
+
+
+async def test_a_report_out_of_order_waits_for_the_missing_one(store: Store) -> None:
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    _, attempt_id = await claimed(office, agent, started=False)
+    receipt = await agent.report(attempt_id, requests.Exited(seq=0, cause="x"), seq=2)
+    assert (receipt.next_seq, receipt.closed) == (1, False)
+
+
+async def test_crashes_are_retried_within_their_budget(store: Store) -> None:
+    office = await Office(store).furnish(crash_retries=1)
+    agent = await office.agent()
+    run, attempt_id = await claimed(office, agent)
+    await agent.exited(attempt_id, "killed by SIGKILL", signal=9)
+    run = await office.read(run.id)
+    assert state_of(run) == ("SCHEDULED", "AwaitingRetry")
+    assert run.state is not None
+    assert run.state.message == "killed by SIGKILL"
+    (grant,) = (await agent.poll(1)).grants
+    assert grant.attempt_number == 2
+    await agent.launched(grant.attempt_id)
+    await agent.exited(grant.attempt_id, "killed by SIGKILL", signal=9)
+    assert state_of(await office.read(run.id)) == ("CRASHED", "Crashed")
+    assert [each.state for each in await office.attempts(run.id)] == ["CRASHED", "CRASHED"]
+
+
+async def test_exit_code_zero_without_an_end_is_a_crash(store: Store) -> None:
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    run, attempt_id = await claimed(office, agent)
+    await agent.exited(attempt_id, "exited with code 0", exit_code=0)
+    assert state_of(await office.read(run.id)) == ("CRASHED", "Crashed")
+
+
+async def test_open_task_runs_and_subflows_end_with_the_process(store: Store) -> None:
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    run, attempt_id = await claimed(office, agent)
+    holder = Principal(attempt_id)
+    body = requests.TaskRunCreate(task_key="t", dynamic_key="0", flow_run_id=run.id)
+    task, created = await task_runs.create(office.ctx, holder, body)
+    assert created
+    assert not (await task_runs.create(office.ctx, holder, body))[1]
+    child, _ = await runs.create_flow_run(
+        office.ctx, holder, requests.FlowRunCreate(flow_id=office.flow_id, parent_task_run_id=task.id), None
+    )
+    await office.propose(child.id, StateType.RUNNING, attempt_id)
+    await agent.exited(attempt_id, "killed by SIGKILL", signal=9)
+    ended = await task_runs.read(office.ctx, task.id)
+    assert ended.state is not None
+    assert ended.state.type is StateType.CRASHED
+    assert state_of(await office.read(child.id)) == ("CRASHED", "Crashed")
+
+
+async def test_only_the_holder_is_heard(store: Store) -> None:
+    office = await Office(store).furnish(crash_retries=1)
+    agent = await office.agent()
+    run, old = await claimed(office, agent)
+    with pytest.raises(AttemptSupersededError):
+        await office.propose(run.id, StateType.COMPLETED)
+    await agent.exited(old, "killed by SIGKILL")
+    (grant,) = (await agent.poll(1)).grants
+    late = await office.propose(run.id, StateType.RUNNING, old)
+    assert late.verdict.status is SetStateStatus.ABORT
+    with pytest.raises(AttemptSupersededError):
+        await office.propose(run.id, StateType.COMPLETED, old)
+    accepted = await office.propose(run.id, StateType.RUNNING, grant.attempt_id)
+    assert accepted.verdict.status is SetStateStatus.ACCEPT
+
+
+async def test_an_attempt_may_not_write_another_run(store: Store) -> None:
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    _, mine = await claimed(office, agent)
+    other, _ = await claimed(office, agent)
+    with pytest.raises(ForbiddenError, match="another run"):
+        await office.propose(other.id, StateType.COMPLETED, mine)
+
+
+async def test_not_launched_is_scheduled_again_then_crashed(store: Store) -> None:
+    office = await Office(store, LeaseTerms(launch_tries=2)).furnish()
+    agent = await office.agent()
+    run, first = await claimed(office, agent, started=False)
+    await agent.report(first, requests.NotLaunched(seq=0, reason="no memory"))
+    assert state_of(await office.read(run.id)) == ("SCHEDULED", "Scheduled")
+    (grant,) = (await agent.poll(1)).grants
+    await agent.report(grant.attempt_id, requests.NotLaunched(seq=0, reason="no memory"))
+    run = await office.read(run.id)
+    assert state_of(run) == ("CRASHED", "Crashed")
+    assert run.state is not None
+    assert run.state.message == "Not launched in 2 attempts; the last: no memory"
+
+
+async def test_what_can_never_be_launched_fails_with_the_reason(store: Store) -> None:
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    run, attempt_id = await claimed(office, agent, started=False)
+    await agent.report(attempt_id, requests.NotLaunched(seq=0, reason="no such command", permanent=True))
+    run = await office.read(run.id)
+    assert run.state is not None
+    assert (run.state.type, run.state.message) == (StateType.FAILED, "Submission failed. no such command")
+
+
+async def reap(office: Office) -> None:
+    reaper = Reaper(office.ctx, 1.0)
+    reaper._started -= 1000  # it has been up for long
+    await reaper.round()
+
+
+async def test_a_lease_that_ends_before_the_launch_gives_the_run_back(store: Store) -> None:
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    run, _ = await claimed(office, agent, started=False)
+    await reap(office)
+    assert state_of(await office.read(run.id)) == ("PENDING", "Pending")
+    await office.age_leases(60)
+    await reap(office)
+    run = await office.read(run.id)
+    assert state_of(run) == ("SCHEDULED", "Scheduled")
+    assert run.state is not None
+    assert "not heard of" in (run.state.message or "")
+
+
+async def test_silence_is_shown_then_healed_by_a_renewal(store: Store) -> None:
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    run, attempt_id = await claimed(office, agent)
+    await office.age_leases(30)
+    await reap(office)
+    assert state_of(await office.read(run.id)) == ("RUNNING", "Unreachable")
+    account = await explain.explain(office.ctx, run.id)
+    assert account.summary == "The run's agent is unreachable."
+    renewal = await agent.renew(attempt_id)
+    assert renewal.stop == []
+    run = await office.read(run.id)
+    assert state_of(run) == ("RUNNING", "Running")
+    assert run.run_count == 1
+
+
+async def test_silence_for_good_is_a_crash_and_late_words_are_refused(store: Store) -> None:
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    run, attempt_id = await claimed(office, agent)
+    await office.age_leases(400)
+    await reap(office)
+    assert state_of(await office.read(run.id)) == ("CRASHED", "Crashed")
+    assert [each.state for each in await office.attempts(run.id)] == ["LOST"]
+    assert (await agent.renew(attempt_id)).stop == [attempt_id]
+    with pytest.raises(AttemptSupersededError):
+        await office.propose(run.id, StateType.COMPLETED, attempt_id)
+
+
+async def test_replace_opens_the_next_attempt_sooner(store: Store) -> None:
+    office = await Office(store).furnish(crash_retries=1)
+    await store.write(lambda tx: tx.execute("update work_pools set on_lost = 'replace'"))
+    agent = await office.agent()
+    run, _ = await claimed(office, agent)
+    await office.age_leases(30)
+    await reap(office)
+    assert state_of(await office.read(run.id)) == ("SCHEDULED", "AwaitingRetry")
+
+
+async def test_a_server_that_just_started_reaps_nothing(store: Store) -> None:
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    run, _ = await claimed(office, agent)
+    await office.age_leases(400)
+    await Reaper(office.ctx, 1.0).round()
+    assert state_of(await office.read(run.id)) == ("RUNNING", "Running")
+
+
+async def test_a_renewal_with_a_forged_token_is_told_to_stop(store: Store) -> None:
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    _, attempt_id = await claimed(office, agent)
+    agent.tokens[attempt_id] += "x"
+    assert (await agent.renew(attempt_id)).stop == [attempt_id]
+
+
+async def test_cancel_of_a_scheduled_run_is_at_once(store: Store) -> None:
+    office = await Office(store).furnish()
+    run = await office.run()
+    await runs.cancel(office.ctx, run.id, requests.CancelRun())
+    assert state_of(await office.read(run.id)) == ("CANCELLED", "Cancelled")
+
+
+async def test_cancelled_only_with_the_proof_that_it_is_gone(store: Store) -> None:
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    run, attempt_id = await claimed(office, agent)
+    await runs.cancel(office.ctx, run.id, requests.CancelRun())
+    assert state_of(await office.read(run.id)) == ("CANCELLING", "Cancelling")
+    (told,) = (await agent.poll(0)).cancel
+    assert told.attempt_id == attempt_id
+    refused = await office.propose(run.id, StateType.COMPLETED, attempt_id)
+    assert refused.verdict.status is SetStateStatus.REJECT
+    await agent.exited(attempt_id, "ended on request", stopped=True, signal=15)
+    assert state_of(await office.read(run.id)) == ("CANCELLED", "Cancelled")
+    assert [each.state for each in await office.attempts(run.id)] == ["ENDED"]
+
+
+async def test_a_stop_that_fails_keeps_it_cancelling_and_says_why(store: Store) -> None:
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    run, attempt_id = await claimed(office, agent)
+    await runs.cancel(office.ctx, run.id, requests.CancelRun())
+    await agent.report(attempt_id, requests.StopFailed(seq=0, reason="pid 7 does not end"))
+    run = await office.read(run.id)
+    assert run.state is not None
+    assert (run.state.type, run.state.message) == (StateType.CANCELLING, "pid 7 does not end")
+
+
+async def test_force_ends_it_unproven_and_frees_its_slot(store: Store) -> None:
+    office = await Office(store).furnish(queue_limit=1)
+    agent = await office.agent()
+    run, attempt_id = await claimed(office, agent)
+    await runs.cancel(office.ctx, run.id, requests.CancelRun(force=True, by="ann"))
+    run = await office.read(run.id)
+    assert state_of(run) == ("CANCELLED", "Cancelled")
+    assert run.state is not None
+    assert (run.state.message or "").startswith("Cancelled by ann, unproven")
+    await office.run()
+    work = await agent.poll(1)
+    assert work.stop == [attempt_id]
+    assert len(work.grants) == 1
+
+
+async def test_output_is_stored_once(store: Store) -> None:
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    run, attempt_id = await claimed(office, agent)
+    chunk = requests.OutputChunk(stream="stdout", offset=0, text="one\ntwo\n", timestamp=run.created)
+    for _ in range(3):
+        await attempts.output(office.ctx, attempt_id, requests.Output(epoch=agent.epoch, chunks=[chunk]))
+    news = await follow.follow(office.ctx, run.id, requests.Follow(hold_seconds=0))
+    assert [line.message for line in news.logs] == ["one", "two"]
+    assert [state.name for state in news.states] == ["Scheduled", "Pending", "Running"]
+    again = requests.Follow(state_cursor=news.state_cursor, log_cursor=news.log_cursor, hold_seconds=0)
+    nothing = await follow.follow(office.ctx, run.id, again)
+    assert (nothing.states, nothing.logs) == ([], [])
+
+
+async def test_a_foreign_client_fills_the_limit_and_is_never_reaped(store: Store) -> None:
+    office = await Office(store).furnish(queue_limit=1)
+    first, second = await office.run(), await office.run()
+    assert (await office.propose(first.id, StateType.PENDING)).verdict.status is SetStateStatus.ACCEPT
+    full = await office.propose(second.id, StateType.PENDING)
+    assert full.verdict.status is SetStateStatus.ABORT
+    assert "default" in (full.verdict.reason or "")
+    agent = await office.agent()
+    assert (await agent.poll(5)).grants == []
+    await office.age_leases(10_000)
+    await reap(office)
+    await office.propose(first.id, StateType.RUNNING)
+    assert state_of(await office.read(first.id)) == ("RUNNING", "Running")
+    assert "2.20 client" in (await explain.explain(office.ctx, first.id)).summary
+    await office.propose(first.id, StateType.COMPLETED)
+    assert len((await agent.poll(5)).grants) == 1
+
+
+async def test_reports_about_a_deleted_run_are_answered(store: Store) -> None:
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    run, attempt_id = await claimed(office, agent)
+    await runs.delete(office.ctx, run.id)
+    with pytest.raises(NotFoundError, match="was deleted"):
+        await agent.exited(attempt_id)
+    assert (await agent.renew(attempt_id)).stop == [attempt_id]
