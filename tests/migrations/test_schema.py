@@ -85,7 +85,8 @@ async def test_a_fresh_schema_equals_one_migrated_step_by_step(
 
 async def test_opening_a_second_time_changes_nothing(database_url: str) -> None:
     async def versions(tx: Transaction) -> list[Any]:
-        return [tuple(row) for row in await tx.fetch("select n, sha256, at from schema_version order by n")]  # type: ignore[call-overload]
+        found = await tx.fetch("select n, sha256, at from schema_version order by n")
+        return [(row["n"], row["sha256"], row["at"]) for row in found]
 
     first = await open_store(database_url)
     applied = await first.read(versions)

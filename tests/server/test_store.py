@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -43,7 +44,7 @@ async def test_an_error_rolls_back_its_own_work_alone(store: Store) -> None:
         await set_value(tx, "half", "written")
         raise LookupError("changed my mind")
 
-    good = [store.write(lambda tx, n=n: set_value(tx, f"good {n}", "1")) for n in range(20)]
+    good = [store.write(partial(set_value, key=f"good {n}", value="1")) for n in range(20)]
     bad = [store.write(half) for _ in range(20)]
     mixed = [each for pair in zip(good, bad, strict=True) for each in pair]
     outcomes = await asyncio.gather(*mixed, return_exceptions=True)
