@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from reeve.core import bookkeeping
-from reeve.core.deployments import Deployment, DeploymentSchedule
+from reeve.core.deployments import Deployment
 from reeve.core.runs import FlowRun
 from reeve.core.schedules import dates_to_schedule, schedule_from_json, scheduled_idempotency_key
 from reeve.core.states import StateDetails, StateType, propose
@@ -47,21 +47,26 @@ async def schedule_all(tx: Transaction, deployment_ids: list[UUID]) -> None:
     for deployment_id in deployment_ids:
         deployment = await deployments.read(tx, deployment_id)
         if deployment is not None and not deployment.paused:
-            for schedule in deployment.schedules:
-                if schedule.active:
-                    await _schedule(tx, deployment, schedule, now)
+            await _schedule(tx, deployment, now)
 
 
-async def _schedule(
-    tx: Transaction, deployment: Deployment, stored: DeploymentSchedule, now: datetime
-) -> None:
-    schedule = schedule_from_json(stored.schedule)
+async def _schedule(tx: Transaction, deployment: Deployment, now: datetime) -> None:
     made = False
-    for date in dates_to_schedule(schedule, now):
-        key = scheduled_idempotency_key(deployment.id, date, schedule.timezone)
+    for date, key in _dates(deployment, now).items():
         made |= await runs.insert(tx, _scheduled_run(deployment, date, key, now))
     if made and deployment.work_pool_id:
         tx.wake(pool_topic(deployment.work_pool_id))
+
+
+def _dates(deployment: Deployment, now: datetime) -> dict[datetime, str]:
+    """Return when runs are due, each with its key; schedules that meet at an instant share its run."""
+    dates: dict[datetime, str] = {}
+    for stored in deployment.schedules:
+        if stored.active:
+            schedule = schedule_from_json(stored.schedule)
+            for date in dates_to_schedule(schedule, now):
+                dates.setdefault(date, scheduled_idempotency_key(deployment.id, date, schedule.timezone))
+    return dates
 
 
 def _scheduled_run(deployment: Deployment, date: datetime, key: str, now: datetime) -> FlowRun:
