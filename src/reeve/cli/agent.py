@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from reeve import logs
+from reeve.agent.slots import DEFAULT_LIMIT
 from reeve.cli import session, show
 from reeve.cli.example import example
 from reeve.wire import endpoints
@@ -21,7 +21,14 @@ def agent() -> None:
 @click.option("-p", "--pool", help="Work pool to serve. Default: default-agent-pool")
 @click.option("-q", "--queue", "queues", multiple=True, metavar="QUEUE", help="Queue to serve; repeatable.")
 @click.option("-m", "--match", "prefixes", multiple=True, metavar="PREFIX", help="Queues that begin so.")
-@click.option("--limit", type=click.IntRange(min=1), help="Runs at once. Default: no limit")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=DEFAULT_LIMIT,
+    show_default=True,
+    help="Runs at once.",
+)
 @click.option("--name", help="Name of the agent. Default: the host's")
 @click.option("--run-once", is_flag=True, help="Launch what is due, wait for it, and end.")
 @click.option("--drain-timeout", type=float, metavar="SECONDS", help="When stopped: what runs get to finish.")
@@ -30,14 +37,13 @@ def start(
     pool: str | None,
     queues: tuple[str, ...],
     prefixes: tuple[str, ...],
-    limit: int | None,
+    limit: int,
     name: str | None,
     run_once: bool,
     drain_timeout: float | None,
 ) -> None:
     """Claim due runs of a pool's queues and launch them, until Ctrl-C."""
     chosen = session.settings(drain_timeout=drain_timeout)
-    logs.set_up(chosen.log_level)
     from reeve.agent.agent import run_agent
 
     sys.exit(

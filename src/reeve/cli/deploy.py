@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def deploy(  # noqa: PLR0913  # one per option
     path, inside = _place(entrypoint)
     from reeve.sdk.load import load_flow
 
-    flow = load_flow(entrypoint)
+    flow = load_flow(inside, path)
     options = requests.DeploymentOptions(
         engine=Engine.REEVE, crash_retries=crash_retries, code_version=version
     )
@@ -120,13 +121,16 @@ def _schedules(
 
 def _place(entrypoint: str) -> tuple[Path, str]:
     """Return where the code lies and the entrypoint within: this directory, if the file is below it."""
-    file, colon, word = entrypoint.rpartition(":")
-    if not (colon and file and word):
+    code, colon, word = entrypoint.rpartition(":")
+    if not (colon and code and word):
         message = f"{entrypoint!r} does not say which function of which file. Write FILE.py:FLOW"
         raise InvalidInputError(message, field="entrypoint")
-    here, full = Path.cwd(), Path(file).expanduser().absolute()
-    path = here if full.is_relative_to(here) else full.parent
-    return path, f"{full.relative_to(path)}:{word}"
+    here = Path.cwd()
+    if not (code.endswith(".py") or os.sep in code):
+        return here, entrypoint  # a module
+    file = Path(code).expanduser().absolute()
+    path = here if file.is_relative_to(here) else file.parent
+    return path, f"{file.relative_to(path)}:{word}"
 
 
 def _post(

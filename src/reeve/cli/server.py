@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from reeve import logs
 from reeve.cli.example import example
 from reeve.cli.session import settings
 
@@ -32,7 +31,6 @@ def start(
 ) -> None:
     """Serve the API until Ctrl-C."""
     chosen = settings(server_host=host, server_port=port, database_url=database_url)
-    logs.set_up(chosen.log_level)
     from reeve.server.app import serve
 
     serve(chosen, services=not no_services, open_door=open_door, allow_reset=allow_reset)

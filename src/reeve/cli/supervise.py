@@ -26,7 +26,13 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class Signals:
-    """The watched signals, blocked while this context lasts and taken with ``take``."""
+    """The watched signals, blocked while this context lasts and taken with ``take``.
+
+    ``asked`` counts how often somebody asked to stop.
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
 
     def __enter__(self) -> Self:
         self._before = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
@@ -40,7 +46,10 @@ class Signals:
     def take(self, timeout: float) -> bool:
         """Wait for the next signal, at most ``timeout`` seconds; say whether it asks to stop."""
         got = signal.sigtimedwait(WATCHED, max(timeout, 0))
-        return got is not None and got.si_signo in ASKED_TO_STOP
+        if got is None or got.si_signo not in ASKED_TO_STOP:
+            return False
+        self.asked += 1
+        return True
 
 
 class Child:

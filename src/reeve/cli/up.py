@@ -14,9 +14,11 @@ from dataclasses import dataclass
 
 import click
 
+from reeve.agent.slots import DEFAULT_LIMIT
 from reeve.cli import find, show
 from reeve.cli.example import example
 from reeve.cli.main import USER_ERROR
+from reeve.cli.session import PATIENCE_SECONDS
 from reeve.cli.supervise import Child, Signals
 from reeve.client.calls import ServerTimeoutError, ServerUnreachableError
 from reeve.client.sync import Client
@@ -41,7 +43,7 @@ class Plan:
     key: str
     pool: str
     queues: tuple[str, ...]
-    limit: int | None
+    limit: int
 
 
 class _StopAskedError(Exception):
@@ -61,7 +63,14 @@ class _ChildEndedError(Exception):
 @click.option(
     "-q", "--queue", "queues", multiple=True, default=("default",), show_default=True, help="Queue to serve."
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Runs at once. Default: no limit")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=DEFAULT_LIMIT,
+    show_default=True,
+    help="Runs at once.",
+)
 @click.option(
     "--port", type=click.IntRange(1, 65535), metavar="PORT", help="Port of the server. Default: 4200"
 )
@@ -71,7 +80,7 @@ def up(
     *,
     pool: str,
     queues: tuple[str, ...],
-    limit: int | None,
+    limit: int,
     port: int | None,
     database_url: str | None,
     open_door: bool,
@@ -107,9 +116,10 @@ def _supervise(signals: Signals, server: Child, agent: Child, plan: Plan) -> int
 
 def _start(signals: Signals, server: Child, agent: Child, plan: Plan) -> None:
     """Start the server, then what it needs to know, then the agent; then say so."""
-    with Client(plan.url, plan.key, patience=0) as client:
-        server.start()
-        _until(signals, server, lambda: _answers(client))
+    server.start()
+    with Client(plan.url, plan.key, patience=0) as probe:
+        _until(signals, server, lambda: _answers(probe))
+    with Client(plan.url, plan.key, patience=PATIENCE_SECONDS) as client:
         _make_queues(client, plan)
         before = _agents_online(client, plan.pool)
         agent.start()
@@ -142,10 +152,12 @@ def _end_agent(signals: Signals, agent: Child) -> None:
     """Let runs finish; asked again, have them cancelled; at last, wait no more."""
     if not agent.is_alive:
         return
+    asked = signals.asked
     agent.send(signal.SIGTERM)
-    if not agent.end(signals, within=0.5) and agent.is_alive:
+    if not agent.end(signals, within=0.5) and signals.asked == asked:
         _say(f"Runs get {DRAIN_SECONDS:g} s to finish. Ctrl-C again cancels them.")
-    if not agent.end(signals, within=DRAIN_SECONDS) and agent.is_alive:
+        agent.end(signals, within=DRAIN_SECONDS)
+    if agent.is_alive:
         _say("Cancelling the runs.")
         agent.send(signal.SIGTERM)
     if not agent.end(signals, within=LAST_SECONDS):
@@ -235,19 +247,18 @@ def _server_arguments(chosen: Settings, *, open_door: bool) -> list[str]:
 
 def _agent_arguments(plan: Plan) -> list[str]:
     queues = [word for queue in plan.queues for word in ("-q", queue)]
-    limit = [] if plan.limit is None else ["--limit", str(plan.limit)]
-    return ["agent", "start", "-p", plan.pool, *queues, *limit, "--drain-timeout", f"{DRAIN_SECONDS:g}"]
+    bounds = ["--limit", str(plan.limit), "--drain-timeout", f"{DRAIN_SECONDS:g}"]
+    return ["agent", "start", "-p", plan.pool, *queues, *bounds]
 
 
 def _announcement(plan: Plan) -> str:
     queues = ", ".join(plan.queues)
-    runs = "any number of runs" if plan.limit is None else f"{plan.limit} runs"
     return "\n".join(
         (
             "reeve is up.",
             f"  address  {plan.url}",
             f"  data     {masked_url(plan.settings.database_url)}",
-            f"  serves   pool {plan.pool}, queue {queues}: {runs} at once",
+            f"  serves   pool {plan.pool}, queue {queues}: {plan.limit} runs at once",
             "Ctrl-C to stop.",
         )
     )
