@@ -1,0 +1,70 @@
+"""What shim and driver say to each other: one JSON object a line over a unix socket. Stdlib only.
+
+Requests carry ``id`` and ``do``; the answer repeats the ``id`` with ``ok`` or ``error`` (``code``,
+``message``). Events carry ``event``. The first request of a connection is ``hello``.
+
+============== ===================================================== =======================================
+do             fields                                                ok
+============== ===================================================== =======================================
+hello          protocol                                              protocol, host, pid, start_time, retiring
+launch         attempt, argv, env, cwd, spool_dir, grace_seconds,    handle; exit too when it has ended
+               output_quota, lease (seconds, sent_at, margin_seconds,
+               on_lost) or null, renew (host, port, tls, path,
+               token) or null
+stop           attempt, grace_seconds                                known: whether this shim holds it
+list                                                                 runs (attempt, handle, ending, detail),
+                                                                     ended: exit records not acknowledged
+acknowledge    attempt
+renewed        attempts, sent_at, lease_seconds
+retire                                                               fork no more, end with the last run
+============== ===================================================== =======================================
+
+Event ``exited``: ``record``. Times: ``sent_at`` in boot time; ``started_at``, ``ended_at`` in Unix time.
+"""
+
+from __future__ import annotations
+
+import json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# Files of a shim's directory.
+LOCK = "lock"  # held as long as the shim lives
+SOCKET = "socket"
+LOG = "log"
+
+PROTOCOL = 1
+LONGEST_LINE = 16 * 1024 * 1024  # command and environment are at most a few MiB (ARG_MAX)
+
+
+def speaks(protocol: object) -> bool:
+    """Whether this side understands the other: one version apart at most."""
+    return isinstance(protocol, int) and abs(protocol - PROTOCOL) <= 1
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """Return the message as its line; what is not UTF-8 travels as lone surrogates."""
+    return json.dumps(message).encode() + b"\n"
+
+
+class Lines:
+    """Cuts what arrives into messages."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        """Return the messages that are complete now. Raises ValueError for what is none."""
+        self._rest += data
+        *lines, rest = self._rest.split(b"\n")
+        self._rest = rest
+        if len(rest) > LONGEST_LINE:
+            raise ValueError("a message is too long")
+        messages = [json.loads(line) for line in lines]
+        if not all(isinstance(message, dict) for message in messages):
+            raise ValueError("a message must be a JSON object")
+        return messages

@@ -1,0 +1,151 @@
+"""A run's directory on disk: the intent to launch, its output, its exit record.
+
+``launch``    line 1: the intent, written before the fork; line 2: the handle, after it
+``stdout``, ``stderr``   the bytes of the run, appended
+``exit.json`` the exit record; whole or not there
+"""
+# ruff: noqa: PTH103, PTH104, PTH108, PTH118, PTH123 - pathlib would cost the shim a megabyte
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+LAUNCH = "launch"
+EXIT = "exit.json"
+STREAMS = ("stdout", "stderr")
+WORK = "work"  # the working directory of a run that named none
+DEFAULT_QUOTA = 100 * 1024 * 1024  # bytes of both streams together (protocol §7)
+
+
+def write_intent(directory: str, intent: dict[str, Any]) -> None:
+    """Record that an attempt is about to be launched; at most once in the life of the directory.
+
+    Raises FileExistsError when it was launched before.
+    """
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    path = os.path.join(directory, LAUNCH)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        _write_all(file, _line(intent))
+        os.fsync(file)
+    except OSError:
+        os.unlink(path)  # nothing was launched: a repeat is welcome
+        raise
+    finally:
+        os.close(file)
+
+
+def add_handle(directory: str, handle: dict[str, Any]) -> None:
+    """Write the handle after the intent, for a driver that finds neither shim nor journal."""
+    file = os.open(os.path.join(directory, LAUNCH), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        _write_all(file, _line(handle))
+    finally:
+        os.close(file)
+
+
+def read_launch(directory: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return intent and handle, either empty when it was not written; None when nothing was launched."""
+    try:
+        with open(os.path.join(directory, LAUNCH), "rb") as file:
+            lines = file.read().split(b"\n")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    whole = [json.loads(line) for line in lines[:-1]]  # the last part is empty, or cut by a crash
+    return (whole[0] if whole else {}), (whole[1] if len(whole) > 1 else {})
+
+
+def write_exit(directory: str, record: dict[str, Any]) -> None:
+    """Put the exit record on disk, whole: temporary file, fsync, rename."""
+    path = os.path.join(directory, EXIT)
+    file = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        _write_all(file, _line(record))
+        os.fsync(file)
+    finally:
+        os.close(file)
+    os.rename(f"{path}.new", path)
+
+
+def read_exit(directory: str) -> dict[str, Any] | None:
+    """Return the exit record, None when there is none yet."""
+    try:
+        with open(os.path.join(directory, EXIT), "rb") as file:
+            record: dict[str, Any] = json.loads(file.read())
+    except FileNotFoundError:
+        return None
+    return record
+
+
+class Output:
+    """Both streams of a run on disk. What exceeds the quota or finds no room is counted, never waited for."""
+
+    __slots__ = ("_files", "_reason", "_untold", "cut", "lost", "quota", "written")
+
+    def __init__(self, directory: str, quota: int) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._files = {name: os.open(os.path.join(directory, name), flags, 0o600) for name in STREAMS}
+        self._untold = dict.fromkeys(STREAMS, 0)  # bytes lost since the last line that said so
+        self._reason = ""
+        self.quota = quota
+        self.written = 0
+        self.lost = 0
+        self.cut = 0
+
+    def write(self, stream: str, data: bytes) -> None:
+        """Append what a run wrote. Never fails."""
+        room = max(0, self.quota - self.written)
+        over = len(data) - room
+        if room:
+            self._append(stream, data[:room])
+        if over <= 0:
+            return
+        if self.cut == 0:
+            self._put(stream, f"\n[reeve] output beyond {self.quota} bytes was cut here\n".encode())
+        self.cut += over
+
+    def tell_losses(self) -> None:
+        """Write the line about lost bytes as soon as there is room for it."""
+        for stream, count in self._untold.items():
+            line = f"\n[reeve] {count} bytes of output were lost here: {self._reason}\n".encode()
+            if count and self._put(stream, line) == len(line):
+                self._untold[stream] = 0
+
+    def close(self) -> None:
+        """Say what was lost, if there is room now, and close both files."""
+        self.tell_losses()
+        for file in self._files.values():
+            os.close(file)
+
+    def _append(self, stream: str, data: bytes) -> None:
+        self.tell_losses()
+        kept = 0 if self._untold[stream] else self._put(stream, data)
+        self.written += kept
+        self.lost += len(data) - kept
+        self._untold[stream] += len(data) - kept
+
+    def _put(self, stream: str, data: bytes) -> int:
+        """Return how many bytes could be written."""
+        done = 0
+        while done < len(data):
+            try:
+                done += os.write(self._files[stream], data[done:])
+            except OSError as error:
+                self._reason = error.strerror or errno.errorcode.get(error.errno or 0, "write error")
+                break
+        return done
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value).encode() + b"\n"
+
+
+def _write_all(file: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(file, data) :]

@@ -1,0 +1,55 @@
+"""A run's directory on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reeve.drivers.process import spool
+
+
+def test_an_attempt_is_launched_once_in_a_directory(tmp_path: Path) -> None:
+    place = str(tmp_path / "deep" / "spool")
+    assert spool.read_launch(place) is None
+    spool.write_intent(place, {"attempt": "a"})
+    assert spool.read_launch(place) == ({"attempt": "a"}, {})
+    with pytest.raises(FileExistsError):
+        spool.write_intent(place, {"attempt": "a"})
+    spool.add_handle(place, {"pid": 5})
+    assert spool.read_launch(place) == ({"attempt": "a"}, {"pid": 5})
+
+
+def test_a_torn_launch_file_is_a_launch(tmp_path: Path) -> None:
+    (tmp_path / spool.LAUNCH).write_text('{"attem')
+    assert spool.read_launch(str(tmp_path)) == ({}, {})
+
+
+def test_an_exit_record_is_whole_or_not_there(tmp_path: Path) -> None:
+    assert spool.read_exit(str(tmp_path)) is None
+    for code in (1, 2):
+        spool.write_exit(str(tmp_path), {"code": code})
+        assert spool.read_exit(str(tmp_path)) == {"code": code}
+    assert [one.name for one in tmp_path.iterdir()] == [spool.EXIT]
+
+
+def test_the_quota_is_for_both_streams_and_its_end_is_told_once(tmp_path: Path) -> None:
+    output = spool.Output(str(tmp_path), 10)
+    output.write("stdout", b"12345")
+    output.write("stderr", b"6789012")
+    output.write("stdout", b"more")
+    output.close()
+    assert (tmp_path / "stdout").read_bytes() == b"12345"
+    assert (tmp_path / "stderr").read_bytes() == b"67890\n[reeve] output beyond 10 bytes was cut here\n"
+    assert (output.written, output.cut, output.lost) == (10, 6, 0)
+
+
+def test_what_a_full_device_refuses_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "stdout").symlink_to("/dev/full")
+    output = spool.Output(str(tmp_path), 100)
+    output.write("stdout", b"lost")
+    output.write("stderr", b"kept")
+    output.write("stdout", b"lost too")
+    output.close()
+    assert (output.written, output.cut, output.lost) == (4, 0, 12)
+    assert (tmp_path / "stderr").read_bytes() == b"kept"
