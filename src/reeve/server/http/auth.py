@@ -56,7 +56,7 @@ class Doors:
             )
 
     def admit(self, door: Door, headers: Mapping[bytes, bytes]) -> Principal:
-        """Say who asks; raises UnauthorizedError without a fitting key, ForbiddenError behind its token's door."""
+        """Say who asks; raises UnauthorizedError without a key, ForbiddenError for a run's at this door."""
         principal = self._principal(headers)
         if door is Door.ANYONE:
             return principal or NOBODY

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from reeve.errors import InvalidInputError
+from reeve.wire.codec import instant, iso
 from reeve.wire.filters import MAX_LIMIT
 
 LARGEST = 2**63 - 1  # what both databases store as an integer
@@ -93,7 +94,7 @@ def _bounded(value: Any, loc: tuple[str | int, ...]) -> Any:
             value[:] = [_bounded(item, (*loc, place)) for place, item in enumerate(value)]
         case datetime():
             try:
-                return (value.replace(tzinfo=UTC) if value.tzinfo is None else value).astimezone(UTC)
+                return instant(value)
             except OverflowError:
                 raise InvalidRequestError(Fault(loc, "invalid datetime", "value_error.datetime")) from None
         case int() if abs(value) > LARGEST:
@@ -121,8 +122,8 @@ def _with_iso_instants(raw: bytes, decoder: msgspec.json.Decoder[Any], error: ms
 
 def _rfc3339(value: Any) -> str | None:
     try:
-        return datetime.fromisoformat(value).isoformat()
-    except (ValueError, TypeError):
+        return iso(instant(datetime.fromisoformat(value)))
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

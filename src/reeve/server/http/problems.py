@@ -22,6 +22,7 @@ from reeve.errors import (
 from reeve.server.http.body import Fault, InvalidRequestError
 from reeve.server.http.reply import Reply, json
 from reeve.server.services.limits import LimitFullError
+from reeve.server.services.work import BlankNameError
 from reeve.wire import endpoints
 from reeve.wire.endpoints import Endpoint
 from reeve.wire.responses import Problem
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 STATUS: dict[type[ReeveError], int] = {
     InvalidInputError: 422,
+    BlankNameError: 400,
     UnauthorizedError: 401,
     ForbiddenError: 403,
     NotFoundError: 404,
@@ -70,6 +72,8 @@ def reply(error: Exception, endpoint: Endpoint[Any, Any] | None, raw: bytes) -> 
 def _status(error: Exception, endpoint: Endpoint[Any, Any] | None) -> int | None:
     if isinstance(error, InvalidRequestError):
         return 422
+    if isinstance(error, InvalidInputError) and (error.field or "").startswith("parameters."):
+        return 409  # a value that does not fit the flow's parameters (api-contract §2)
     for kind in type(error).__mro__:
         if endpoint is not None and (endpoint.name, kind) in EXCEPTIONS:
             return EXCEPTIONS[endpoint.name, kind]

@@ -52,7 +52,7 @@ class Request(Generic[Req]):
         return as_uuid(text, "query", name)
 
     def flag_query(self, name: str) -> bool:
-        """Return a query parameter that is yes or no, and no when it is absent; raises InvalidRequestError."""
+        """Return a query parameter that is yes or no, absent: no; raises InvalidRequestError."""
         text = self.query.get(name, "false").lower()
         if text not in _YES | _NO:
             fault = Fault(("query", name), "value could not be parsed to a boolean", "type_error.bool")

@@ -1,4 +1,4 @@
-"""From method and path to a route: a tree of segments, so that no route waits for the others (libraries.md §2)."""
+"""From method and path to a route: a tree of segments, so that no route waits for the others."""
 
 from __future__ import annotations
 

@@ -1,0 +1,43 @@
+"""The routes, by noun: decode, one service call, encode."""
+
+from reeve.server.http.request import Route
+from reeve.server.http.routes import (
+    agents,
+    artifacts,
+    attempts,
+    blocks,
+    deployments,
+    flow_runs,
+    flows,
+    inputs,
+    limits,
+    logs,
+    service,
+    task_runs,
+    variables,
+    work_pools,
+    work_queues,
+)
+
+ROUTES: tuple[Route, ...] = tuple(
+    value
+    for noun in (
+        agents,
+        artifacts,
+        attempts,
+        blocks,
+        deployments,
+        flow_runs,
+        flows,
+        inputs,
+        limits,
+        logs,
+        service,
+        task_runs,
+        variables,
+        work_pools,
+        work_queues,
+    )
+    for value in vars(noun).values()
+    if isinstance(value, Route)
+)

@@ -1,0 +1,22 @@
+"""Attempts: renewed and reported on."""
+
+from __future__ import annotations
+
+from reeve.server.http.request import Request, serves
+from reeve.server.services import attempts
+from reeve.wire import endpoints, requests, responses
+
+
+@serves(endpoints.renew_attempts)
+async def renew_attempts(request: Request[requests.Renew]) -> responses.Renewal:
+    return await attempts.renew(request.context, request.body)
+
+
+@serves(endpoints.report_attempt)
+async def report_attempt(request: Request[requests.Reports]) -> responses.Receipt:
+    return await attempts.report(request.context, request.path["id"], request.body)
+
+
+@serves(endpoints.attempt_output)
+async def attempt_output(request: Request[requests.Output]) -> None:
+    await attempts.output(request.context, request.path["id"], request.body)

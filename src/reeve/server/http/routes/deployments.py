@@ -1,0 +1,104 @@
+"""Deployments, and runs that are asked of them."""
+
+from __future__ import annotations
+
+from reeve import clock
+from reeve.core.deployments import DeploymentOptions
+from reeve.server.http.body import page
+from reeve.server.http.created_by import created_by
+from reeve.server.http.request import Answer, Request, created, serves
+from reeve.server.services import deployments, find, runs, work
+from reeve.wire import endpoints, filters, project, requests, responses
+
+
+@serves(endpoints.create_deployment)
+async def create_deployment(
+    request: Request[requests.DeploymentCreate],
+) -> Answer[responses.DeploymentResponse]:
+    deployment, new = await deployments.create(
+        request.context, request.body, request.sent, created_by(request.headers)
+    )
+    return created(project.deployment(deployment), new)
+
+
+@serves(endpoints.update_deployment)
+async def update_deployment(request: Request[requests.DeploymentUpdate]) -> None:
+    await deployments.update(request.context, request.path["id"], request.body, created_by(request.headers))
+
+
+@serves(endpoints.delete_deployment)
+async def delete_deployment(request: Request[None]) -> None:
+    await deployments.delete(request.context, request.path["id"])
+
+
+@serves(endpoints.read_deployment)
+async def read_deployment(request: Request[None]) -> responses.DeploymentResponse:
+    return project.deployment(await deployments.read(request.context, request.path["id"]))
+
+
+@serves(endpoints.read_deployment_by_name)
+async def read_deployment_by_name(request: Request[None]) -> responses.DeploymentResponse:
+    names = request.path["flow_name"], request.path["deployment_name"]
+    return project.deployment(await deployments.read_by_names(request.context, *names))
+
+
+@serves(endpoints.filter_deployments)
+async def filter_deployments(
+    request: Request[filters.DeploymentQuery],
+) -> list[responses.DeploymentResponse]:
+    query = request.body
+    found = await find.deployments(request.context, query, *page(query.limit, query.offset))
+    return [project.deployment(deployment) for deployment in found]
+
+
+@serves(endpoints.create_run_of_deployment)
+async def create_run_of_deployment(
+    request: Request[requests.DeploymentFlowRunCreate],
+) -> Answer[responses.FlowRunResponse]:
+    run, new = await runs.create_run_of_deployment(
+        request.context,
+        request.principal,
+        request.path["id"],
+        request.body,
+        created_by(request.headers),
+    )
+    return created(project.flow_run(run, clock.now()), new)
+
+
+@serves(endpoints.deployment_runs)
+async def deployment_runs(request: Request[requests.DeploymentRuns]) -> list[responses.FlowRunResponse]:
+    asked = request.body
+    limit, _ = page(asked.limit)
+    found = await work.deployment_runs(
+        request.context, asked.deployment_ids, before=asked.scheduled_before, limit=limit
+    )
+    return [project.flow_run(run, clock.now()) for run in found]
+
+
+@serves(endpoints.pause_deployment)
+async def pause_deployment(request: Request[None]) -> None:
+    await deployments.set_paused(request.context, request.path["id"], paused=True)
+
+
+@serves(endpoints.resume_deployment)
+async def resume_deployment(request: Request[None]) -> None:
+    await deployments.set_paused(request.context, request.path["id"], paused=False)
+
+
+@serves(endpoints.read_deployment_options)
+async def read_deployment_options(request: Request[None]) -> responses.DeploymentOptions:
+    deployment = await deployments.read(request.context, request.path["id"])
+    return _options(deployment.options)
+
+
+@serves(endpoints.set_deployment_options)
+async def set_deployment_options(
+    request: Request[requests.DeploymentOptions],
+) -> responses.DeploymentOptions:
+    return _options(await deployments.set_options(request.context, request.path["id"], request.body))
+
+
+def _options(options: DeploymentOptions) -> responses.DeploymentOptions:
+    return responses.DeploymentOptions(
+        engine=options.engine, crash_retries=options.crash_retries, code_version=options.code_version
+    )

@@ -1,0 +1,84 @@
+"""Flow runs: asked for, found, their states proposed, explained, followed."""
+
+from __future__ import annotations
+
+from reeve import clock
+from reeve.server.http.body import page
+from reeve.server.http.created_by import created_by
+from reeve.server.http.request import Answer, Request, created, serves
+from reeve.server.services import attempts, explain, find, follow, runs
+from reeve.wire import endpoints, filters, project, requests, responses
+
+
+@serves(endpoints.create_flow_run)
+async def create_flow_run(request: Request[requests.FlowRunCreate]) -> Answer[responses.FlowRunResponse]:
+    run, new = await runs.create_flow_run(
+        request.context, request.principal, request.body, created_by(request.headers)
+    )
+    return created(project.flow_run(run, clock.now()), new)
+
+
+@serves(endpoints.read_flow_run)
+async def read_flow_run(request: Request[None]) -> responses.FlowRunResponse:
+    return project.flow_run(await runs.read(request.context, request.path["id"]), clock.now())
+
+
+@serves(endpoints.update_flow_run)
+async def update_flow_run(request: Request[requests.FlowRunUpdate]) -> None:
+    await runs.update(request.context, request.principal, request.path["id"], request.body)
+
+
+@serves(endpoints.delete_flow_run)
+async def delete_flow_run(request: Request[None]) -> None:
+    await runs.delete(request.context, request.path["id"])
+
+
+@serves(endpoints.filter_flow_runs)
+async def filter_flow_runs(request: Request[filters.FlowRunQuery]) -> list[responses.FlowRunResponse]:
+    query = request.body
+    found = await find.flow_runs(request.context, query, *page(query.limit, query.offset))
+    now = clock.now()
+    return [project.flow_run(run, now) for run in found]
+
+
+@serves(endpoints.set_flow_run_state)
+async def set_flow_run_state(
+    request: Request[requests.SetState],
+) -> Answer[responses.OrchestrationResult]:
+    decision = await runs.propose(
+        request.context, request.principal, request.path["id"], request.body, request.api_version
+    )
+    return created(project.orchestration(decision.verdict, decision.state), decision.written)
+
+
+@serves(endpoints.resume_flow_run)
+async def resume_flow_run(request: Request[requests.Resume]) -> Answer[responses.OrchestrationResult]:
+    decision = await runs.resume(request.context, request.principal, request.path["id"], request.body)
+    return created(project.orchestration(decision.verdict, decision.state), decision.written)
+
+
+@serves(endpoints.cancel_flow_run)
+async def cancel_flow_run(request: Request[requests.CancelRun]) -> responses.OrchestrationResult:
+    decision = await runs.cancel(request.context, request.path["id"], request.body)
+    return project.orchestration(decision.verdict, decision.state)
+
+
+@serves(endpoints.flow_run_states)
+async def flow_run_states(request: Request[None]) -> list[responses.State]:
+    found = await runs.states(request.context, request.uuid_query("flow_run_id"))
+    return [project.state(state) for state in found]
+
+
+@serves(endpoints.flow_run_attempts)
+async def flow_run_attempts(request: Request[None]) -> list[responses.Attempt]:
+    return await attempts.of_run(request.context, request.path["id"])
+
+
+@serves(endpoints.explain_flow_run)
+async def explain_flow_run(request: Request[None]) -> responses.Explanation:
+    return await explain.explain(request.context, request.path["id"])
+
+
+@serves(endpoints.follow_flow_run, held=True)
+async def follow_flow_run(request: Request[requests.Follow]) -> responses.Followed:
+    return await follow.follow(request.context, request.path["id"], request.body)

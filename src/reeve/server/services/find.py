@@ -1,0 +1,69 @@
+"""Listings by filter, a page at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reeve.errors import NotFoundError
+from reeve.server.services.context import Context
+from reeve.server.storage import find, work
+
+if TYPE_CHECKING:
+    from reeve.core.deployments import Deployment, Flow
+    from reeve.core.logs import LogLine
+    from reeve.core.runs import FlowRun, TaskRun
+    from reeve.core.work import WorkPool, WorkQueue
+    from reeve.server.storage.store import Transaction
+    from reeve.wire import filters
+
+
+async def flows(ctx: Context, query: filters.FlowQuery, limit: int, offset: int) -> list[Flow]:
+    """Return the flows that match."""
+    return await ctx.store.read(lambda tx: find.flows(tx, query, limit, offset))
+
+
+async def deployments(
+    ctx: Context, query: filters.DeploymentQuery, limit: int, offset: int
+) -> list[Deployment]:
+    """Return the deployments that match."""
+    return await ctx.store.read(lambda tx: find.deployments_(tx, query, limit, offset))
+
+
+async def flow_runs(ctx: Context, query: filters.FlowRunQuery, limit: int, offset: int) -> list[FlowRun]:
+    """Return the flow runs that match."""
+    return await ctx.store.read(lambda tx: find.flow_runs(tx, query, limit, offset))
+
+
+async def task_runs(ctx: Context, query: filters.TaskRunQuery, limit: int, offset: int) -> list[TaskRun]:
+    """Return the task runs that match."""
+    return await ctx.store.read(lambda tx: find.task_runs(tx, query, limit, offset))
+
+
+async def logs(ctx: Context, query: filters.LogQuery, limit: int, offset: int) -> list[LogLine]:
+    """Return the log lines that match."""
+    return await ctx.store.read(lambda tx: find.logs(tx, query, limit, offset))
+
+
+async def work_pools(ctx: Context, query: filters.WorkPoolQuery, limit: int, offset: int) -> list[WorkPool]:
+    """Return the work pools that match."""
+    return await ctx.store.read(lambda tx: find.work_pools(tx, query, limit, offset))
+
+
+async def work_queues(
+    ctx: Context, query: filters.WorkQueueQuery, limit: int, offset: int
+) -> list[WorkQueue]:
+    """Return the work queues of all pools that match."""
+    return await ctx.store.read(lambda tx: find.work_queues(tx, query, limit, offset))
+
+
+async def pool_queues(
+    ctx: Context, pool_name: str, query: filters.WorkQueueQuery, limit: int, offset: int
+) -> list[WorkQueue]:
+    """Return the queues of a pool that match, by priority; raises NotFoundError for an unknown pool."""
+
+    async def look(tx: Transaction) -> list[WorkQueue]:
+        if await work.pool_by_name(tx, pool_name) is None:
+            raise NotFoundError(f'Work pool "{pool_name}" not found.')
+        return await find.work_queues(tx, query, limit, offset, pool_name)
+
+    return await ctx.store.read(look)

@@ -1,0 +1,57 @@
+"""Inputs of flow runs: left, looked for, taken away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from reeve.errors import ConflictError, NotFoundError
+from reeve.server.services.context import Context, Principal
+from reeve.server.services.hub import run_topic
+from reeve.server.services.scope import check_writes
+from reeve.server.storage import inputs
+from reeve.wire.filters import MAX_LIMIT
+
+if TYPE_CHECKING:
+    from reeve.server.storage.store import Transaction
+    from reeve.wire.requests import FlowRunInputCreate, FlowRunInputFilter
+    from reeve.wire.responses import FlowRunInput
+
+
+async def create(ctx: Context, principal: Principal, run_id: UUID, body: FlowRunInputCreate) -> None:
+    """Leave a value for a run; raises ConflictError for a key that is taken, IntegrityError for no run."""
+
+    async def insert(tx: Transaction) -> None:
+        await check_writes(tx, principal, [run_id], [])
+        if not await inputs.insert(tx, run_id, body.key, body.value, body.sender, await tx.now()):
+            raise ConflictError(f"This run has an input with the key {body.key!r} already.")
+        tx.wake(run_topic(run_id))
+
+    await ctx.store.write(insert)
+
+
+async def listing(ctx: Context, run_id: UUID, body: FlowRunInputFilter) -> list[FlowRunInput]:
+    """Return the oldest inputs that fit; the next ones are found by excluding these."""
+    limit = min(max(body.limit, 0), MAX_LIMIT)
+    return await ctx.store.read(
+        lambda tx: inputs.beginning_with(tx, run_id, body.prefix, body.exclude_keys, limit)
+    )
+
+
+async def read(ctx: Context, run_id: UUID, key: str) -> bytes:
+    """Return the value under a key; raises NotFoundError."""
+    value = await ctx.store.read(lambda tx: inputs.read(tx, run_id, key))
+    if value is None:
+        raise NotFoundError("Flow run input not found")
+    return value.encode()
+
+
+async def delete(ctx: Context, principal: Principal, run_id: UUID, key: str) -> None:
+    """Take an input away; raises NotFoundError."""
+
+    async def remove(tx: Transaction) -> None:
+        await check_writes(tx, principal, [run_id], [])
+        if not await inputs.delete(tx, run_id, key):
+            raise NotFoundError("Flow run input not found")
+
+    await ctx.store.write(remove)

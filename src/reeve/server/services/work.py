@@ -1,0 +1,488 @@
+"""Work pools and queues: made, changed, polled by 2.20 agents and workers."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from msgspec import UNSET, Struct, convert
+from msgspec.structs import replace
+
+from reeve.core.names import check_name
+from reeve.core.work import (
+    AGENT_POOL_TYPE,
+    DEFAULT_POOL,
+    DEFAULT_QUEUE,
+    Limit,
+    WorkPool,
+    WorkQueue,
+    WorkStatus,
+    grantable,
+)
+from reeve.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
+from reeve.server.services.context import Context
+from reeve.server.services.hub import pool_topic
+from reeve.server.storage import claims, deployments, waiting, work
+
+if TYPE_CHECKING:
+    from reeve.core.runs import FlowRun
+    from reeve.server.storage.store import Transaction
+    from reeve.wire.requests import (
+        PoolOptions,
+        WorkerHeartbeat,
+        WorkPoolCreate,
+        WorkPoolUpdate,
+        WorkQueueCreate,
+        WorkQueueUpdate,
+    )
+
+POLLED_WITHIN = timedelta(seconds=60)  # of a queue that is READY (api-contract §2, PATCH)
+# Polls are noted at most this often: a poll with no work costs no write (design §5).
+NOTED_EVERY = timedelta(seconds=10)
+PROTECTED = "prefect"  # the beginning of names that 2.20 keeps for itself (api-contract §3)
+
+
+class BlankNameError(InvalidInputError):
+    """A work pool needs a name."""
+
+
+class _TagFilter(Struct):
+    """What a queue of 2.x takes instead of its own runs (api-contract §5.1, QueueFilter)."""
+
+    tags: list[str] | None = None
+    deployment_ids: list[UUID] | None = None
+
+
+class _Poll(Struct, frozen=True):
+    """What a poll found, and which of the queues it was for are to be noted as polled."""
+
+    runs: list[FlowRun]
+    unnoted: list[UUID]
+
+
+# Pools
+
+
+async def create_pool(ctx: Context, body: WorkPoolCreate) -> WorkPool:
+    """Make a pool with its queue ``default``.
+
+    Raises InvalidInputError for its name, ForbiddenError for a name that 2.20 keeps for itself,
+    ConflictError for one that is taken.
+    """
+    check_name("work pool", body.name)
+    if not body.name.strip():
+        raise BlankNameError
+    _check_unprotected(body.name)
+    _check_template(body.base_job_template)
+
+    async def insert(tx: Transaction) -> WorkPool:
+        now = await tx.now()
+        pool = WorkPool(
+            id=uuid4(),
+            created=now,
+            updated=now,
+            name=body.name,
+            type=body.type,
+            description=body.description,
+            base_job_template=body.base_job_template,
+            is_paused=body.is_paused,
+            concurrency_limit=body.concurrency_limit,
+            status=_pool_status(body.type, paused=body.is_paused, served=False),
+            default_queue_id=uuid4(),
+        )
+        if not await work.insert_pool(tx, pool):
+            raise ConflictError("A work pool with this name already exists.")
+        return pool
+
+    return await ctx.store.write(insert)
+
+
+async def read_pool(ctx: Context, name: str) -> WorkPool:
+    """Return a pool; raises NotFoundError."""
+    return await ctx.store.read(lambda tx: _pool(tx, name))
+
+
+async def update_pool(ctx: Context, name: str, body: WorkPoolUpdate) -> None:
+    """Change what was sent of a pool.
+
+    Raises NotFoundError, and ForbiddenError for more than pause and limit of a pool that 2.20 keeps.
+    """
+    fixed = (body.description, body.base_job_template)
+    if any(value is not UNSET for value in fixed):
+        _check_unprotected(name)
+    if isinstance(body.base_job_template, dict):
+        _check_template(body.base_job_template)
+
+    async def change(tx: Transaction) -> None:
+        pool = await work.lock_pool_by_name(tx, name)
+        if pool is None:
+            raise _no_pool(name)
+        changed = replace(
+            pool,
+            updated=await tx.now(),
+            description=_sent(body.description, pool.description, None),
+            base_job_template=_sent(body.base_job_template, pool.base_job_template, {}),
+            is_paused=_sent(body.is_paused, pool.is_paused, pool.is_paused),
+            concurrency_limit=_sent(body.concurrency_limit, pool.concurrency_limit, None),
+        )
+        if changed.is_paused != pool.is_paused:
+            served = await work.has_server(tx, pool.id)
+            changed = replace(
+                changed, status=_pool_status(pool.type, paused=changed.is_paused, served=served)
+            )
+        await work.update_pool(tx, changed)
+        tx.wake(pool_topic(pool.id))
+
+    await ctx.store.write(change)
+
+
+async def set_pool_options(ctx: Context, name: str, body: PoolOptions) -> WorkPool:
+    """Set what reeve adds to a pool; raises NotFoundError."""
+
+    async def change(tx: Transaction) -> WorkPool:
+        pool = await work.lock_pool_by_name(tx, name)
+        if pool is None:
+            raise _no_pool(name)
+        pool = replace(pool, on_lost=body.on_lost, updated=await tx.now())
+        await work.update_pool(tx, pool)
+        return pool
+
+    return await ctx.store.write(change)
+
+
+async def hear_worker(ctx: Context, pool_name: str, body: WorkerHeartbeat) -> None:
+    """Note the heartbeat of a 2.20 worker; raises NotFoundError for an unknown pool."""
+
+    async def note(tx: Transaction) -> None:
+        pool = await _pool(tx, pool_name)
+        await work.worker_heard(tx, pool.id, body.name, body.heartbeat_interval_seconds, await tx.now())
+        await work.pools_served(tx, [pool.id])
+
+    await ctx.store.write(note)
+
+
+# Queues
+
+
+async def create_queue(ctx: Context, body: WorkQueueCreate) -> WorkQueue:
+    """Make a queue in the default pool, which is made with it if there is none (api-contract §2).
+
+    Raises InvalidInputError for its name, ConflictError for one that is taken.
+    """
+    check_name("work queue", body.name)
+
+    async def insert(tx: Transaction) -> WorkQueue:
+        first_use = await work.pool_by_name(tx, DEFAULT_POOL) is None
+        pool = await work.ensure_default_pool(tx, await tx.now())
+        if first_use and body.name == DEFAULT_QUEUE:
+            queue = await work.queue_by_name(tx, pool.id, DEFAULT_QUEUE)
+            assert queue is not None
+            return queue
+        return await _add_queue(tx, pool, body, "A work queue with this name already exists.")
+
+    return await ctx.store.write(insert)
+
+
+async def create_pool_queue(ctx: Context, pool_name: str, body: WorkQueueCreate) -> WorkQueue:
+    """Make a queue in a pool; raises NotFoundError, InvalidInputError, ConflictError."""
+    check_name("work queue", body.name)
+
+    async def insert(tx: Transaction) -> WorkQueue:
+        pool = await _pool(tx, pool_name)
+        # The braces are 2.20's own (api-contract §2).
+        taken = "A work queue with this name already exists in work pool {work_pool_name!r}."
+        return await _add_queue(tx, pool, body, taken)
+
+    return await ctx.store.write(insert)
+
+
+async def read_queue(ctx: Context, queue_id: UUID) -> WorkQueue:
+    """Return a queue; raises NotFoundError."""
+    return _found(await ctx.store.read(lambda tx: work.queue(tx, queue_id)), "work queue not found")
+
+
+async def read_queue_by_name(ctx: Context, name: str) -> WorkQueue:
+    """Return a queue of the default pool; without a default pool, of any. Raises NotFoundError."""
+
+    async def look(tx: Transaction) -> WorkQueue | None:
+        pool = await work.pool_by_name(tx, DEFAULT_POOL)
+        if pool is None:
+            return await work.any_queue_by_name(tx, name)
+        return await work.queue_by_name(tx, pool.id, name)
+
+    return _found(await ctx.store.read(look), "work queue not found")
+
+
+async def read_pool_queue(ctx: Context, pool_name: str, name: str) -> WorkQueue:
+    """Return a queue of a pool; raises NotFoundError."""
+
+    async def look(tx: Transaction) -> WorkQueue:
+        pool = await _pool(tx, pool_name)
+        queue = await work.queue_by_name(tx, pool.id, name)
+        return _found(queue, f"Work pool queue '{pool_name}/{name}' not found.")
+
+    return await ctx.store.read(look)
+
+
+async def update_queue(ctx: Context, queue_id: UUID, body: WorkQueueUpdate) -> None:
+    """Change what was sent of a queue; its priority is written as it is. Raises NotFoundError."""
+
+    async def change(tx: Transaction) -> None:
+        queue = await work.lock_queue(tx, queue_id)
+        # 2.20 names its own function here, and tools look for these words (api-contract §2).
+        await _change(tx, _found(queue, "Work Queue <built-in function id> not found"), body, await tx.now())
+
+    await ctx.store.write(change)
+
+
+async def update_pool_queue(ctx: Context, pool_name: str, name: str, body: WorkQueueUpdate) -> None:
+    """Change what was sent of a queue; a priority that is taken shifts the others. Raises NotFoundError."""
+
+    async def change(tx: Transaction) -> None:
+        pool = await _pool(tx, pool_name)
+        order = await work.priorities(tx, pool.id)
+        known = await work.queue_by_name(tx, pool.id, name)
+        queue = _found(known, f"Work pool queue '{pool_name}/{name}' not found.")
+        changed = await _change(tx, queue, body, await tx.now())
+        if changed.priority != queue.priority:
+            others = {key: rank for key, rank in order.items() if key != queue.id}
+            await work.shift(tx, others, changed.priority)
+
+    await ctx.store.write(change)
+
+
+# Polls
+
+
+async def queue_runs(
+    ctx: Context, queue_id: UUID, *, before: datetime | None, limit: int, noted: bool = True
+) -> list[FlowRun]:
+    """Return the runs of a queue that a 2.20 agent may start now; ``noted`` False leaves no trace.
+
+    Joined by id (W13); none of a paused pool (W14); no more than every limit has room for; none that an
+    attempt holds or that waits in its own process (W3). Raises NotFoundError.
+    """
+
+    async def look(tx: Transaction) -> _Poll:
+        queue = _found(await work.queue(tx, queue_id), f"Work queue with id {queue_id} not found.")
+        now = await tx.now()
+        return _Poll(await _runs_of(tx, queue, before, limit), _unnoted([queue], now))
+
+    poll = await ctx.store.read(look)
+    if noted and poll.unnoted:
+        await ctx.store.write(lambda tx: _note(tx, poll.unnoted))
+    return poll.runs
+
+
+async def pool_runs(
+    ctx: Context,
+    pool_name: str,
+    queue_names: list[str],
+    *,
+    before: datetime | None,
+    after: datetime | None,
+    limit: int,
+) -> list[FlowRun]:
+    """Return the runs of a pool that a 2.20 worker may start now, by priority of their queues, then time.
+
+    Without names of all queues. Raises NotFoundError for the pool, or for one of the names.
+    """
+
+    async def look(tx: Transaction) -> _Poll:
+        pool = await _pool(tx, pool_name)
+        queues = await _queues(tx, pool, queue_names)
+        found: list[FlowRun] = []
+        left = 0 if pool.is_paused else grantable(limit, await claims.pool_limit(tx, pool))
+        for _, rank in groupby(queues, lambda queue: queue.priority):
+            if left > len(found):
+                found += await _runs_of_rank(tx, list(rank), before, after, left - len(found))
+        return _Poll(found, _unnoted(queues, await tx.now()))
+
+    poll = await ctx.store.read(look)
+    if poll.unnoted:
+        await ctx.store.write(lambda tx: _note(tx, poll.unnoted))
+    return poll.runs
+
+
+async def deployment_runs(
+    ctx: Context, deployment_ids: list[UUID], *, before: datetime | None, limit: int
+) -> list[FlowRun]:
+    """Return the runs of deployments that a 2.20 ``serve`` may start now."""
+
+    async def look(tx: Transaction) -> tuple[list[FlowRun], bool]:
+        found = await waiting.of_deployments(tx, deployment_ids, before=before, limit=limit)
+        stale = await deployments.polled_before(tx, deployment_ids, await tx.now() - NOTED_EVERY)
+        return found, stale
+
+    async def note(tx: Transaction) -> None:
+        now = await tx.now()
+        await deployments.polled(tx, deployment_ids, now, now - NOTED_EVERY)
+
+    runs, stale = await ctx.store.read(look)
+    if stale:
+        await ctx.store.write(note)
+    return runs
+
+
+async def _runs_of(tx: Transaction, queue: WorkQueue, before: datetime | None, limit: int) -> list[FlowRun]:
+    pool = await claims.pool(tx, queue.work_pool_id)
+    if pool is None or pool.is_paused or queue.is_paused:
+        return []
+    limits = [await claims.pool_limit(tx, pool)]
+    if queue.filter is None:
+        limits.append(await claims.queue_limit(tx, queue))
+        room = grantable(limit, *limits)
+        return await waiting.of_queue(tx, queue.id, before=before, limit=room) if room else []
+    by = convert(queue.filter, _TagFilter)
+    tags = by.tags or []
+    occupied = await waiting.executing_tagged(tx, tags, by.deployment_ids)
+    room = grantable(limit, *limits, Limit(queue.name, queue.concurrency_limit, occupied))
+    return await waiting.tagged(tx, tags, by.deployment_ids, before=before, limit=room) if room else []
+
+
+async def _runs_of_rank(
+    tx: Transaction, queues: list[WorkQueue], before: datetime | None, after: datetime | None, left: int
+) -> list[FlowRun]:
+    """Return the first runs of queues of one priority, each within its own limit."""
+    found: list[FlowRun] = []
+    for queue in queues:
+        room = 0 if queue.is_paused else grantable(left, await claims.queue_limit(tx, queue))
+        if room:
+            found += await waiting.of_queue(tx, queue.id, before=before, after=after, limit=room)
+    return sorted(found, key=_by_time)[:left]
+
+
+def _by_time(run: FlowRun) -> tuple[datetime, UUID]:
+    assert run.next_scheduled_start_time is not None
+    return run.next_scheduled_start_time, run.id
+
+
+def _unnoted(queues: list[WorkQueue], now: datetime) -> list[UUID]:
+    return [
+        queue.id
+        for queue in queues
+        if queue.last_polled is None
+        or now - queue.last_polled >= NOTED_EVERY
+        or queue.status is WorkStatus.NOT_READY
+    ]
+
+
+async def _note(tx: Transaction, queue_ids: list[UUID]) -> None:
+    await work.polled(tx, queue_ids, await tx.now())
+
+
+async def _queues(tx: Transaction, pool: WorkPool, names: list[str]) -> list[WorkQueue]:
+    if not names:
+        return await claims.queues(tx, pool.id)
+    queues = await work.queues_by_name(tx, pool.id, names)
+    missing = set(names) - {queue.name for queue in queues}
+    if missing:
+        raise NotFoundError(f"Work pool queue '{pool.name}/{min(missing)}' not found.")
+    return queues
+
+
+async def _add_queue(tx: Transaction, pool: WorkPool, body: WorkQueueCreate, taken: str) -> WorkQueue:
+    _check_filter(body.filter)
+    queue = await work.add_queue(
+        tx,
+        pool.id,
+        body.name,
+        await tx.now(),
+        priority=body.priority,
+        description=body.description or "",
+        is_paused=body.is_paused,
+        concurrency_limit=body.concurrency_limit,
+        filter=body.filter,
+    )
+    if queue is None:
+        raise ConflictError(taken)
+    return queue
+
+
+async def _change(tx: Transaction, queue: WorkQueue, body: WorkQueueUpdate, now: datetime) -> WorkQueue:
+    """Write what was sent; null means what the field means without one."""
+    if isinstance(body.name, str):
+        check_name("work queue", body.name)
+    if isinstance(body.filter, dict):
+        _check_filter(body.filter)
+    changed = replace(
+        queue,
+        updated=now,
+        name=_sent(body.name, queue.name, queue.name),
+        description=_sent(body.description, queue.description, ""),
+        is_paused=_sent(body.is_paused, queue.is_paused, queue.is_paused),
+        concurrency_limit=_sent(body.concurrency_limit, queue.concurrency_limit, None),
+        priority=_sent(body.priority, queue.priority, queue.priority),
+        filter=_sent(body.filter, queue.filter, None),
+        last_polled=_sent(body.last_polled, queue.last_polled, None),
+    )
+    if isinstance(body.is_paused, bool):
+        changed = replace(changed, status=_queue_status(changed, now))
+    await work.update_queue(tx, changed)
+    if changed.name != queue.name:
+        await work.rename_queue(tx, queue.id, changed.name)
+    tx.wake(pool_topic(queue.work_pool_id))
+    return changed
+
+
+def _queue_status(queue: WorkQueue, now: datetime) -> WorkStatus:
+    if queue.is_paused:
+        return WorkStatus.PAUSED
+    polled = queue.last_polled is not None and now - queue.last_polled <= POLLED_WITHIN
+    return WorkStatus.READY if polled else WorkStatus.NOT_READY
+
+
+def _pool_status(type_: str, *, paused: bool, served: bool) -> WorkStatus | None:
+    if type_ == AGENT_POOL_TYPE:
+        return None  # api-contract §11
+    if paused:
+        return WorkStatus.PAUSED
+    return WorkStatus.READY if served else WorkStatus.NOT_READY
+
+
+def _check_unprotected(name: str) -> None:
+    if name.lower().startswith(PROTECTED):
+        raise ForbiddenError(f"Names of work pools that begin with {PROTECTED!r} are kept for 2.20 itself.")
+
+
+def _check_template(template: dict[str, Any]) -> None:
+    """Raise InvalidInputError for a template that is neither empty nor whole."""
+    if template and not {"job_configuration", "variables"} <= template.keys():
+        raise InvalidInputError(
+            "A base job template has both 'job_configuration' and 'variables', or is empty.",
+            field="base_job_template",
+        )
+
+
+def _check_filter(filter_: dict[str, Any] | None) -> None:
+    """Raise InvalidInputError for a tag filter that cannot be read."""
+    if filter_ is None:
+        return
+    try:
+        convert(filter_, _TagFilter)
+    except ValueError as error:
+        raise InvalidInputError(f"The queue's filter cannot be read: {error}", field="filter") from None
+
+
+def _sent(value: Any, current: Any, null: Any) -> Any:
+    """Return what a field becomes: unsent it stays, and null means ``null``."""
+    return current if value is UNSET else null if value is None else value
+
+
+def _found(queue: WorkQueue | None, missing: str) -> WorkQueue:
+    if queue is None:
+        raise NotFoundError(missing)
+    return queue
+
+
+async def _pool(tx: Transaction, name: str) -> WorkPool:
+    pool = await work.pool_by_name(tx, name)
+    if pool is None:
+        raise _no_pool(name)
+    return pool
+
+
+def _no_pool(name: str) -> NotFoundError:
+    return NotFoundError(f'Work pool "{name}" not found.')

@@ -1,0 +1,115 @@
+"""Listings: what the filters of a request match, in the order it wants."""
+
+from __future__ import annotations
+
+from reeve.core.deployments import Deployment, Flow
+from reeve.core.logs import LogLine
+from reeve.core.runs import FlowRun, TaskRun
+from reeve.core.work import WorkPool, WorkQueue
+from reeve.server.storage import deployments, rows
+from reeve.server.storage.filters import Where
+from reeve.server.storage.rows import DEPLOYMENT, FLOW_RUN, TASK_RUN, WORK_QUEUE
+from reeve.server.storage.store import Row, Transaction
+from reeve.wire import filters
+from reeve.wire.filters import FlowRunSort, LogSort, NameSort, TaskRunSort
+
+# Orders end with the id, so that pages neither repeat nor leave out. Runs without the time that is asked for
+# come last on both databases, which differ about it by themselves.
+FLOW_RUN_ORDERS = {
+    FlowRunSort.ID_DESC: "r.id desc",
+    FlowRunSort.START_TIME_ASC: "coalesce(r.start_time, r.expected_start_time) asc nulls last, r.id",
+    FlowRunSort.START_TIME_DESC: "coalesce(r.start_time, r.expected_start_time) desc nulls last, r.id",
+    FlowRunSort.EXPECTED_START_TIME_ASC: "r.expected_start_time asc nulls last, r.id",
+    FlowRunSort.EXPECTED_START_TIME_DESC: "r.expected_start_time desc nulls last, r.id",
+    FlowRunSort.NAME_ASC: "r.name asc, r.id",
+    FlowRunSort.NAME_DESC: "r.name desc, r.id",
+    FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC: "r.next_scheduled_start_time asc nulls last, r.id",
+    FlowRunSort.END_TIME_DESC: "r.end_time desc nulls last, r.id",
+}
+TASK_RUN_ORDERS = {sort: FLOW_RUN_ORDERS[FlowRunSort(sort.value)] for sort in TaskRunSort}
+NAME_ORDERS = {
+    NameSort.CREATED_DESC: "{0}.created desc, {0}.id",
+    NameSort.UPDATED_DESC: "{0}.updated desc, {0}.id",
+    NameSort.NAME_ASC: "{0}.name asc, {0}.id",
+    NameSort.NAME_DESC: "{0}.name desc, {0}.id",
+}
+LOG_ORDERS = {
+    LogSort.TIMESTAMP_ASC: "g.timestamp asc, g.cursor asc",
+    LogSort.TIMESTAMP_DESC: "g.timestamp desc, g.cursor desc",
+}
+
+
+async def flows(tx: Transaction, query: filters.FlowQuery, limit: int, offset: int) -> list[Flow]:
+    """Return flows, by name unless told otherwise."""
+    where = Where()
+    condition = where.of_flows(query, "f")
+    order = NAME_ORDERS[query.sort or NameSort.NAME_ASC].format("f")
+    found = await _page(tx, "select f.* from flows f", where, condition, order, limit, offset)
+    return [rows.flow(row) for row in found]
+
+
+async def deployments_(
+    tx: Transaction, query: filters.DeploymentQuery, limit: int, offset: int
+) -> list[Deployment]:
+    """Return deployments with their schedules, by name unless told otherwise."""
+    where = Where()
+    condition = where.of_deployments(query, "d")
+    order = NAME_ORDERS[query.sort or NameSort.NAME_ASC].format("d")
+    found = await _page(tx, DEPLOYMENT, where, condition, order, limit, offset)
+    return await deployments.with_schedules(tx, found)
+
+
+async def flow_runs(tx: Transaction, query: filters.FlowRunQuery, limit: int, offset: int) -> list[FlowRun]:
+    """Return flow runs, by id unless told otherwise."""
+    where = Where()
+    condition = where.of_flow_runs(query, "r")
+    order = FLOW_RUN_ORDERS[query.sort or FlowRunSort.ID_DESC]
+    return [rows.flow_run(row) for row in await _page(tx, FLOW_RUN, where, condition, order, limit, offset)]
+
+
+async def task_runs(tx: Transaction, query: filters.TaskRunQuery, limit: int, offset: int) -> list[TaskRun]:
+    """Return task runs, by id unless told otherwise."""
+    where = Where()
+    condition = where.of_task_runs(query, "r")
+    order = TASK_RUN_ORDERS[query.sort or TaskRunSort.ID_DESC]
+    return [rows.task_run(row) for row in await _page(tx, TASK_RUN, where, condition, order, limit, offset)]
+
+
+async def logs(tx: Transaction, query: filters.LogQuery, limit: int, offset: int) -> list[LogLine]:
+    """Return log lines, the oldest first unless told otherwise."""
+    where = Where()
+    condition = where.log(query.logs or filters.LogFilter(), "g")
+    order = LOG_ORDERS[query.sort or LogSort.TIMESTAMP_ASC]
+    found = await _page(tx, "select g.* from logs g", where, condition, order, limit, offset)
+    return [rows.log_line(row) for row in found]
+
+
+async def work_pools(
+    tx: Transaction, query: filters.WorkPoolQuery, limit: int, offset: int
+) -> list[WorkPool]:
+    """Return work pools by name."""
+    where = Where()
+    condition = where.work_pool(query.work_pools or filters.WorkPoolFilter(), "p")
+    found = await _page(tx, "select p.* from work_pools p", where, condition, "p.name", limit, offset)
+    return [rows.work_pool(row) for row in found]
+
+
+async def work_queues(
+    tx: Transaction, query: filters.WorkQueueQuery, limit: int, offset: int, pool_name: str | None = None
+) -> list[WorkQueue]:
+    """Return work queues: of all pools by name, of one pool by priority."""
+    where = Where()
+    condition = where.work_queue(query.work_queues or filters.WorkQueueFilter(), "q")
+    order = "q.name, q.id"
+    if pool_name is not None:
+        condition += f" and p.name = {where.value(pool_name)}"
+        order = "q.priority, q.name"
+    found = await _page(tx, WORK_QUEUE, where, condition, order, limit, offset)
+    return [rows.work_queue(row) for row in found]
+
+
+async def _page(
+    tx: Transaction, select: str, where: Where, condition: str, order: str, limit: int, offset: int
+) -> list[Row]:
+    bounds = f"limit {where.value(limit)} offset {where.value(offset)}"
+    return await tx.fetch(f"{select} where {condition} order by {order} {bounds}", *where.values)

@@ -1,0 +1,35 @@
+"""Flows: known by their names."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from reeve.core.deployments import Flow
+from reeve.server.storage import rows
+from reeve.server.storage.store import Transaction
+
+
+async def insert(tx: Transaction, flow: Flow) -> bool:
+    """Store a new flow; False when its name is taken."""
+    inserted = await tx.execute(
+        "insert into flows (id, created, updated, name, tags) values ($1, $2, $3, $4, $5)"
+        " on conflict (name) do nothing",
+        flow.id,
+        rows.micros(flow.created),
+        rows.micros(flow.updated),
+        flow.name,
+        rows.json(flow.tags),
+    )
+    return bool(inserted)
+
+
+async def read(tx: Transaction, flow_id: UUID) -> Flow | None:
+    """Return a flow."""
+    row = await tx.fetchrow("select * from flows where id = $1", flow_id)
+    return None if row is None else rows.flow(row)
+
+
+async def by_name(tx: Transaction, name: str) -> Flow | None:
+    """Return the flow of a name."""
+    row = await tx.fetchrow("select * from flows where name = $1", name)
+    return None if row is None else rows.flow(row)

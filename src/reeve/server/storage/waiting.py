@@ -1,0 +1,90 @@
+"""Runs that wait to be executed: what the polls of 2.20 clients show (api-contract §9, protocol §5)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from reeve.core.runs import FlowRun
+from reeve.server.storage import rows
+from reeve.server.storage.rows import FLOW_RUN
+from reeve.server.storage.store import Transaction
+
+# Due runs that no attempt holds. A run that waits for the next try in its own process is nobody else's (W3).
+FREE = "r.state_type = 'SCHEDULED' and r.attempt_id is null and coalesce(r.retry_type, '') <> 'in_process'"
+BY_TIME = "order by r.next_scheduled_start_time, r.id"
+
+# Runs that a queue of 2.x with a tag filter takes: of any deployment, or of those it names.
+TAGGED = "r.tags @> $1::jsonb and r.deployment_id is not null"
+
+FAR_AHEAD = 2**62  # no bound
+
+
+async def of_queue(
+    tx: Transaction,
+    queue_id: UUID,
+    *,
+    before: datetime | None,
+    after: datetime | None = None,
+    limit: int,
+) -> list[FlowRun]:
+    """Return the first waiting runs of a queue; both bounds are inclusive, None is no bound."""
+    found = await tx.fetch(
+        f"{FLOW_RUN} where r.work_queue_id = $1 and {FREE} and r.next_scheduled_start_time <= $2"
+        f" and r.next_scheduled_start_time >= $3 {BY_TIME} limit $4",
+        queue_id,
+        FAR_AHEAD if before is None else rows.micros(before),
+        -FAR_AHEAD if after is None else rows.micros(after),
+        limit,
+    )
+    return [rows.flow_run(row) for row in found]
+
+
+async def tagged(
+    tx: Transaction,
+    tags: list[str],
+    deployment_ids: list[UUID] | None,
+    *,
+    before: datetime | None,
+    limit: int,
+) -> list[FlowRun]:
+    """Return the first waiting runs with all these tags, of these deployments or of any (§9.1)."""
+    found = await tx.fetch(
+        f"{FLOW_RUN} where {TAGGED} and {FREE} and r.next_scheduled_start_time <= $2"
+        f"{_of_deployments(deployment_ids, '$4')} {BY_TIME} limit $3",
+        rows.json(tags),
+        FAR_AHEAD if before is None else rows.micros(before),
+        limit,
+        *([] if deployment_ids is None else [deployment_ids]),
+    )
+    return [rows.flow_run(row) for row in found]
+
+
+async def executing_tagged(tx: Transaction, tags: list[str], deployment_ids: list[UUID] | None) -> int:
+    """Count the runs with all these tags that fill the limit of a queue with a tag filter."""
+    count: int = await tx.fetchval(
+        f"select count(*) from flow_runs r where {TAGGED} and r.state_type = any($2::text[])"
+        f"{_of_deployments(deployment_ids, '$3')}",
+        rows.json(tags),
+        ["PENDING", "RUNNING"],
+        *([] if deployment_ids is None else [deployment_ids]),
+    )
+    return count
+
+
+async def of_deployments(
+    tx: Transaction, deployment_ids: list[UUID], *, before: datetime | None, limit: int
+) -> list[FlowRun]:
+    """Return the first waiting runs of deployments, whatever their queues."""
+    found = await tx.fetch(
+        f"{FLOW_RUN} where r.deployment_id = any($1::uuid[]) and {FREE}"
+        f" and r.next_scheduled_start_time <= $2 {BY_TIME} limit $3",
+        deployment_ids,
+        FAR_AHEAD if before is None else rows.micros(before),
+        limit,
+    )
+    return [rows.flow_run(row) for row in found]
+
+
+def _of_deployments(deployment_ids: list[UUID] | None, place: str) -> str:
+    return "" if deployment_ids is None else f" and r.deployment_id = any({place}::uuid[])"
