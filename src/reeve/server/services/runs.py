@@ -24,7 +24,7 @@ from reeve.core.states import propose as proposal
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.fence import Holding, holding
-from reeve.server.services.hub import pool_topic
+from reeve.server.services.hub import pool_topic, run_topic
 from reeve.server.services.states import Decision, enter, new_state, proposed_state, started, tell
 from reeve.server.storage import attempts, claims, deployments, events, runs, work
 
@@ -371,6 +371,7 @@ async def close(
             )
         ],
     )
+    tx.wake(run_topic(run.id))
     if attempt.work_pool_id:
         tx.wake(pool_topic(attempt.work_pool_id))
     return run
