@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from reeve.client.sync import Client
+from reeve.settings import home_key
+from reeve.wire import endpoints
 
 SECONDS = 60.0  # far above what any command takes: a time-out is a fault, not a measurement
 
@@ -41,6 +49,98 @@ class Shell:
         )
         return Result(done.returncode, done.stdout, done.stderr)
 
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command that goes on, in a group of its own, its output line by line."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "reeve", *arguments],
+            env=self.environment,
+            cwd=self.directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,
+        )
+
+
+@dataclass
+class Server:
+    """A real server of its own home, which can be stopped and started again."""
+
+    home: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What finds this server and nothing of the tester's own."""
+        return {**bare_environment(), "REEVE_HOME": str(self.home), "REEVE_SERVER_PORT": str(self.port)}
+
+    def client(self) -> Client:
+        """A client with the key of the home."""
+        return Client(self.url, home_key(self.home), patience=SECONDS)
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        command = [sys.executable, "-m", "reeve", "server", "start"]
+        self.process = subprocess.Popen(command, env={**self.environment, "REEVE_LOG_LEVEL": "WARNING"})
+        with Client(self.url, patience=SECONDS) as client:
+            client.call(endpoints.server_info)
+
+    def stop(self) -> None:
+        """Stop it in order."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(SECONDS)
+            self.process = None
+
+
+def bare_environment() -> dict[str, str]:
+    """The tester's environment without anything of reeve's."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("REEVE_")}
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running_server(home: Path) -> Iterator[Server]:
+    """Run a server while the context lasts."""
+    server = Server(home, free_port())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that the tests of a module share."""
+    with running_server(tmp_path_factory.mktemp("server") / "home") as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Client]:
+    """Calls of that server."""
+    with server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def at_server(server: Server, tmp_path: Path) -> Shell:
+    """The command, for that server."""
+    return Shell(server.environment, tmp_path)
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
@@ -51,8 +151,7 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def environment(home: Path) -> dict[str, str]:
     """The tester's environment without anything of reeve's, and that home."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("REEVE_")}
-    return {**kept, "REEVE_HOME": str(home)}
+    return {**bare_environment(), "REEVE_HOME": str(home)}
 
 
 @pytest.fixture

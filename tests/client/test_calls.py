@@ -163,7 +163,7 @@ def test_each_status_has_its_error(status: int, kind: type[errors.ReeveError]) -
             b"""{"exception_message":"Invalid request received.","exception_detail":
             [{"loc":["body","name"],"msg":"field required","type":"missing"},{"loc":[],"msg":"odd"}],
             "request_body":{}}""",
-            "Invalid request received.: name: field required; odd",
+            "name: field required; odd",
         ),
         (b"<h1>Bad</h1>", "http://127.0.0.1:4200/api answered 422 Unprocessable Entity to POST /api/flows/"),
         (b'{"detail":[]}', "http://127.0.0.1:4200/api answered 422 Unprocessable Entity to POST /api/flows/"),
@@ -180,6 +180,13 @@ def test_code_and_field_of_the_server_are_kept() -> None:
         meaning(Reply(422, b'{"detail":"Bad cron.","code":"bad_cron","field":"cron"}'))
     assert (caught.value.code, caught.value.field) == ("bad_cron", "cron")
     assert errors.InvalidInputError.code == "invalid_input", "the class keeps its own"
+
+
+def test_the_one_field_of_a_2_20_refusal_is_kept() -> None:
+    body = b'{"exception_message":"Invalid.","exception_detail":[{"loc":["body","a","cron"],"msg":"odd"}]}'
+    with pytest.raises(errors.InvalidInputError) as caught:
+        meaning(Reply(422, body))
+    assert (caught.value.message, caught.value.field) == ("a.cron: odd", "a.cron")
 
 
 def test_a_superseded_attempt_is_told_apart() -> None:

@@ -173,5 +173,6 @@ def _name_option(error: InvalidInputError) -> InvalidInputError:
     """Say which option the server refused: schedules' fields are called as these."""
     option = (error.field or "").rpartition(".")[2]
     if option in {"cron", "interval", "rrule", "timezone"}:
-        return InvalidInputError(f"--{option}: {error.message}", field=option)
+        said = error.message.removeprefix(f"{error.field}: ")
+        return InvalidInputError(f"--{option}: {said}", field=option)
     return error

@@ -219,7 +219,7 @@ def _error(reply: Reply, said: _Problem, sentence: str) -> ReeveError:
     if kind is None:
         return ApiError(sentence, status=reply.status, retry_after=retry_after(reply))
     if kind is InvalidInputError:
-        return InvalidInputError(sentence, field=said.field)
+        return InvalidInputError(sentence, field=_field(said))
     return kind(sentence)
 
 
@@ -233,16 +233,27 @@ def _problem(body: bytes) -> _Problem:
 def _sentence(said: _Problem) -> str | None:
     if isinstance(said.detail, str) and said.detail:
         return said.detail
+    named = (
+        ": ".join(part for part in (_place(fault), str(fault.get("msg", ""))) if part)
+        for fault in _faults(said)
+    )
+    return "; ".join(named) or said.exception_message or None
+
+
+def _field(said: _Problem) -> str | None:
+    """Return the field at fault, if there is just one."""
+    faults = _faults(said)
+    return said.field or (_place(faults[0]) or None if len(faults) == 1 else None)
+
+
+def _faults(said: _Problem) -> list[dict[str, Any]]:
+    """Return the entries of a 422: each has ``loc`` and ``msg`` (api-contract §1)."""
     faults = said.exception_detail if isinstance(said.exception_detail, list) else []
-    named = "; ".join(_fault(fault) for fault in faults if isinstance(fault, dict))
-    return ": ".join(text for text in (said.exception_message, named) if text) or None
+    return [fault for fault in faults if isinstance(fault, dict)]
 
 
-def _fault(fault: dict[str, Any]) -> str:
-    """Say one entry of a 422: where, and what (api-contract §1)."""
-    where = ".".join(str(step) for step in fault.get("loc", ()) if step != "body")
-    what = str(fault.get("msg", ""))
-    return f"{where}: {what}" if where else what
+def _place(fault: dict[str, Any]) -> str:
+    return ".".join(str(step) for step in fault.get("loc") or () if step != "body")
 
 
 def _reason(reply: Reply) -> str:
