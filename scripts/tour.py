@@ -195,7 +195,7 @@ def deploy(tour: Tour) -> None:
 
 def report(tour: Tour) -> None:
     """See a flow over real input complete, and its report."""
-    run_id = tour.run("report", "stdlib_report/by-hand")
+    run_id = tour.run("report", "stdlib-report/by-hand")
     run = until("the report", lambda: ended(tour, run_id))
     written = sorted(path.name for path in (tour.home / "report").glob("*"))
     tour.expect(

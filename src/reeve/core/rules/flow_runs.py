@@ -89,7 +89,7 @@ def after_crash(run: FlowRun, crash_retries: int, cause: str, now: datetime) -> 
     if state is None or state.is_final or _awaits_claim(run):
         return Verdict(status=SetStateStatus.ACCEPT, run=run)
     if state.type is CANCELLING:
-        return _enter(run, propose(CANCELLED, message=cause))
+        return _enter(run, propose(CANCELLED, message="Cancelled; all of its processes are observed gone."))
     claimable = run.deployment_id is not None
     if state.type is SCHEDULED and claimable:
         # It slept until its in-process retry: that retry is granted already, no crash is charged.
