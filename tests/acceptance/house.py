@@ -109,6 +109,8 @@ class House:
 
     def close(self) -> None:
         """End everything, runs and shims included."""
+        if self._client is not None:
+            self._client.close()
         for name in list(self.processes):
             with contextlib.suppress(ProcessLookupError):
                 self.kill(name)

@@ -7,6 +7,7 @@ that is not reeve.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -267,19 +268,29 @@ def test_draining_finishes_what_runs_and_claims_no_more(house: House, marks: Pat
 
 
 NOISY = """
-import sys
+import os, pathlib, time
 from reeve import flow
 
 @flow
-def main():
+def main(marks: str):
+    with open(marks, "a") as file:
+        file.write(f"{os.environ['REEVE_RUN_ID']} {os.getpid()}\\n")
+    while not pathlib.Path(marks + ".go").exists():
+        time.sleep(0.05)
     for n in range(3000):
-        print(n, "x" * 1000)
-    sys.stdout.flush()
+        print(n, "x" * 100)
 """
 
 
-def test_a_full_disk_loses_output_and_not_the_run(house: House, tmp_path: Path) -> None:
-    """The shim may write little: the rest of the output is lost, counted and told, and the run goes on."""
-    house.start_agent(REEVE_OUTPUT_QUOTA_BYTES="100000")
-    run_id = house.run(house.deploy(NOISY))
+def test_a_full_disk_loses_output_and_not_the_run(house: House, marks: Path) -> None:
+    """No file of the shim may grow beyond 20,000 bytes: what the run writes on is lost, counted and told."""
+    house.start_agent()
+    run_id = house.run(house.deploy(NOISY), f"-Pmarks={marks}")
+    until("user code", lambda: pids(marks))
+    (shim,) = house.shims()
+    resource.prlimit(shim, resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+    Path(f"{marks}.go").touch()
     assert house.ends(run_id).state_name == "Completed"
+    log = house.cli("runs", "logs", str(run_id))
+    assert "bytes of this run's output were lost: the agent's disk was full." in log
+    assert "100 " + "x" * 100 in log
