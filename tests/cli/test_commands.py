@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -342,6 +345,29 @@ def test_logs_are_printed_by_level(at_server: Shell, client: Client, deployed: s
     assert [line.split(": ", 1)[1] for line in done.out.splitlines()] == ["hello", "beware"]
     (line,) = at_server("runs", "logs", str(run_id), "--level", "warning", "--json").out.splitlines()
     assert json.loads(line)["message"] == "beware"
+
+
+def test_a_terminal_gets_short_ids_and_colours(at_server: Shell, client: Client, deployed: str) -> None:
+    run_id = ask_for_run(at_server, deployed)
+    enter(client, run_id, StateType.RUNNING)
+    enter(client, run_id, StateType.COMPLETED)
+    parent, child = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "reeve", "runs", "ls", "--deployment", deployed],
+        env={**at_server.environment, "TERM": "xterm-256color", "COLUMNS": "100"},
+        stdout=child,
+        check=False,
+        timeout=SECONDS,
+    )
+    os.close(child)
+    with os.fdopen(parent, "rb") as terminal:
+        head, row = terminal.readline().decode(), terminal.readline().decode()
+        with pytest.raises(OSError, match="Input/output"):  # how a terminal ends
+            terminal.readline()
+    assert done.returncode == 0
+    assert "\x1b[1m" in head
+    assert row.startswith(str(run_id)[:8] + " ")
+    assert "\x1b[32mCompleted" in row
 
 
 # --- watching ------------------------------------------------------------------------------------

@@ -54,11 +54,12 @@ def processes_of(home: Path) -> set[int]:
 class Up:
     """A running ``reeve up``, what it says, and a shell beside it."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *options: str, **variables: str) -> None:
         self.home = directory / "home"
         self.port = free_port()
         environment = {
             **bare_environment(),
+            **variables,
             "REEVE_HOME": str(self.home),
             "REEVE_SERVER_PORT": str(self.port),
             # The tester's own interpreter is what runs flows too.
@@ -125,10 +126,10 @@ def start_up(tmp_path: Path) -> Iterator[StartUp]:
     """Start ``reeve up`` in a directory of its own; nothing outlives the test."""
     started: list[Up] = []
 
-    def start(*options: str) -> Up:
+    def start(*options: str, **variables: str) -> Up:
         directory = tmp_path / str(len(started))
         directory.mkdir()
-        started.append(Up(directory, *options))
+        started.append(Up(directory, *options, **variables))
         return started[-1]
 
     yield start
@@ -150,6 +151,16 @@ def test_the_first_page_works_and_nothing_is_left(start_up: StartUp) -> None:
     up.ctrl_c()
     assert up.end() == 0
     wait_for(lambda: not processes_of(up.home), "everything to end")
+
+
+def test_it_serves_from_postgres(start_up: StartUp, postgres_url: str) -> None:
+    up = start_up("--database-url", postgres_url)
+    assert "postgresql://" in up.until_up()
+    assert up.reeve("deploy", "flows.py:nightly", "-n", "prod").code == 0
+    done = up.reeve("run", "nightly/prod", "-P", "day=2026-01-31", "--watch")
+    assert done.code == 0, (done, up.said)
+    up.ctrl_c()
+    assert up.end() == 0
 
 
 def test_queues_and_a_pool_of_ones_own_are_made(start_up: StartUp) -> None:
@@ -174,18 +185,16 @@ def test_ctrl_c_lets_runs_finish(start_up: StartUp, tmp_path: Path) -> None:
 
 
 def test_a_second_ctrl_c_ends_runs(start_up: StartUp, tmp_path: Path) -> None:
-    up = start_up()
+    up = start_up(REEVE_DRAIN_TIMEOUT="3600")
     up.until_up()
     sign = tmp_path / "sign"
     up.reeve("deploy", "flows.py:lasting", "-n", "prod")
     assert up.reeve("run", "lasting/prod", "-P", "seconds=600", "-P", f"sign={sign}").code == 0
     wait_for(sign.exists, "the run to start")
     up.ctrl_c()
-    wait_for(lambda: up.says("Runs get 10 s to finish"), "the drain")
-    began = time.monotonic()
+    wait_for(lambda: up.says("Runs get 3600 s to finish"), "the drain")
     up.ctrl_c()
     assert up.end() == 0
-    assert time.monotonic() - began < 9, "it did not wait for the drain"
     assert sign.read_text() == "started"
     wait_for(lambda: not processes_of(up.home), "everything to end")
 

@@ -64,7 +64,7 @@ def ls(*, state: str | None, deployment: str | None, limit: int, as_json: bool) 
         names = _origins(client, found)
     rows = [
         (
-            str(run.id),
+            show.id_(run.id),
             run.name,
             names[run.id],
             run.state_name,

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from uuid import UUID
 
 import click
 import msgspec
@@ -81,6 +82,11 @@ def log(log: responses.Log) -> None:
     click.echo(f"{clock(log.timestamp)}  {_log(log)}")
 
 
+def id_(value: UUID) -> str:
+    """Say an id: enough of it to name it again on a terminal, all of it to programs."""
+    return str(value)[:8] if sys.stdout.isatty() else str(value)
+
+
 def when(timestamp: str | None) -> str:
     """Say an instant on the clock of whoever reads."""
     return "" if timestamp is None else f"{codec.parse(timestamp).astimezone():%Y-%m-%d %H:%M:%S}"
@@ -144,6 +150,8 @@ def _rich_table(columns: Sequence[str], cells: list[list[str]]) -> None:
     from rich.text import Text
 
     drawn = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for column in drawn.columns[:-1]:
+        column.no_wrap = True  # only the last one, which is prose, may take several lines
     for row in cells:
         drawn.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
     Console().print(drawn)

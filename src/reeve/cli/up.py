@@ -44,6 +44,7 @@ class Plan:
     pool: str
     queues: tuple[str, ...]
     limit: int
+    drain: float  # seconds
 
 
 class _StopAskedError(Exception):
@@ -90,9 +91,12 @@ def up(
     chosen = loaded.settings
     key = make_home_key(chosen.home)
     url = own_url(chosen.server_host, chosen.server_port)
-    plan = Plan(chosen, url, chosen.api_key or key, pool, queues, limit)
+    is_default = {name for name, origin in loaded.origins.items() if origin.source is Source.DEFAULT}
+    # Whoever sits at a terminal waits less than a service does, unless it was said how long.
+    drain = DRAIN_SECONDS if "drain_timeout" in is_default else chosen.drain_timeout
+    plan = Plan(chosen, url, chosen.api_key or key, pool, queues, limit, drain)
     _check_port(chosen)
-    environment = _environment(plan, quiet=loaded.origins["log_level"].source is Source.DEFAULT)
+    environment = _environment(plan, quiet="log_level" in is_default)
     server = Child("server", _server_arguments(chosen, open_door=open_door), environment)
     agent = Child("agent", _agent_arguments(plan), environment)
     with Signals() as signals:
@@ -110,7 +114,7 @@ def _supervise(signals: Signals, server: Child, agent: Child, plan: Plan) -> int
     except _ChildEndedError as error:
         return error.code
     finally:
-        _end_agent(signals, agent)
+        _end_agent(signals, agent, plan.drain)
         _end_server(signals, server)
 
 
@@ -148,15 +152,15 @@ def _keep(signals: Signals, server: Child, agent: Child) -> int:
             return 0
 
 
-def _end_agent(signals: Signals, agent: Child) -> None:
+def _end_agent(signals: Signals, agent: Child, drain: float) -> None:
     """Let runs finish; asked again, have them cancelled; at last, wait no more."""
     if not agent.is_alive:
         return
     asked = signals.asked
     agent.send(signal.SIGTERM)
     if not agent.end(signals, within=0.5) and signals.asked == asked:
-        _say(f"Runs get {DRAIN_SECONDS:g} s to finish. Ctrl-C again cancels them.")
-        agent.end(signals, within=DRAIN_SECONDS)
+        _say(f"Runs get {drain:g} s to finish. Ctrl-C again cancels them.")
+        agent.end(signals, within=drain)
     if agent.is_alive:
         _say("Cancelling the runs.")
         agent.send(signal.SIGTERM)
@@ -247,7 +251,7 @@ def _server_arguments(chosen: Settings, *, open_door: bool) -> list[str]:
 
 def _agent_arguments(plan: Plan) -> list[str]:
     queues = [word for queue in plan.queues for word in ("-q", queue)]
-    bounds = ["--limit", str(plan.limit), "--drain-timeout", f"{DRAIN_SECONDS:g}"]
+    bounds = ["--limit", str(plan.limit), "--drain-timeout", f"{plan.drain:g}"]
     return ["agent", "start", "-p", plan.pool, *queues, *bounds]
 
 
