@@ -1,0 +1,68 @@
+"""reeve runs Python flows on schedule, on any machine you own, and proves what became of them.
+
+The public words below are loaded on first use, so that ``import reeve`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reeve.errors import ReeveError
+    from reeve.sdk.context import RunInfo, current_run
+    from reeve.sdk.flows import Flow, flow
+    from reeve.sdk.futures import TaskFuture, TaskFutures, unmapped
+    from reeve.sdk.load import load_flow
+    from reeve.sdk.logging import get_run_logger
+    from reeve.sdk.parameters import ParameterError
+    from reeve.sdk.states import Completed, EndRun, Failed, RunFailedError, RunTimedOutError, State
+    from reeve.sdk.tasks import Task, task
+
+_HOMES = {
+    "reeve.errors": ("ReeveError",),
+    "reeve.sdk.context": ("RunInfo", "current_run"),
+    "reeve.sdk.flows": ("Flow", "flow"),
+    "reeve.sdk.futures": ("TaskFuture", "TaskFutures", "unmapped"),
+    "reeve.sdk.load": ("load_flow",),
+    "reeve.sdk.logging": ("get_run_logger",),
+    "reeve.sdk.parameters": ("ParameterError",),
+    "reeve.sdk.states": ("Completed", "EndRun", "Failed", "RunFailedError", "RunTimedOutError", "State"),
+    "reeve.sdk.tasks": ("Task", "task"),
+}
+_HOME_OF = {word: home for home, words in _HOMES.items() for word in words}
+
+__all__ = [
+    "Completed",
+    "EndRun",
+    "Failed",
+    "Flow",
+    "ParameterError",
+    "ReeveError",
+    "RunFailedError",
+    "RunInfo",
+    "RunTimedOutError",
+    "State",
+    "Task",
+    "TaskFuture",
+    "TaskFutures",
+    "current_run",
+    "flow",
+    "get_run_logger",
+    "load_flow",
+    "task",
+    "unmapped",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'reeve' has no attribute '{name}'")
+    from importlib import import_module
+
+    word = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = word
+    return word
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,71 @@
+"""The shell for event loops: the same effects, none of which holds the loop up."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from reeve.sdk.engine import sync
+from reeve.sdk.engine.run import Reporter, Run
+from reeve.sdk.engine.script import (
+    Call,
+    Effect,
+    OpenFlowRun,
+    OpenTaskRun,
+    Outcome,
+    Propose,
+    Raised,
+    Returned,
+    Script,
+    Settle,
+    Sleep,
+    T,
+    TimedOut,
+)
+from reeve.sdk.states import Terminated
+from reeve.sdk.termination import termination
+
+
+async def perform(script: Script[T], reporter: Reporter) -> T:
+    """Run a script to its end in this event loop and return its value."""
+    try:
+        effect = next(script)
+        while True:
+            try:
+                answer = await _do(effect, reporter)
+            except asyncio.CancelledError as cancel:
+                effect = script.throw(Terminated() if termination.requested else cancel)
+            except BaseException as error:  # noqa: BLE001  # the script decides, it raises what it does not know
+                effect = script.throw(error)
+            else:
+                effect = script.send(answer)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]  # StopIteration forgets the script's type
+
+
+async def _do(effect: Effect, reporter: Reporter) -> Any:
+    match effect:
+        case Call(run):
+            return await _call(run)
+        case Sleep(seconds):
+            await asyncio.sleep(seconds)
+            return None
+        case Settle(futures):
+            for future in futures:
+                await future.settled()
+            return None
+        case OpenFlowRun() | OpenTaskRun() | Propose():
+            if reporter.blocks:
+                return await asyncio.to_thread(sync.report, effect, reporter)
+            return sync.report(effect, reporter)
+
+
+async def _call(run: Run) -> Outcome:
+    """Call within the run's timeout, which strikes at the next ``await`` that waits."""
+    outcome: Outcome
+    try:
+        async with asyncio.timeout(run.timeout) as limit, run.scope(run):
+            outcome = Returned(await run.body())
+    except Exception as error:  # noqa: BLE001  # whatever the user's code raises is its outcome
+        outcome = Raised(error)
+    return TimedOut(run.timeout or 0) if limit.expired() else outcome

@@ -1,0 +1,131 @@
+"""The nouns of the engine: a run of this process, and what is told about it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+from uuid import UUID
+
+from reeve.core.runs import FlowRunPolicy, TaskRunPolicy
+from reeve.core.states import ProposedState
+
+
+class Kind(Enum):
+    """What runs; the value begins the sentences about it."""
+
+    FLOW = "Flow run"
+    TASK = "Task run"
+
+
+class Scope(AbstractContextManager[Any], AbstractAsyncContextManager[Any], Protocol):
+    """The surroundings of one try: what user code finds around it, and what is waited for at its end."""
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Subject:
+    """What states are about: a run, and where it logs."""
+
+    kind: Kind
+    id: UUID
+    name: str
+    log: logging.LoggerAdapter[Any]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Run(Subject):
+    """A run that this process executes. ``body`` is one try of the user's function: value or coroutine."""
+
+    body: Callable[[], Any]
+    scope: Callable[[Run], Scope]
+    timeout: float | None = None
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowRunSpec:
+    """A flow run to be opened: a subflow, or a flow that is called without a server.
+
+    ``key`` and ``position`` say which call inside ``parent_id`` it is, as those of a task.
+    """
+
+    flow_name: str
+    version: str | None
+    parameters: Mapping[str, Any]
+    policy: FlowRunPolicy
+    parent_id: UUID | None = None
+    key: str = ""
+    position: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRunSpec:
+    """A task run to be opened; ``inputs`` names the task runs whose results its parameters are."""
+
+    name: str
+    key: str
+    position: str
+    flow_run_id: UUID | None
+    policy: TaskRunPolicy
+    tags: Sequence[str] = ()
+    inputs: Mapping[str, Sequence[UUID]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The id and the name that an opened run has been given."""
+
+    id: UUID
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The proposed state was entered: under its own name or a better one, with the ids filled in."""
+
+    state: ProposedState
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Another state holds instead; if it is one that waits, it goes on after ``delay`` seconds."""
+
+    state: ProposedState
+    delay: float
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Propose the same again after ``delay`` seconds."""
+
+    delay: float
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """Give the run up."""
+
+    reason: str | None
+
+
+Answer = Accepted | Rejected | Wait | Aborted
+
+
+class Reporter(Protocol):
+    """Where runs are opened and states go. ``blocks``: whether an answer may take its time."""
+
+    blocks: bool
+
+    def open_flow_run(self, spec: FlowRunSpec) -> Opened:
+        """Make a flow run that is Pending."""
+
+    def open_task_run(self, spec: TaskRunSpec) -> Opened:
+        """Make a task run that is Pending, or find the one this call made in an earlier try."""
+
+    def propose(self, kind: Kind, run_id: UUID, state: ProposedState) -> Answer:
+        """Ask for a state; RunStopped when the run belongs to another attempt by now."""

@@ -1,0 +1,262 @@
+"""The engine's logic, once: generators that yield effects. The shells, ``sync`` and ``aio``, perform them.
+
+One run, from Running to its end:
+
+    propose Running ──accepted──▶ call the user's function ──▶ propose its end ──accepted──▶ final
+          ▲                                                         │
+          └──────────────── sleep ◀── AwaitingRetry ◀──rejected─────┘
+
+Whether a failed run is tried again is not decided here but by who is asked for the state: the server, or the
+same rules in this process (``nowhere``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar
+from uuid import UUID
+
+from reeve.core.states import ProposedState, StateType, propose
+from reeve.sdk.engine.run import (
+    Aborted,
+    Accepted,
+    Answer,
+    FlowRunSpec,
+    Kind,
+    Opened,
+    Run,
+    Subject,
+    TaskRunSpec,
+    Wait,
+)
+from reeve.sdk.results import state_of
+from reeve.sdk.states import EndRun, Failed, RunStopped, RunTimedOutError, State
+from reeve.sdk.tracebacks import of_user_code
+
+T = TypeVar("T")
+
+PAUSE_SECONDS = 5.0  # how often a task of a paused flow asks whether it may run
+
+
+class Awaited(Protocol):
+    """Something that ends on its own: a future."""
+
+    def settle(self) -> None:
+        """Wait until it has ended, however."""
+
+    async def settled(self) -> None:
+        """Wait in an event loop until it has ended, however."""
+
+
+# Effects: what a script wants done. The type in the comment is what is sent back.
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFlowRun:
+    """Make a flow run → Opened."""
+
+    spec: FlowRunSpec
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTaskRun:
+    """Make a task run → Opened."""
+
+    spec: TaskRunSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Propose:
+    """Ask for a state → Answer."""
+
+    kind: Kind
+    run_id: UUID
+    state: ProposedState
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait for ``seconds`` → None."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Wait until all these have ended → None."""
+
+    futures: Sequence[Awaited]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Run the user's function once, within the run's timeout → Outcome."""
+
+    run: Run
+
+
+Report: TypeAlias = OpenFlowRun | OpenTaskRun | Propose
+Effect: TypeAlias = Report | Sleep | Settle | Call
+Script: TypeAlias = Generator[Effect, Any, T]
+
+
+# Outcomes of a Call. BaseExceptions are none: they pass through the script.
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The function returned."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """The function raised."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The function was stopped because its time was over."""
+
+    seconds: float
+
+
+Outcome: TypeAlias = Returned | Raised | TimedOut
+
+
+class FlowCall(Protocol):
+    """One call of a flow inside this process."""
+
+    @property
+    def upstream(self) -> Sequence[Awaited]:
+        """What must have ended before."""
+
+    def spec(self) -> FlowRunSpec:
+        """Say what is to be opened; asked once ``upstream`` has ended. Raises ParameterError."""
+
+    def run(self, opened: Opened) -> Run:
+        """Make the run."""
+
+
+class TaskCall(Protocol):
+    """One call of a task."""
+
+    @property
+    def upstream(self) -> Sequence[Awaited]:
+        """What must have ended before."""
+
+    def spec(self) -> TaskRunSpec:
+        """Say what is to be opened; asked once ``upstream`` has ended."""
+
+    def run(self, opened: Opened) -> Run:
+        """Make the run."""
+
+    def obstacle(self) -> State[Any] | None:
+        """Return the state to end in without having started: something upstream has failed."""
+
+
+def run_flow(call: FlowCall) -> Script[State[Any]]:
+    """Wait for what the flow needs, open its run and take it to its end."""
+    yield Settle(call.upstream)
+    opened = yield OpenFlowRun(call.spec())
+    return (yield from execute(call.run(opened)))
+
+
+def run_task(call: TaskCall) -> Script[State[Any]]:
+    """Wait for what the task needs, open its run and take it to its end."""
+    yield Settle(call.upstream)
+    opened = yield OpenTaskRun(call.spec())
+    obstacle = call.obstacle()
+    if obstacle is None:
+        return (yield from execute(call.run(opened)))
+    state, _ = yield from ask(call.run(opened), obstacle)
+    return state
+
+
+def execute(run: Run) -> Script[State[Any]]:
+    """Take a run from Running to a final state; RunStopped when the server takes it away."""
+    try:
+        return (yield from _to_the_end(run))
+    except BaseException as error:
+        if message := _interruption(error):
+            yield Propose(run.kind, run.id, propose(StateType.CRASHED, message=message))
+        raise
+
+
+def _to_the_end(run: Run) -> Script[State[Any]]:
+    state, delay = yield from ask(run, _running())
+    while not state.is_final:
+        if state.type is StateType.RUNNING:
+            run.tries += 1
+            outcome: Outcome = yield Call(run)
+            state, delay = yield from ask(run, _conclude(run, outcome))
+        elif state.type is StateType.SCHEDULED:
+            run.log.info("%s waits %g s for its next try.", run.kind.value, delay)
+            yield Sleep(delay)
+            state, delay = yield from ask(run, _running())
+        elif state.type is StateType.PAUSED and run.kind is Kind.TASK:
+            yield Sleep(PAUSE_SECONDS)
+            state, delay = yield from ask(run, _running())
+        else:
+            raise RunStopped(f"{run.kind.value} '{run.name}' is {state.name}: nothing more to do here.")
+    return state
+
+
+def ask(run: Subject, state: State[Any]) -> Script[tuple[State[Any], float]]:
+    """Propose a state until there is an answer: the run's state now, and the seconds it waits there."""
+    while True:
+        answer: Answer = yield Propose(run.kind, run.id, state.proposed)
+        if isinstance(answer, Accepted):
+            return State(answer.state, value=state.value, error=state.error), 0
+        if isinstance(answer, Aborted):
+            raise RunStopped(f"{run.kind.value} '{run.name}' ends here: {answer.reason}")
+        if isinstance(answer, Wait):
+            run.log.info("%s waits %g s: %s", run.kind.value, answer.delay, answer.reason)
+            yield Sleep(answer.delay)
+            continue
+        return State(answer.state), answer.delay
+
+
+def _running() -> State[Any]:
+    return State(propose(StateType.RUNNING))
+
+
+def _conclude(run: Run, outcome: Outcome) -> State[Any]:
+    """Say what the end of the user's function means for the run."""
+    if isinstance(outcome, Returned):
+        return state_of(outcome.value)
+    if isinstance(outcome, TimedOut):
+        message = f"{run.kind.value} exceeded timeout of {outcome.seconds:g} second(s)"
+        run.log.error("%s", message)
+        return Failed(message, name="TimedOut", error=RunTimedOutError(message))
+    error = outcome.error
+    if isinstance(error, EndRun):
+        return error.state
+    run.log.error("%s encountered an exception:\n%s", run.kind.value, of_user_code(error))
+    return Failed(f"{run.kind.value} encountered an exception: {_one_line(error)}", error=error)
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+# What ends a run from outside, and is told as a crash (the words of 2.20). Not in it: Terminated, whose
+# outcome the agent tells, and RunStopped, after which there is nothing to tell. By name, since asyncio may
+# not be loaded.
+_INTERRUPTIONS = {
+    "KeyboardInterrupt": "Execution was aborted by an interrupt signal.",
+    "SystemExit": "Execution was aborted by Python system exit call.",
+    "CancelledError": "Execution was cancelled by the runtime environment.",
+    "Overdue": "Execution was aborted because the enclosing run exceeded its timeout.",
+    "Abandoned": "Execution was aborted because the flow run had ended.",
+}
+
+
+def _interruption(error: BaseException) -> str | None:
+    names = (kind.__name__ for kind in type(error).__mro__)
+    return next((_INTERRUPTIONS[name] for name in names if name in _INTERRUPTIONS), None)

@@ -1,0 +1,172 @@
+"""A reporter that tells a server, with the token of the attempt this process belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+
+from reeve.client.sync import Client
+from reeve.core.rules.verdict import SetStateStatus
+from reeve.core.runs import FlowRunPolicy, TaskRunPolicy
+from reeve.core.states import ProposedState, StateDetails, StateType
+from reeve.errors import AttemptSupersededError
+from reeve.sdk.engine.run import (
+    Aborted,
+    Accepted,
+    Answer,
+    FlowRunSpec,
+    Kind,
+    Opened,
+    Rejected,
+    TaskRunSpec,
+    Wait,
+)
+from reeve.sdk.states import RunStopped
+from reeve.wire import codec, endpoints, requests, responses
+from reeve.wire.endpoints import Endpoint, Req, Res
+
+_PENDING = requests.StateCreate(type=StateType.PENDING)
+
+
+class Server:
+    """Runs are opened and states proposed over HTTP.
+
+    ``client`` must be patient: a run is not given up because its server is away, so that a network error
+    never comes out of here.
+    """
+
+    blocks = True
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def announce(self, run_id: UUID, version: str | None, policy: FlowRunPolicy) -> None:
+        """Tell what a deployed flow's code says about its run.
+
+        A deployment has no place for it (api-contract §5.2), so it costs a request, as with 2.20's engine;
+        a flow without retries and version has nothing to tell.
+        """
+        if version is not None or policy.retries:
+            update = requests.FlowRunUpdate(flow_version=version, empirical_policy=policy)
+            self._call(endpoints.update_flow_run, update, id=run_id)
+
+    def open_flow_run(self, spec: FlowRunSpec) -> Opened:
+        """Make a subflow's run below a task run that stands for it in its parent (api-contract §12)."""
+        parent = self.open_task_run(
+            TaskRunSpec(
+                name=spec.flow_name,
+                key=spec.key,
+                position=spec.position,
+                flow_run_id=spec.parent_id,
+                policy=TaskRunPolicy(),
+            )
+        )
+        flow = self._call(endpoints.create_flow, requests.FlowCreate(name=spec.flow_name))
+        run = self._call(
+            endpoints.create_flow_run,
+            requests.FlowRunCreate(
+                flow_id=flow.id,
+                state=_PENDING,
+                flow_version=spec.version,
+                parameters=_as_json(spec.parameters),
+                parent_task_run_id=parent.id,
+                empirical_policy=spec.policy,
+                idempotency_key=str(uuid4()),  # for the repetitions of this one request
+            ),
+        )
+        return Opened(run.id, run.name)
+
+    def open_task_run(self, spec: TaskRunSpec) -> Opened:
+        """Make a task run, or find the one that an earlier try of the flow run made for the same call."""
+        run = self._call(
+            endpoints.create_task_run,
+            requests.TaskRunCreate(
+                name=f"{spec.name}-{spec.position}",
+                task_key=spec.key,
+                dynamic_key=spec.position,
+                flow_run_id=spec.flow_run_id,
+                state=_PENDING,
+                empirical_policy=spec.policy,
+                tags=list(spec.tags),
+                task_inputs={
+                    name: [{"input_type": "task_run", "id": str(id_)} for id_ in ids]
+                    for name, ids in spec.inputs.items()
+                },
+            ),
+        )
+        return Opened(run.id, run.name)
+
+    def propose(self, kind: Kind, run_id: UUID, state: ProposedState) -> Answer:
+        """Ask the server for a state. The transition id makes the request safe to repeat."""
+        transition = uuid4()
+        body = requests.SetState(
+            state=requests.StateCreate(
+                type=state.type,
+                name=state.name,
+                message=state.message,
+                data=state.data,
+                state_details=msgspec.structs.replace(state.details, transition_id=transition),
+            )
+        )
+        endpoint = endpoints.set_flow_run_state if kind is Kind.FLOW else endpoints.set_task_run_state
+        return read_answer(self._call(endpoint, body, id=run_id), transition, state)
+
+    def _call(self, endpoint: Endpoint[Req, Res], body: Req, **path: Any) -> Res:
+        try:
+            return self._client.call(endpoint, body, **path)
+        except AttemptSupersededError as error:
+            raise RunStopped(str(error)) from error
+
+
+def read_answer(result: responses.OrchestrationResult, transition: UUID, proposed: ProposedState) -> Answer:
+    """Say what the server's verdict means for the engine (api-contract §8.1).
+
+    The answer to a repeated request is a REJECT with the state that the first one made: if that is the
+    proposed one, it was accepted.
+    """
+    reason = result.details.get("reason")
+    if result.status == SetStateStatus.WAIT:
+        return Wait(result.details["delay_seconds"], reason)
+    if result.status == SetStateStatus.ABORT:
+        return Aborted(reason)
+    if result.status == SetStateStatus.ACCEPT and result.state is None:
+        return Accepted(proposed)
+    assert result.state is not None, "only a run without any state is answered without one"
+    current = _state(result.state)
+    repeated = current.type is proposed.type and current.details.transition_id == transition
+    if result.status == SetStateStatus.ACCEPT or repeated:
+        return Accepted(current)
+    return Rejected(current, _delay(result.state), reason)
+
+
+def _state(state: responses.State) -> ProposedState:
+    due = state.state_details.scheduled_time
+    return ProposedState(
+        type=state.type,
+        name=state.name,
+        message=state.message,
+        data=state.data,
+        details=StateDetails(
+            flow_run_id=state.state_details.flow_run_id,
+            task_run_id=state.state_details.task_run_id,
+            scheduled_time=codec.parse(due) if due else None,
+            transition_id=state.state_details.transition_id,
+        ),
+    )
+
+
+def _as_json(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as JSON knows them; what it has no words for is told by its ``repr``."""
+    values: dict[str, Any] = msgspec.to_builtins(dict(parameters), enc_hook=repr, str_keys=True)
+    return values
+
+
+def _delay(state: responses.State) -> float:
+    """Return how long the state waits, by the server's clock alone: this machine's may be another."""
+    due = state.state_details.scheduled_time
+    if due is None:
+        return 0
+    return max((codec.parse(due) - codec.parse(state.timestamp)).total_seconds(), 0)

@@ -1,0 +1,133 @@
+"""The process of a flow run, as an agent launches it: ``python -m reeve.sdk.entry``.
+
+It reads from its environment ``REEVE_API_URL``; ``REEVE_API_KEY``, the attempt's token; ``REEVE_RUN_ID``; and
+``REEVE_JOB``, the path of a JSON file with a Job. Its exit codes:
+
+    0    the run's final state was reported, whichever; or the run was taken away (aborted, superseded:
+         another attempt has it, so this process has neither failed nor anything to say)
+    143  ended by SIGTERM, after the clean-up; nothing was reported, the agent tells what became of the run
+    1    an error of reeve itself
+
+or whatever the flow's own ``sys.exit`` says, after the run was reported as Crashed.
+
+A flow that cannot be loaded, or parameters that do not fit, make the run Failed before it was Running: so
+neither is tried again.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from reeve.client.sync import Client
+from reeve.errors import ReeveError
+from reeve.sdk.context import Origin
+from reeve.sdk.engine import sync
+from reeve.sdk.engine.run import Kind, Subject
+from reeve.sdk.engine.script import ask
+from reeve.sdk.engine.server import Server
+from reeve.sdk.flows import Flow, run_deployed
+from reeve.sdk.load import FlowLoadError, load_flow
+from reeve.sdk.logging import FLOW_LOGGER, run_logger
+from reeve.sdk.parameters import ParameterError
+from reeve.sdk.shipping import LogShipper
+from reeve.sdk.states import Failed, RunStopped, Terminated
+from reeve.sdk.termination import termination
+from reeve.wire import codec, endpoints
+
+_LOG_PATIENCE_SECONDS = 5.0  # the shipper keeps the lines and comes back
+_LAST_LINES_SECONDS = 10.0  # the final state has been reported: the server is there, or the run is taken away
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process needs to know of its run; ``path`` is the directory the entrypoint is relative to."""
+
+    flow_name: str
+    entrypoint: str
+    path: str | None = None
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
+    run_name: str
+    deployment_name: str | None = None
+    attempt_number: int = 1
+    tags: list[str] = msgspec.field(default_factory=list)
+
+
+def main(environ: Mapping[str, str] = os.environ) -> int:
+    """Execute the run that the environment names; return the exit code."""
+    termination.install()
+    url, key = environ["REEVE_API_URL"], environ.get("REEVE_API_KEY")
+    with open(environ["REEVE_JOB"], "rb") as file:  # noqa: PTH123  # pathlib costs each start 5 ms
+        job = codec.decode(file.read(), Job)
+    run_id = UUID(environ["REEVE_RUN_ID"])
+    subject = Subject(
+        kind=Kind.FLOW,
+        id=run_id,
+        name=job.run_name,
+        log=run_logger(FLOW_LOGGER, job.run_name, run_id, None),
+    )
+    shipper = _ship_logs(Client(url, key, patience=_LOG_PATIENCE_SECONDS))
+    try:
+        return _outcome(job, subject, Server(Client(url, key, patience=None, notice=_tell_wait)))
+    finally:
+        shipper.finish(_LAST_LINES_SECONDS)
+
+
+def _outcome(job: Job, subject: Subject, server: Server) -> int:
+    try:
+        _execute(job, subject, server)
+    except RunStopped as stop:
+        subject.log.warning("%s", stop)
+    except Terminated:
+        subject.log.warning("The process of the run was told to end (SIGTERM), and has cleaned up.")
+        return 143
+    except Exception:
+        subject.log.exception("The engine failed.")
+        return 1
+    return 0
+
+
+def _execute(job: Job, subject: Subject, server: Server) -> None:
+    try:
+        flow, bound = _prepare(job)
+    except FlowLoadError as error:
+        _fail(subject, server, f"Flow could not be loaded: {error}")
+        return
+    except ParameterError as error:
+        _fail(subject, server, str(error))
+        return
+    server.announce(subject.id, flow.version, flow.policy)
+    origin = Origin(attempt=job.attempt_number, deployment_name=job.deployment_name, tags=tuple(job.tags))
+    run_deployed(flow, bound, subject, server, origin)
+
+
+def _prepare(job: Job) -> tuple[Flow[Any, Any], inspect.BoundArguments]:
+    flow = load_flow(job.entrypoint, job.path)
+    return flow, flow.parameters.validate(flow.parameters.bind((), job.parameters))
+
+
+def _fail(subject: Subject, server: Server, message: str) -> None:
+    subject.log.error("%s", message)
+    sync.perform(ask(subject, Failed(message)), server)
+
+
+def _ship_logs(client: Client) -> LogShipper:
+    shipper = LogShipper(lambda lines: client.call(endpoints.create_logs, lines))
+    logger = logging.getLogger("reeve")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(shipper)
+    return shipper
+
+
+def _tell_wait(error: ReeveError, seconds: float) -> None:
+    print(f"reeve: {error} Trying again in {seconds:.1f} s.", file=sys.stderr)  # noqa: T201  # the log waits too
+
+
+if __name__ == "__main__":
+    sys.exit(main())

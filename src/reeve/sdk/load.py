@@ -1,0 +1,126 @@
+"""Finding a flow by its entrypoint: ``flows.py:nightly`` or ``package.module:nightly``."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+from reeve.errors import ReeveError
+from reeve.sdk.flows import Flow
+from reeve.sdk.local import importing
+from reeve.sdk.tracebacks import of_user_code
+
+
+class FlowLoadError(ReeveError):
+    """A flow could not be loaded."""
+
+    code = "flow_load"
+
+
+class EntrypointError(FlowLoadError):
+    """An entrypoint is FILE.py:FLOW or MODULE:FLOW."""
+
+    code = "entrypoint_invalid"
+
+
+class EntrypointNotFoundError(FlowLoadError):
+    """The file or module of an entrypoint does not exist."""
+
+    code = "entrypoint_not_found"
+
+
+class FlowImportError(FlowLoadError):
+    """The user's code raised while it was imported. The message ends with its traceback."""
+
+    code = "flow_import_failed"
+
+
+class FlowNotFoundError(FlowLoadError):
+    """The code has no flow of this name."""
+
+    code = "flow_not_found"
+
+
+class NotAFlowError(FlowLoadError):
+    """What the entrypoint names is no flow. Decorate the function with @flow."""
+
+    code = "not_a_flow"
+
+
+def load_flow(entrypoint: str, path: str | os.PathLike[str] | None = None) -> Flow[Any, Any]:
+    """Import a flow.
+
+    A file is looked for in ``path``, the current directory by default. The file's directory and ``path`` are
+    put on ``sys.path`` and stay there, since flows may import their neighbours when they run.
+    Raises one of the subclasses of FlowLoadError.
+    """
+    where, _, name = entrypoint.rpartition(":")
+    if not where or not name.isidentifier():
+        raise EntrypointError(f"'{entrypoint}' is no entrypoint. Write FILE.py:FLOW or MODULE:FLOW.")
+    base = os.path.abspath(path or os.curdir)  # noqa: PTH100  # pathlib costs each start 5 ms
+    is_file = where.endswith(".py") or os.sep in where
+    module = _import_file(os.path.join(base, where)) if is_file else _import_module(where, base)  # noqa: PTH118
+    return _flow_of(module, name, where)
+
+
+def _import_file(file: str) -> ModuleType:
+    directory, base = os.path.split(file)
+    if not os.path.isfile(file):  # noqa: PTH113  # as above
+        raise EntrypointNotFoundError(f"There is no file {file}.")
+    _search_first(directory)
+    name = _module_name(base.removesuffix(".py"))
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise EntrypointError(f"{file} is no Python file. Its name must end with .py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses and pickle look their module up
+    try:
+        with importing():
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise _import_failed(file, error) from error
+    return module
+
+
+def _module_name(stem: str) -> str:
+    """Return a name under which the file's module hides no other."""
+    taken = stem in sys.modules or stem in sys.stdlib_module_names
+    return f"{stem}_flows" if taken else stem
+
+
+def _import_module(name: str, base: str) -> ModuleType:
+    _search_first(base)
+    try:
+        with importing():
+            return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        # Only the module itself, or a package around it, may be what was not found.
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
+            message = f"There is no module '{name}', in {base} or installed."
+            raise EntrypointNotFoundError(message) from None
+        raise _import_failed(f"module '{name}'", error) from error
+
+
+def _search_first(directory: str) -> None:
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+
+
+def _import_failed(what: str, error: BaseException) -> FlowImportError:
+    return FlowImportError(f"Importing {what} raised:\n{of_user_code(error)}")
+
+
+def _flow_of(module: ModuleType, name: str, where: str) -> Flow[Any, Any]:
+    found = getattr(module, name, None)
+    if isinstance(found, Flow):
+        return found
+    flows = [other for other, value in vars(module).items() if isinstance(value, Flow)]
+    there = f"Its flows: {', '.join(flows)}." if flows else "It has no flows: decorate a function with @flow."
+    if found is None:
+        raise FlowNotFoundError(f"{where} has no flow '{name}'. {there}")
+    raise NotAFlowError(f"'{name}' in {where} is a {type(found).__name__}, not a flow. {there}")

@@ -1,0 +1,45 @@
+"""Where a run begins that nobody has asked a server for: plain Python, called by plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from reeve.errors import ReeveError
+from reeve.sdk.context import Surroundings, current_scope
+from reeve.sdk.logging import log_to_console
+
+_importing: ContextVar[bool] = ContextVar("reeve_importing", default=False)
+
+
+class CalledDuringImportError(ReeveError):
+    """A flow or task was called while its code was imported. Put it under ``if __name__ == "__main__":``."""
+
+    code = "called_during_import"
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Mark that code is imported for its flow: who calls a flow now would have it run twice."""
+    token = _importing.set(True)
+    try:
+        yield
+    finally:
+        _importing.reset(token)
+
+
+def surroundings() -> Surroundings:
+    """Return what the caller has around it; outside of any run: rules, but nobody who hears of the run.
+
+    Raises CalledDuringImportError.
+    """
+    if _importing.get():
+        raise CalledDuringImportError
+    scope = current_scope()
+    if scope is not None:
+        return scope.around
+    from reeve.sdk.engine.nowhere import Nowhere  # a run with a server does without
+
+    log_to_console()
+    return Surroundings(reporter=Nowhere())

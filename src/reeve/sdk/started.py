@@ -1,0 +1,110 @@
+"""The tasks that one try of a flow run has started, and how they end with it."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from reeve.sdk.futures import TaskFuture
+from reeve.sdk.runners import ThreadRunner
+
+if TYPE_CHECKING:
+    import asyncio
+
+_CLEAN_UP_SECONDS = 3.0  # what the tasks of an interrupted flow run get for their ``finally`` blocks
+
+
+class StartedTasks:
+    """Submitted tasks, on threads and on the event loop. A flow run waits for all of them at its end.
+
+    When the flow's function raises, tasks that have not begun are dropped. When it is interrupted (its
+    timeout, a signal, the server), running ones are interrupted too.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._runner = ThreadRunner(threads)
+        self._open: set[TaskFuture[Any]] = set()
+        self._on_loop: set[asyncio.Task[None]] = set()
+        self._calls: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def position(self, key: str) -> str:
+        """Count the calls of a task, from 0: with the task's key this identifies a task run (2.20)."""
+        with self._lock:
+            self._calls[key] += 1
+            return str(self._calls[key] - 1)
+
+    def on_thread(self, future: TaskFuture[Any]) -> None:
+        """Have a thread do the future's work."""
+        self._track(future)
+        self._runner.submit(future)
+
+    def on_loop(self, future: TaskFuture[Any], task: asyncio.Task[None]) -> None:
+        """Take note of a future whose work is done by a task of the event loop."""
+        self._track(future)
+        self._on_loop.add(task)
+        task.add_done_callback(self._on_loop.discard)
+
+    def finish(self, raised: type[BaseException] | None) -> None:
+        """Wait for all tasks, or end them, now that the flow's function has returned or ``raised``."""
+        if _is_interruption(raised):
+            self._abandon()
+            return
+        try:
+            self._drop_waiting(raised)
+            while (future := self._next_open()) is not None:
+                future.settle()
+        except BaseException:
+            self._abandon()
+            raise
+        self._runner.close()
+
+    async def finish_async(self, raised: type[BaseException] | None) -> None:
+        """Do as ``finish``, in an event loop."""
+        if _is_interruption(raised):
+            await self._abandon_async()
+            return
+        try:
+            self._drop_waiting(raised)
+            while (future := self._next_open()) is not None:
+                await future.settled()
+        except BaseException:
+            await self._abandon_async()
+            raise
+        self._runner.close()
+
+    def _track(self, future: TaskFuture[Any]) -> None:
+        with self._lock:
+            self._open.add(future)
+        future.when_done(self._untrack)
+
+    def _untrack(self, future: TaskFuture[Any]) -> None:
+        with self._lock:
+            self._open.discard(future)
+
+    def _next_open(self) -> TaskFuture[Any] | None:
+        with self._lock:
+            return next(iter(self._open), None)
+
+    def _drop_waiting(self, raised: type[BaseException] | None) -> None:
+        if raised is not None:
+            self._runner.drop_waiting("Not started: the flow run had ended.")
+
+    def _abandon(self) -> None:
+        self._drop_waiting(BaseException)
+        self._runner.close()
+        self._runner.interrupt(_CLEAN_UP_SECONDS)
+
+    async def _abandon_async(self) -> None:
+        import asyncio
+
+        tasks = list(self._on_loop)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._abandon()
+
+
+def _is_interruption(raised: type[BaseException] | None) -> bool:
+    return raised is not None and not issubclass(raised, Exception)

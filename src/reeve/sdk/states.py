@@ -1,0 +1,108 @@
+"""States as the user's process knows them: what a server is told, and the value or error that stays here."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from reeve.core.states import ProposedState, StateDetails, StateType, propose
+from reeve.errors import ReeveError
+
+T_co = TypeVar("T_co", covariant=True)
+
+# What 2.20 calls a result that lives in the process alone (api-contract §8.1).
+UNPERSISTED = {"type": "unpersisted"}
+
+
+class RunFailedError(ReeveError):
+    """A run has no result, because it did not complete."""
+
+    code = "run_failed"
+
+
+class RunTimedOutError(RunFailedError, TimeoutError):
+    """A run was stopped because its time was over."""
+
+    code = "run_timed_out"
+
+
+class State(Generic[T_co]):
+    """Where a run is. ``value`` or ``error``: what its code returned or raised, kept in the process."""
+
+    __slots__ = ("error", "proposed", "value")
+
+    def __init__(self, proposed: ProposedState, *, value: Any = None, error: Exception | None = None) -> None:
+        self.proposed = proposed
+        self.value = value
+        self.error = error
+
+    @property
+    def type(self) -> StateType:
+        """One of the nine kinds of state."""
+        return self.proposed.type
+
+    @property
+    def name(self) -> str:
+        """The state's name: its capitalised type, or a more telling one such as ``TimedOut``."""
+        return self.proposed.name
+
+    @property
+    def message(self) -> str | None:
+        """Why the run is in this state, if there is something to say."""
+        return self.proposed.message
+
+    @property
+    def details(self) -> StateDetails:
+        """The ids of the run, and when it goes on."""
+        return self.proposed.details
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the run has ended."""
+        return self.type.is_final
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether the run has done what was asked."""
+        return self.type is StateType.COMPLETED
+
+    def result(self) -> T_co:
+        """Return the run's value; raise its error, or RunFailedError, when it did not complete."""
+        if self.is_completed:
+            return self.value  # type: ignore[no-any-return]  # a value of the user's
+        raise self.error or RunFailedError(f"The run ended as {self}.")
+
+    def __repr__(self) -> str:
+        return f"{self.name}({self.message!r})" if self.message else f"{self.name}()"
+
+
+def Completed(  # noqa: N802  # reads as the state it makes, as in 2.20
+    message: str | None = None, *, name: str | None = None, value: Any = None
+) -> State[Any]:
+    """Make a final state: the run did what was asked. Return it from a flow or a task."""
+    proposed = propose(StateType.COMPLETED, name=name, message=message, data=UNPERSISTED)
+    return State(proposed, value=value)
+
+
+def Failed(  # noqa: N802  # reads as the state it makes, as in 2.20
+    message: str | None = None, *, name: str | None = None, error: Exception | None = None
+) -> State[Any]:
+    """Make a final state: the run did not do what was asked. Return it from a flow or a task."""
+    return State(propose(StateType.FAILED, name=name, message=message), error=error)
+
+
+class EndRun(Exception):  # noqa: N818  # the end it makes may be a good one
+    """Raise it in a flow or a task to end that run in a given state: ``raise EndRun(Failed("no rows"))``."""
+
+    def __init__(self, state: State[Any]) -> None:
+        super().__init__(repr(state))
+        self.state = state
+
+
+class RunStopped(BaseException):
+    """The server took the run away from this process, which ends without another word: aborted,
+    superseded, paused or cancelled. Not an Exception, so that user code does not mistake it for its own.
+    """
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived. Clean up in ``finally`` blocks and let it pass; the agent tells how the run ended."""

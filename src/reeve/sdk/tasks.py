@@ -1,0 +1,307 @@
+"""``@task``: a function whose calls are runs of their own, with retries, a timeout and a state."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+from uuid import UUID
+
+from reeve.core.runs import TaskRunPolicy
+from reeve.sdk import options
+from reeve.sdk.context import NoActiveRunError, Scope, Surroundings
+from reeve.sdk.engine import sync
+from reeve.sdk.engine.run import Kind, Opened, Run, TaskRunSpec
+from reeve.sdk.engine.script import run_task
+from reeve.sdk.futures import TaskFuture, TaskFutures, UpstreamFailedError, elements, in_event_loop, unmapped
+from reeve.sdk.local import surroundings
+from reeve.sdk.logging import TASK_LOGGER, run_logger
+from reeve.sdk.results import parts, resolved
+from reeve.sdk.started import StartedTasks
+from reeve.sdk.states import Failed, State
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Task(Generic[P, R]):
+    """A function as a task; see ``task`` for the options."""
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        *,
+        name: str | None = None,
+        retries: int = 0,
+        retry_delay_seconds: float | Sequence[float] = 0,
+        retry_jitter_factor: float | None = None,
+        timeout_seconds: float | None = None,
+        tags: Iterable[str] = (),
+        log_prints: bool | None = None,
+    ) -> None:
+        update_wrapper(self, fn)
+        self.fn = fn
+        self.name = options.checked_name("Task", fn.__name__ if name is None else name)
+        owner = f"Task '{self.name}'"
+        self.key = f"{fn.__module__}.{fn.__qualname__}"
+        self.timeout_seconds = options.checked_timeout(owner, timeout_seconds)
+        self.tags = tuple(sorted(set(tags)))
+        self.log_prints = options.checked_log_prints(log_prints)
+        self.policy = TaskRunPolicy(
+            retries=options.checked_retries(owner, retries),
+            retry_delay=_delays(owner, retry_delay_seconds),
+            retry_jitter_factor=retry_jitter_factor,
+        )
+        self.is_async = inspect.iscoroutinefunction(fn)
+        self._signature = inspect.signature(fn)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the task here and return its value, or raise what it raised.
+
+        Futures among the arguments become their results.
+        """
+        call = self._call(args, kwargs)
+        if self.is_async:
+            return _value_on_loop(call)  # type: ignore[return-value]  # R is a coroutine then
+        return _perform(call).result()  # type: ignore[no-any-return]
+
+    @overload
+    def run(  # type: ignore[overload-overlap]  # any T may be a coroutine; the first that fits is meant
+        self: Task[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, State[T]]: ...
+    @overload
+    def run(self: Task[P, T], *args: P.args, **kwargs: P.kwargs) -> State[T]: ...
+    def run(self: Task[P, Any], *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Run the task here and return its final state; what it raises is in there."""
+        call = self._call(args, kwargs)
+        return _perform_on_loop(call) if self.is_async else _perform(call)
+
+    @overload
+    def submit(
+        self: Task[P, Coroutine[Any, Any, T]], *args: Any, wait_for: Iterable[Any] = (), **kwargs: Any
+    ) -> TaskFuture[T]: ...
+    @overload
+    def submit(
+        self: Task[P, T], *args: Any, wait_for: Iterable[Any] = (), **kwargs: Any
+    ) -> TaskFuture[T]: ...
+    def submit(
+        self: Task[P, Any], *args: Any, wait_for: Iterable[Any] = (), **kwargs: Any
+    ) -> TaskFuture[Any]:
+        """Run the task beside the flow and return its future at once.
+
+        It runs on a thread; an async task that is submitted in an event loop, on that loop. Futures may be
+        given as arguments, or to ``wait_for``: the task starts when they have ended.
+        Raises NoActiveRunError outside of a flow.
+        """
+        call = self._call(args, kwargs, wait_for)
+        started = call.around.started
+        if started is None:
+            message = (
+                f"Task '{self.name}' was submitted outside of a flow. Call it directly, or inside a flow."
+            )
+            raise NoActiveRunError(message)
+        if self.is_async and in_event_loop():
+            return _submit_to_loop(call, started)
+        context = copy_context()
+        future = TaskFuture[Any](call.name, lambda: context.run(_perform, call))
+        started.on_thread(future)
+        return future
+
+    @overload
+    def map(
+        self: Task[P, Coroutine[Any, Any, T]], *args: Any, wait_for: Iterable[Any] = (), **kwargs: Any
+    ) -> TaskFutures[T]: ...
+    @overload
+    def map(self: Task[P, T], *args: Any, wait_for: Iterable[Any] = (), **kwargs: Any) -> TaskFutures[T]: ...
+    def map(self: Task[P, Any], *args: Any, wait_for: Iterable[Any] = (), **kwargs: Any) -> TaskFutures[Any]:
+        """Submit the task once for each element of the iterables; return the futures in that order.
+
+        Iterables must be of one length. Texts, mappings, what is no iterable and what is wrapped in
+        ``unmapped(…)`` go to every call as they are.
+        """
+        waits_for = tuple(wait_for)
+        calls = _rows(self.name, args, kwargs)
+        return TaskFutures(self.submit(*row, wait_for=waits_for, **named) for row, named in calls)
+
+    def _call(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], wait_for: Iterable[Any] = ()
+    ) -> _TaskCall:
+        around = surroundings()
+        return _TaskCall(
+            task=self,
+            bound=self._signature.bind(*args, **kwargs),
+            waits_for=tuple(wait_for),
+            around=around,
+            position=around.started.position(self.key) if around.started else "0",
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class _TaskCall:
+    """One call of a task, on its way to being a task run."""
+
+    task: Task[Any, Any]
+    bound: inspect.BoundArguments
+    waits_for: tuple[Any, ...]
+    around: Surroundings
+    position: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.task.name}-{self.position}"
+
+    @property
+    def upstream(self) -> list[TaskFuture[Any]]:
+        needed = parts([self.bound.args, self.bound.kwargs, self.waits_for])
+        return [one for one in needed if isinstance(one, TaskFuture)]
+
+    def spec(self) -> TaskRunSpec:
+        return TaskRunSpec(
+            name=self.task.name,
+            key=self.task.key,
+            position=self.position,
+            flow_run_id=self.around.flow_run_id,
+            policy=self.task.policy,
+            tags=self.task.tags,
+            inputs=self._inputs(),
+        )
+
+    def obstacle(self) -> State[Any] | None:
+        for future in self.upstream:
+            state = future.state
+            if state is not None and not state.is_completed:
+                message = f"Not started: it needs task run '{future.name}', which ended as {state}."
+                return Failed(message, error=UpstreamFailedError(message))
+        return None
+
+    def run(self, opened: Opened) -> Run:
+        fn, bound = self.task.fn, self.bound
+        return Run(
+            kind=Kind.TASK,
+            id=opened.id,
+            name=opened.name,
+            body=lambda: fn(*resolved(bound.args), **resolved(bound.kwargs)),
+            scope=self._scope,
+            log=run_logger(TASK_LOGGER, opened.name, self.around.flow_run_id, opened.id),
+            timeout=self.task.timeout_seconds,
+        )
+
+    def _scope(self, run: Run) -> Scope:
+        log_prints = self.task.log_prints
+        around = self.around if log_prints is None else replace(self.around, log_prints=log_prints)
+        return Scope(
+            run=run,
+            around=around,
+            parameters=self.bound.arguments,
+            task_name=self.task.name,
+            tags=self.task.tags,
+        )
+
+    def _inputs(self) -> dict[str, list[UUID]]:
+        given = {**self.bound.arguments, "wait_for": self.waits_for}  # the name 2.20 has for it
+        ids = {name: _task_run_ids(value) for name, value in given.items()}
+        return {name: found for name, found in ids.items() if found}
+
+
+def _delays(owner: str, delay: float | Sequence[float]) -> int | list[int]:
+    if isinstance(delay, Sequence):
+        return [options.whole_seconds(owner, one) for one in delay]
+    return options.whole_seconds(owner, delay)
+
+
+def _task_run_ids(value: Any) -> list[UUID]:
+    states = (part if isinstance(part, State) else part.state for part in parts(value))
+    return [id_ for state in states if state is not None and (id_ := state.details.task_run_id)]
+
+
+def _perform(call: _TaskCall) -> State[Any]:
+    """Take a task run to its end in this thread, an async one on a loop of its own."""
+    if call.task.is_async:
+        import asyncio
+
+        return asyncio.run(_perform_on_loop(call))
+    return sync.perform(run_task(call), call.around.reporter)
+
+
+async def _perform_on_loop(call: _TaskCall) -> State[Any]:
+    from reeve.sdk.engine import aio
+
+    return await aio.perform(run_task(call), call.around.reporter)
+
+
+async def _value_on_loop(call: _TaskCall) -> Any:
+    return (await _perform_on_loop(call)).result()
+
+
+def _submit_to_loop(call: _TaskCall, started: StartedTasks) -> TaskFuture[Any]:
+    import asyncio
+
+    future = TaskFuture[Any](call.name)
+
+    async def conclude() -> None:
+        try:
+            future.conclude(await _perform_on_loop(call))
+        except BaseException as stop:  # noqa: BLE001  # it belongs to whoever waits for the future
+            future.conclude(stop)
+
+    started.on_loop(future, asyncio.get_running_loop().create_task(conclude()))
+    return future
+
+
+def _rows(
+    name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Iterator[tuple[list[Any], dict[str, Any]]]:
+    """Take the arguments of ``map`` apart into those of its calls."""
+    given: dict[int | str, Any] = dict(enumerate(args))
+    given.update(kwargs)
+    columns = {key: elements(value) for key, value in given.items()}
+    lengths = {len(column) for column in columns.values() if column is not None}
+    if len(lengths) != 1:
+        found = "none was given" if not lengths else f"they have {sorted(lengths)} elements"
+        raise ValueError(f"Task '{name}': map needs iterables of one length, but {found}.")
+    for index in range(lengths.pop()):
+        row = {key: _same(given[key]) if one is None else one[index] for key, one in columns.items()}
+        yield [row[place] for place in range(len(args))], {key: row[key] for key in kwargs}
+
+
+def _same(value: Any) -> Any:
+    return value.value if isinstance(value, unmapped) else value
+
+
+@overload
+def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(
+    *,
+    name: str | None = None,
+    retries: int = 0,
+    retry_delay_seconds: float | Sequence[float] = 0,
+    retry_jitter_factor: float | None = None,
+    timeout_seconds: float | None = None,
+    tags: Iterable[str] = (),
+    log_prints: bool | None = None,
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a function a task: ``@task`` or ``@task(retries=3, …)``.
+
+    name
+        What the task is called; the function's name by default.
+    retries, retry_delay_seconds, retry_jitter_factor
+        How often a failed call is tried again, and after how many seconds: one number, or a list with one for
+        each try (the last one repeated). Whole seconds: fractions are rounded up. A jitter factor of 0.2
+        spreads each delay evenly over ±20 %.
+    timeout_seconds
+        When a call is stopped and its state is ``TimedOut``. In a thread, code inside a long call into C is
+        stopped only after that call.
+    tags
+        Labels, by which a server can limit how many such tasks run at once.
+    log_prints
+        Whether ``print`` writes to the run's log; by default as in the flow around.
+
+    A task can be called, submitted to a thread, or mapped over values; see the methods of ``Task``.
+    """
+    return Task(fn) if fn is not None else lambda function: Task(function, **options)
