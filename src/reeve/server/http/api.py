@@ -105,7 +105,7 @@ class Api:
                 raw=raw,
             )
             serving = route.handler(request)
-            value = await (_until_gone(serving, receive) if route.held else serving)
+            return _reply(endpoint, await (_until_gone(serving, receive) if route.held else serving))
         except ClientGoneError:
             raise
         except ApiVersionError as error:
@@ -114,7 +114,6 @@ class Api:
             return json(413, {"detail": error.message}, (b"connection", b"close"))
         except Exception as error:  # noqa: BLE001  # the border: each becomes an answer, a bug is logged there
             return problems.reply(error, endpoint, raw)
-        return _reply(endpoint, value)
 
 
 def _decoded(route: Route, raw: bytes) -> Any:

@@ -39,8 +39,10 @@ insert into deployment_schedules (
 ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 
-# Runs that wait for their first attempt: no process, no history, nothing is lost with them.
-UNTOUCHED = "state_type = 'SCHEDULED' and attempt_id is null and not had_lease and run_count = 0"
+# Runs that wait for their first attempt: nothing of them is lost.
+UNTOUCHED = (
+    "state_type = 'SCHEDULED' and not exists (select 1 from attempts t where t.flow_run_id = flow_runs.id)"
+)
 
 
 async def insert(tx: Transaction, deployment: Deployment) -> bool:
