@@ -1,0 +1,165 @@
+"""Claim: register, keep one poll open, and journal what it grants before it is acknowledged (protocol §6)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from reeve.agent import faults
+from reeve.agent.journal import Journal, JournalError, claimed
+from reeve.agent.link import Link
+from reeve.agent.slots import Slots
+from reeve.errors import NotFoundError, ReeveError
+from reeve.wire.requests import Poll, Register
+from reeve.wire.responses import Registration, Work
+
+_OVERTAKEN_SECONDS = 2.0  # an overtaken poll is answered at once; one that is not was lost
+_EARLY_SECONDS = 0.25  # after an answer that came early without news: a server that is stopping
+_AGAIN_SECONDS = 5.0  # after a disk that is full, or a server that refuses
+
+log = logging.getLogger("reeve.agent")
+
+
+class Claims:
+    """The agent's polls.
+
+    ``holding`` gives the attempts that are held, and those of them that are being ended; it is asked anew for
+    each request. ``take`` gets each answer, its grants journaled and none of them twice, and returns whether
+    anything in it was new. ``once``: stop claiming when nothing is due any more.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        journal: Journal,
+        slots: Slots,
+        request: Register,
+        holding: Callable[[], tuple[list[UUID], list[UUID]]],
+        take: Callable[[Work], bool],
+        *,
+        once: bool = False,
+    ) -> None:
+        self.over = asyncio.Event()  # nothing is claimed any more
+        self._link = link
+        self._journal = journal
+        self._slots = slots
+        self._request = request
+        self._holding = holding
+        self._take = take
+        self._once = once
+        self._epoch, self._acked = journal.acknowledged()
+        self._seq = 0
+        self._news = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()  # two polls may be answered at once
+
+    async def register(self) -> Registration:
+        """Begin a new epoch. Raises the ReeveError of a server that refuses."""
+        registration = await self._link.register(replace(self._request, held=self._holding()[0]))
+        if registration.epoch <= self._epoch:
+            self._acked = 0  # a server without memory of this agent counts its grants anew
+        self._epoch = registration.epoch
+        await self._journal.registered(self._epoch, self._acked)
+        self._take(Work(stop=registration.forget))
+        return registration
+
+    def stop(self) -> None:
+        """Claim no more. Polls go on, so that cancellations are served (W9)."""
+        self.over.set()
+        self.tell()
+
+    def tell(self) -> None:
+        """Let the server know what has changed: slots, what is held."""
+        self._news.set()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Keep one poll open; when there is news send a newer one, which the server answers the older for.
+
+        The older one is not cancelled: that would cost its connection, and what its answer brings.
+        """
+        polls: list[asyncio.Task[None]] = []
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                for poll in [one for one in polls if one.done()]:
+                    polls.remove(poll)
+                    if not poll.cancelled():
+                        poll.result()
+                if not polls or (self._news.is_set() and len(polls) == 1):
+                    for overtaken in polls:
+                        loop.call_later(_OVERTAKEN_SECONDS, overtaken.cancel)
+                    self._news.clear()
+                    poll = asyncio.create_task(self._poll())
+                    poll.add_done_callback(lambda _: self._wake.set())
+                    polls.append(poll)
+                await self._wake.wait()
+                self._wake.clear()
+        finally:
+            for poll in polls:
+                poll.cancel()
+
+    async def _poll(self) -> None:
+        asked_under, asked_at = self._link.registration, time.monotonic()
+        poll = self._next_poll(asked_under)
+        try:
+            work = await self._link.poll(poll)
+        except NotFoundError:
+            await self._register_again(asked_under)
+            return
+        async with self._turn:
+            news = await self._accept(work)
+        if poll.seq != self._seq:
+            return  # a newer one is open, and an overtaken one says nothing about what is due
+        if self._once and poll.free and not news:
+            self.over.set()
+        elif not news and time.monotonic() - asked_at < poll.hold_seconds / 2:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), _EARLY_SECONDS)
+
+    def _next_poll(self, registration: Registration) -> Poll:
+        self._seq += 1
+        free = 0 if self.over.is_set() else self._slots.free
+        held, stopping = self._holding()
+        return Poll(
+            epoch=registration.epoch,
+            seq=self._seq,
+            free=free,
+            held=held,
+            stopping=stopping,
+            acked_grant=self._acked,
+            hold_seconds=0.0 if self._once and free else registration.poll_seconds,
+        )
+
+    async def _accept(self, work: Work) -> bool:
+        """Journal what is new, and hand it on; what was acknowledged is never taken twice."""
+        work.grants = [grant for grant in work.grants if grant.number > self._acked]
+        if work.grants:
+            acked = max(grant.number for grant in work.grants)
+            try:
+                await self._journal.claimed([claimed(grant) for grant in work.grants], acked)
+            except JournalError as error:
+                log.error("Claimed runs wait: %s", error)  # noqa: TRY400  # its sentence says it all
+                await asyncio.sleep(_AGAIN_SECONDS)
+                return True
+            self._acked = acked
+            faults.reach("after_claim")
+        return self._take(work)
+
+    async def _register_again(self, known: Registration) -> None:
+        """The server has lost its memory of this agent; of two polls that learn it, one acts."""
+        async with self._turn:
+            if known is not self._link.registration:
+                return
+            log.warning("The server does not know this agent any more; registering again")
+            try:
+                await self.register()
+            except ReeveError as error:
+                log.error("The server refuses this agent: %s", error)  # noqa: TRY400  # its sentence says it all
+                await asyncio.sleep(_AGAIN_SECONDS)

@@ -1,0 +1,158 @@
+"""The server as the agent sees it: one identity, one epoch, and patience without end (protocol §6)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from reeve.client.aio import AsyncClient
+from reeve.errors import ConflictError, NotFoundError, ReeveError
+from reeve.wire import endpoints
+from reeve.wire.requests import (
+    AnyReport,
+    AttemptToken,
+    Farewell,
+    Output,
+    OutputChunk,
+    Poll,
+    Register,
+    Renew,
+    Reports,
+)
+from reeve.wire.responses import Receipt, Registration, Renewal, Work
+
+Res = TypeVar("Res")
+
+_HOLD_MARGIN = 15.0  # seconds on top of a poll's hold before it counts as lost
+_AGAIN_SECONDS = 5.0  # before a request is repeated that the server refused: nothing heals at once
+
+log = logging.getLogger("reeve.agent")
+
+
+class SupersededError(ReeveError):
+    """A newer process of this agent has registered. This one ends, and leaves the runs to it."""
+
+    code = "superseded"
+
+
+class Link:
+    """Calls of one server for one agent. What the network loses is sent again, for ever."""
+
+    def __init__(self, url: str, key: str | None, agent_id: UUID) -> None:
+        self._client = AsyncClient(url, key, patience=None, notice=self._on_fault)
+        self._agent_id = agent_id
+        self._registration: Registration | None = None
+        self._registered = asyncio.Event()
+        self._down = False
+
+    @property
+    def url(self) -> str:
+        """The API's address."""
+        return self._client.url
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether the server has ever taken this process on."""
+        return self._registered.is_set()
+
+    @property
+    def registration(self) -> Registration:
+        """The server's last answer to a registration."""
+        assert self._registration is not None, "registered before anything is asked"
+        return self._registration
+
+    async def register(self, request: Register) -> Registration:
+        """Register: a new epoch begins. Raises the ReeveError of a server that refuses."""
+        self._registration = await self._client.call(endpoints.register_agent, request)
+        self._on_answer()
+        self._registered.set()
+        return self._registration
+
+    async def poll(self, poll: Poll) -> Work:
+        """Ask for work, under the epoch of the day; NotFoundError from a server that lost its memory."""
+
+        async def ask(epoch: int) -> Work:
+            body = replace(poll, epoch=epoch)
+            return await self._client.call(
+                endpoints.poll_agent, body, timeout=poll.hold_seconds + _HOLD_MARGIN, id=self._agent_id
+            )
+
+        return await self._insist("asking for work", ask)
+
+    async def report(self, attempt_id: UUID, reports: Sequence[AnyReport]) -> Receipt:
+        """Deliver reports; NotFoundError when the attempt's run was deleted."""
+
+        async def ask(epoch: int) -> Receipt:
+            body = Reports(epoch=epoch, reports=[*reports])
+            return await self._client.call(endpoints.report_attempt, body, id=attempt_id)
+
+        return await self._insist(f"reporting attempt {attempt_id}", ask)
+
+    async def output(self, attempt_id: UUID, chunks: Sequence[OutputChunk]) -> None:
+        """Deliver output. Raises the ReeveError of a server that refuses it."""
+
+        async def ask(epoch: int) -> None:
+            body = Output(epoch=epoch, chunks=[*chunks])
+            await self._client.call(endpoints.attempt_output, body, id=attempt_id)
+
+        await self._ask(ask)
+
+    async def renew(self, tokens: Sequence[AttemptToken]) -> Renewal:
+        """Renew leases; the tokens are the authority, not the epoch. Raises the ReeveError of a refusal."""
+        renewal = await self._client.call(endpoints.renew_attempts, Renew(attempts=[*tokens]))
+        self._on_answer()
+        return renewal
+
+    async def farewell(self) -> None:
+        """Tell the server that this agent stops in order."""
+        body = Farewell(epoch=self.registration.epoch)
+        await self._client.call(endpoints.stop_agent, body, id=self._agent_id)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def _insist(self, what: str, ask: Callable[[int], Awaitable[Res]]) -> Res:
+        """Ask until the server answers to the point; raises NotFoundError and SupersededError only."""
+        while True:
+            try:
+                return await self._ask(ask)
+            except (NotFoundError, SupersededError):
+                raise
+            except ReeveError as error:
+                log.error("The server refused %s: %s", what, error)  # noqa: TRY400  # its sentence says it all
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _ask(self, ask: Callable[[int], Awaitable[Res]]) -> Res:
+        """Ask under the epoch of the day; SupersededError when there is a newer one that is not ours."""
+        await self._registered.wait()
+        while True:
+            asked_under = self.registration
+            try:
+                answer = await ask(asked_under.epoch)
+            except ConflictError as error:
+                if asked_under is self.registration:
+                    raise SupersededError from error
+            else:
+                self._on_answer()
+                return answer
+
+    def _on_fault(self, error: ReeveError, _: float) -> None:
+        """Say once that the server is not there, however many requests meet with it."""
+        if self._down:
+            return
+        self._down = True
+        if self._registered.is_set():
+            log.warning("The server does not answer; runs go on, trying again (%s)", error)
+        else:
+            log.warning("No server at %s yet; trying again", self.url)
+
+    def _on_answer(self) -> None:
+        if self._down:
+            log.info("The server at %s answers again", self.url)
+        self._down = False

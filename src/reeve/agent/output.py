@@ -1,0 +1,136 @@
+"""Output: send what a run writes to its standard streams, line by line, from where the server has it."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import logging
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from reeve import clock
+from reeve.agent.journal import Entry, Journal, JournalError
+from reeve.agent.link import Link, SupersededError
+from reeve.errors import NotFoundError, ReeveError
+from reeve.wire.requests import OutputChunk
+
+PART_BYTES = 128 * 1024  # of each stream; both together are one request
+EVERY_SECONDS = 0.5
+
+log = logging.getLogger("reeve.agent")
+
+
+class Shipper:
+    """Sends the output of one attempt from the driver's files; ``directory`` None: the driver keeps none.
+
+    ``resumed``: an earlier process may have sent more than it could note. What it sent were whole lines, so
+    the first part is sent line by line, and the server passes over those it has (protocol §7).
+    """
+
+    def __init__(
+        self, link: Link, journal: Journal, entry: Entry, directory: Path | None, *, resumed: bool
+    ) -> None:
+        self._link = link
+        self._journal = journal
+        self._entry = entry
+        self._directory = directory
+        self._by_line = resumed
+        self._ended = asyncio.Event()
+
+    def finish(self) -> None:
+        """Let ``run`` return as soon as everything is sent: nothing more will be written."""
+        self._ended.set()
+
+    async def run(self) -> None:
+        """Send what is written until the run has ended and everything is sent."""
+        ended = self._directory is None
+        while not ended:
+            ended = self._ended.is_set()
+            while await self._send_part(final=ended):
+                pass
+            if not ended:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._ended.wait(), EVERY_SECONDS)
+
+    async def _send_part(self, *, final: bool) -> bool:
+        """Send the next part of both streams; return whether there was any."""
+        assert self._directory is not None
+        chunks: list[OutputChunk] = []
+        shipped = dict(self._entry.shipped)
+        for stream, offset in self._entry.shipped.items():
+            data = _read(self._directory / stream, offset)
+            size = lines_size(data, final=final)
+            chunks += cut(stream, offset, data[:size], clock.now(), by_line=self._by_line)
+            shipped[stream] += size
+        if not chunks:
+            return False
+        try:
+            await self._link.output(self._entry.attempt_id, chunks)
+        except NotFoundError:  # the run was deleted
+            self.finish()
+            return False
+        except SupersededError:
+            raise
+        except ReeveError as error:  # what is refused once is refused again
+            log.error("Output of attempt %s is lost: %s", self._entry.attempt_id, error)  # noqa: TRY400  # see above
+        self._by_line = False
+        self._entry.shipped = shipped
+        try:
+            await self._journal.shipped(self._entry)
+        except JournalError as error:
+            log.error("Output may be sent twice: %s", error)  # noqa: TRY400  # its sentence says it all
+        return True
+
+
+def cut(stream: str, offset: int, data: bytes, now: datetime, *, by_line: bool) -> list[OutputChunk]:
+    """Return the chunks of a piece of a stream: one, or one for each of its lines."""
+    chunks = []
+    for piece in data.splitlines(keepends=True) if by_line else [data][: len(data)]:
+        text = piece.decode(errors=_MARKED)
+        chunks.append(OutputChunk(stream=stream, offset=offset, text=text, timestamp=now))
+        offset += len(piece)
+    return chunks
+
+
+def lines_size(data: bytes, *, final: bool) -> int:
+    """Return how many bytes of ``data`` to send: whole lines, or all of a line that is too long or the last.
+
+    A character of several bytes is never cut, unless it is one that never ends.
+    """
+    if final and len(data) < PART_BYTES:
+        return len(data)
+    if (end := data.rfind(b"\n") + 1) or len(data) < PART_BYTES:
+        return end
+    return len(data) - _unfinished(data)
+
+
+def _unfinished(data: bytes) -> int:
+    """Return how many bytes at the end begin a UTF-8 character without ending it."""
+    for back in range(1, min(4, len(data) + 1)):
+        byte = data[-back]
+        if byte >= 0xC0:  # a first byte: it says how many follow
+            needed = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return back if back < needed else 0
+        if byte < 0x80:
+            return 0
+    return 0
+
+
+def _read(path: Path, offset: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(PART_BYTES)
+    except FileNotFoundError:  # not made yet
+        return b""
+
+
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    """Stand in for bytes that are no UTF-8: as many as they were, so that text and bytes are equally long."""
+    assert isinstance(error, UnicodeDecodeError)
+    return "?" * (error.end - error.start), error.end
+
+
+_MARKED = "reeve.marked"
+codecs.register_error(_MARKED, _mark)

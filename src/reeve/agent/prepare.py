@@ -1,0 +1,136 @@
+"""Prepare: make of a grant the order to launch it: command, environment, directory."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from reeve.core.deployments import Engine
+from reeve.core.jobs import JobSpec, resolve
+from reeve.drivers.base import Launch, Lease, Renewal
+from reeve.wire.endpoints import renew_attempts
+from reeve.wire.responses import Grant
+
+_COMMANDS = {
+    Engine.REEVE: [sys.executable, "-m", "reeve.sdk.entry"],
+    Engine.PREFECT: [sys.executable, "-m", "prefect.engine"],  # A87
+}
+# Of the agent's own REEVE_ variables a run gets these; the rest are the agent's affair, its key among them.
+_KEPT = frozenset({"REEVE_HOME", "REEVE_LOG_LEVEL"})
+_SECRETS = frozenset(
+    {
+        "PREFECT_API_KEY",
+        "PREFECT_API_AUTH_STRING",
+        "PREFECT_SERVER_API_AUTH_STRING",
+        "PREFECT_API_DATABASE_CONNECTION_URL",
+        "PREFECT_API_DATABASE_PASSWORD",
+    }
+)
+
+
+class Preparation(msgspec.Struct, frozen=True, kw_only=True):
+    """What all runs of an agent have in common.
+
+    ``environ`` is the agent's own environment, ``directory`` where job files are put. Seconds.
+    """
+
+    api_url: str
+    environ: Mapping[str, str]
+    directory: Path
+    on_lost: Literal["wait", "replace"]
+    margin_seconds: float
+
+
+def prepare(grant: Grant, common: Preparation, sent_at: float) -> Launch:
+    """Return the order for a granted run; its job file is written. ``sent_at``: see drivers.base.Lease.
+
+    Raises InvalidInputError, naming the job variable at fault, or OSError.
+    """
+    job = job_spec(grant)
+    path = job_file(common.directory, grant.attempt_id)
+    _write_private(path, msgspec.json.encode(job_description(grant)))
+    return Launch(
+        attempt=grant.attempt_id,
+        job=job,
+        env=job.environment(environment(grant, common, path)),
+        lease=Lease(
+            seconds=grant.lease_seconds,
+            sent_at=sent_at,
+            on_lost=common.on_lost,
+            margin_seconds=common.margin_seconds,
+        ),
+        renewal=Renewal(url=common.api_url.rstrip("/") + renew_attempts.path, token=grant.token),
+    )
+
+
+def job_spec(grant: Grant) -> JobSpec:
+    """Resolve the job: the pool's template, over it the deployment's job variables, then the run's (W16)."""
+    deployment = grant.deployment.infra_overrides if grant.deployment else {}
+    run = grant.run.job_variables or {}
+    overrides = {**{key: value for key, value in deployment.items() if key not in run}, **run}
+    job = resolve(grant.base_job_template, overrides)
+    return replace(
+        job,
+        command=job.command or _COMMANDS[grant.engine],
+        working_dir=job.working_dir or _source_directory(grant),
+    )
+
+
+def environment(grant: Grant, common: Preparation, job_path: Path) -> dict[str, str]:
+    """Return what the run's process finds around it, before the job's own variables (A85, protocol §4)."""
+    inherited = {name: text for name, text in common.environ.items() if _may_inherit(name)}
+    run_id = str(grant.run.id)
+    return {
+        **inherited,
+        "REEVE_API_URL": common.api_url,
+        "REEVE_API_KEY": grant.token,
+        "REEVE_RUN_ID": run_id,
+        "REEVE_ATTEMPT": str(grant.attempt_id),
+        "REEVE_JOB": str(job_path),
+        "PREFECT_API_URL": common.api_url,
+        "PREFECT_API_KEY": grant.token,
+        "PREFECT__FLOW_RUN_ID": run_id,
+    }
+
+
+def job_description(grant: Grant) -> dict[str, Any]:
+    """Return what the engine needs to start without asking the server."""
+    deployment = grant.deployment
+    return {
+        "flow_name": grant.flow_name,
+        "entrypoint": deployment.entrypoint if deployment else None,
+        "path": deployment.path if deployment else None,
+        "parameters": grant.run.parameters,
+        "run_name": grant.run.name,
+        "deployment_name": deployment.name if deployment else None,
+        "attempt_number": grant.attempt_number,
+        "tags": grant.run.tags,
+    }
+
+
+def job_file(directory: Path, attempt_id: object) -> Path:
+    """Return where the job file of an attempt lies, as long as the attempt is held."""
+    return directory / f"{attempt_id}.json"
+
+
+def _may_inherit(name: str) -> bool:
+    return name in _KEPT or not (name.startswith("REEVE_") or name in _SECRETS)
+
+
+def _source_directory(grant: Grant) -> str | None:
+    """Return the deployment's path where it is a directory of this machine; None: a fresh one (A112)."""
+    path = grant.deployment.path if grant.deployment else None
+    return path if path and Path(path).is_absolute() and Path(path).is_dir() else None
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(file, "wb") as stream:
+        stream.write(content)

@@ -1,0 +1,74 @@
+"""Report: tell the server of one attempt, in order, until it has heard (protocol §7)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from reeve.agent.journal import Entry, Journal, JournalError
+from reeve.agent.link import Link
+from reeve.errors import NotFoundError
+from reeve.wire.requests import AnyReport, Exited, NotLaunched
+
+_ENDS = (Exited, NotLaunched)  # nothing follows these
+_AGAIN_SECONDS = 5.0  # before reports are sent again that the server answered without taking them
+
+log = logging.getLogger("reeve.agent")
+
+
+class Outbox:
+    """The reports of one attempt. Each is journaled before it is sent, under a number of its own."""
+
+    def __init__(self, link: Link, journal: Journal, entry: Entry) -> None:
+        self._link = link
+        self._journal = journal
+        self._entry = entry
+        self._next = entry.reports[-1].seq + 1 if entry.reports else 1
+        self._unsent = list(entry.reports)
+        self._news = asyncio.Event()
+        if self._unsent:
+            self._news.set()
+
+    @property
+    def has_end(self) -> bool:
+        """Whether the report that ends the attempt was made."""
+        reports = self._entry.reports
+        return bool(reports) and isinstance(reports[-1], _ENDS)
+
+    async def put(self, make: Callable[[int], AnyReport]) -> None:
+        """Journal the report that ``make`` returns for its number; ``deliver`` sends it.
+
+        A disk that is full holds up no report.
+        """
+        report = make(self._next)
+        self._next += 1
+        self._entry.reports.append(report)
+        try:
+            await self._journal.reported(self._entry.attempt_id, report)
+        except JournalError as error:
+            log.error("A report is kept in memory only: %s", error)  # noqa: TRY400  # its sentence says it all
+        self._unsent.append(report)
+        self._news.set()
+
+    async def deliver(self) -> None:
+        """Send reports until the server has settled the attempt; it has, too, when the run was deleted."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if not self._unsent:
+                continue
+            sent = list(self._unsent)
+            try:
+                receipt = await self._link.report(self._entry.attempt_id, sent)
+            except NotFoundError:
+                return
+            self._next = max(self._next, receipt.next_seq)
+            self._unsent = [one for one in self._unsent if one.seq >= receipt.next_seq]
+            heard = [one for one in sent if one.seq < receipt.next_seq]
+            if receipt.closed or any(isinstance(one, _ENDS) for one in heard):
+                return
+            if not heard:
+                await asyncio.sleep(_AGAIN_SECONDS)
+            if self._unsent:
+                self._news.set()
