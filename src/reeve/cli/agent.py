@@ -8,7 +8,7 @@ import click
 
 from reeve.agent.slots import DEFAULT_LIMIT
 from reeve.cli import session, show
-from reeve.cli.example import example
+from reeve.cli.frame import example, json_option
 from reeve.wire import endpoints
 
 
@@ -61,7 +61,7 @@ def start(
 
 
 @agent.command(epilog=example("reeve agent ls"))
-@show.json_option
+@json_option
 def ls(*, as_json: bool) -> None:
     """List agents, and when each was last heard of."""
     with session.connect() as client:

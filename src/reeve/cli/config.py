@@ -8,7 +8,7 @@ import click
 
 from reeve import settings
 from reeve.cli import show
-from reeve.cli.example import example
+from reeve.cli.frame import example, json_option
 
 
 @click.group(epilog=example("reeve config show"))
@@ -18,7 +18,7 @@ def config() -> None:
 
 @config.command("show", epilog=example("reeve config show --explain"))
 @click.option("--explain", is_flag=True, help="Say what each setting is for.")
-@show.json_option
+@json_option
 def show_(*, explain: bool, as_json: bool) -> None:
     """List every setting, its value and its origin; keys and passwords masked.
 

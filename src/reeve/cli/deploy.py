@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from reeve.cli import find, show
-from reeve.cli.example import example
+from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect
 from reeve.cli.values import DURATION, INSTANT, PAIR, parameters
 from reeve.client.sync import Client
@@ -41,7 +41,7 @@ Pairs = tuple[tuple[str, str], ...]
 )
 @click.option("--env", type=PAIR, multiple=True, help="Variable for its processes.")
 @click.option("--paused", is_flag=True, help="Start no run by schedule yet.")
-@show.json_option
+@json_option
 def deploy(  # noqa: PLR0913  # one per option
     *,
     entrypoint: str,

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from reeve.cli import find, show
-from reeve.cli.example import example
+from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect
 from reeve.wire import codec, endpoints
 from reeve.wire.responses import DeploymentOptions, DeploymentResponse
@@ -19,7 +19,7 @@ def deployments() -> None:
 
 
 @deployments.command(epilog=example("reeve deployments ls"))
-@show.json_option
+@json_option
 def ls(*, as_json: bool) -> None:
     """List deployments."""
     with connect() as client:
@@ -45,7 +45,7 @@ def ls(*, as_json: bool) -> None:
 
 @deployments.command("show", epilog=example("reeve deployments show nightly/prod --json"))
 @click.argument("deployment", metavar="FLOW/DEPLOYMENT")
-@show.json_option
+@json_option
 def show_(*, deployment: str, as_json: bool) -> None:
     """Show one deployment."""
     with connect() as client:

@@ -9,7 +9,7 @@ from importlib import import_module
 
 import click
 
-from reeve.cli.example import example
+from reeve.cli.frame import example
 from reeve.errors import ReeveError
 
 TRACEBACK = "--traceback"

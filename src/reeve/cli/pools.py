@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from reeve.cli import find, show
-from reeve.cli.example import example
+from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect
 from reeve.cli.values import LIMIT
 from reeve.core.work import OnLost
@@ -19,7 +19,7 @@ def pools() -> None:
 
 
 @pools.command(epilog=example("reeve pools ls --json"))
-@show.json_option
+@json_option
 def ls(*, as_json: bool) -> None:
     """List work pools."""
     with connect() as client:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from reeve.cli import find, show
-from reeve.cli.example import example
+from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect
 from reeve.cli.values import LIMIT
 from reeve.errors import NotFoundError
@@ -23,7 +23,7 @@ def queues() -> None:
 
 @queues.command(epilog=example("reeve queues ls -p gpu"))
 @click.option("-p", "--pool", help="Only this work pool's.")
-@show.json_option
+@json_option
 def ls(*, pool: str | None, as_json: bool) -> None:
     """List work queues, in each pool by priority."""
     with connect() as client:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import click
 
 from reeve.cli import find, news, show
-from reeve.cli.example import example
+from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect, connect_for_long
 from reeve.cli.values import DURATION, INSTANT, PAIR, parameters
 from reeve.core.states import StateDetails, StateType
@@ -29,7 +29,7 @@ INTERRUPTED = 130  # as a shell reports SIGINT
 @click.option("--tag", "tags", multiple=True, help="Tag of the run; repeatable.")
 @click.option("--idempotency-key", metavar="KEY", help="The same key again gives the same run.")
 @click.option("--watch", is_flag=True, help="Show states and logs; exit 0 if Completed, else 1.")
-@show.json_option
+@json_option
 def run(
     *,
     deployment: str,

@@ -13,7 +13,7 @@ from uuid import UUID
 import click
 
 from reeve.cli import find, news, show
-from reeve.cli.example import example
+from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect, connect_for_long
 from reeve.client.sync import Client
 from reeve.core import states
@@ -53,7 +53,7 @@ def runs() -> None:
 @click.option(
     "--limit", type=click.IntRange(1, filters.MAX_LIMIT), default=20, show_default=True, metavar="N"
 )
-@show.json_option
+@json_option
 def ls(*, state: str | None, deployment: str | None, limit: int, as_json: bool) -> None:
     """List runs that are due or were, the latest first; coming ones with --state Scheduled."""
     with connect() as client:
@@ -79,7 +79,7 @@ def ls(*, state: str | None, deployment: str | None, limit: int, as_json: bool) 
 
 @runs.command("show", epilog=example("reeve runs show 0198c7d2"))
 @click.argument("id_", metavar="ID")
-@show.json_option
+@json_option
 def show_(*, id_: str, as_json: bool) -> None:
     """Show a run, its attempts with their causes, and its states."""
     with connect() as client:
@@ -134,7 +134,7 @@ def cancel(*, id_: str, force: bool, no_wait: bool) -> None:
 
 @runs.command(epilog=example("reeve runs explain 0198c7d2"))
 @click.argument("id_", metavar="ID")
-@show.json_option
+@json_option
 def explain(*, id_: str, as_json: bool) -> None:
     """Say why a run is where it is, and what to do."""
     with connect() as client:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from reeve.cli.example import example
+from reeve.cli.frame import example
 from reeve.cli.session import settings
 
 

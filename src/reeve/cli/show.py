@@ -13,8 +13,6 @@ import msgspec
 
 from reeve.wire import codec, responses
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
 # Colours of states, by name; where a word of a table is one of them, it gets its colour.
 _COLOURS = {
     "Completed": "green",

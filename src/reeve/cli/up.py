@@ -16,7 +16,7 @@ import click
 
 from reeve.agent.slots import DEFAULT_LIMIT
 from reeve.cli import find, show
-from reeve.cli.example import example
+from reeve.cli.frame import example
 from reeve.cli.main import USER_ERROR
 from reeve.cli.session import PATIENCE_SECONDS
 from reeve.cli.supervise import Child, Signals

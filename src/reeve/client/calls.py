@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
+from msgspec import Struct
 
 from reeve.errors import (
     AttemptSupersededError,
@@ -82,8 +82,7 @@ class ApiError(ReeveError):
         self.retry_after = retry_after
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """Where the API is: ``prefix`` is the path its endpoints are relative to."""
 
     url: str
@@ -99,8 +98,7 @@ class Address:
         return f"{self.scheme}://{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What is sent; ``timeout`` in seconds without a byte from the server."""
 
     method: str
@@ -110,8 +108,7 @@ class Request:
     timeout: float
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """What came back; ``retry_after`` and ``location`` are the headers of these names."""
 
     status: int
@@ -120,7 +117,7 @@ class Reply:
     location: str | None = None
 
 
-class _Problem(msgspec.Struct):
+class _Problem(Struct):
     """An error's body, in 2.20's words (api-contract §1) and in reeve's."""
 
     detail: Any = None

@@ -7,9 +7,10 @@ sequence numbers (protocol §7, api-contract §1). Who calls a write that has su
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
 
 from reeve.client import calls
 from reeve.client.calls import Address, Reply, Request
@@ -27,8 +28,7 @@ CAP_ASKED_SECONDS = 60.0  # a Retry-After above it is a mistake, or a trick
 DOUBLINGS = 10  # 2^10 is far above the cap; beyond it the power only grows
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """What all calls of a client have in common.
 
     ``timeout``: seconds without a byte from the server, unless a call has its own. ``patience``:
@@ -41,8 +41,7 @@ class Terms:
     patience: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """An effect: sleep ``seconds``, because of ``error``, before the request is repeated."""
 
     error: ReeveError

@@ -1,6 +1,10 @@
-"""The last lines of each command's help: how it is typed."""
+"""What frames every command: ``--json``, and the last lines of its help."""
 
 from __future__ import annotations
+
+import click
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def example(*lines: str) -> str:
