@@ -17,6 +17,7 @@ import pytest
 from tests.cli.conftest import SECONDS, Shell, bare_environment, free_port
 
 FLOWS = """
+import os
 import time
 from pathlib import Path
 from reeve import flow
@@ -27,6 +28,7 @@ def nightly(day: str):
 
 @flow
 def lasting(seconds: float, sign: str):
+    Path(f"{sign}.pid").write_text(str(os.getpid()))
     Path(sign).write_text("started")
     time.sleep(seconds)
     Path(sign).write_text("finished")
@@ -197,6 +199,22 @@ def test_a_second_ctrl_c_ends_runs(start_up: StartUp, tmp_path: Path) -> None:
     assert up.end() == 0
     assert sign.read_text() == "started"
     wait_for(lambda: not processes_of(up.home), "everything to end")
+
+
+def test_a_cancelled_run_is_gone(start_up: StartUp, tmp_path: Path) -> None:
+    up = start_up()
+    up.until_up()
+    sign = tmp_path / "sign"
+    up.reeve("deploy", "flows.py:lasting", "-n", "prod")
+    asked = up.reeve("run", "lasting/prod", "-P", "seconds=600", "-P", f"sign={sign}", "--json")
+    wait_for(sign.exists, "the run to start")
+    run_id = json.loads(asked.out)["id"]
+    process = Path(f"/proc/{Path(f'{sign}.pid').read_text()}")
+    assert process.exists()
+    done = up.reeve("runs", "cancel", run_id)
+    assert (done.code, done.out.splitlines()[-1].endswith("is Cancelled.")) == (0, True), done
+    assert not process.exists()
+    assert up.reeve("runs", "ls", "--state", "Cancelled").out.count(run_id) == 1
 
 
 @pytest.mark.parametrize("wing", ["server", "agent"])
