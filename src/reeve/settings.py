@@ -69,6 +69,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     server_host: Annotated[
         str, _value("Address the server listens on; loopback, because it runs code.", "a host or an address")
     ] = DEFAULT_HOST
+    allowed_hosts: Annotated[
+        str,
+        _value(
+            "Names besides its own and loopback's under which the server may be called (protocol §11).",
+            "names separated by commas, like reeve.example.org,reeve",
+        ),
+    ] = ""
     server_port: Annotated[
         int, _value("Port the server listens on.", "a port from 1 to 65535", ge=1, le=65535)
     ] = DEFAULT_PORT

@@ -88,7 +88,7 @@ async def test_names_the_server_answers_to(sqlite_url: str, host: str, status: i
         answer = await api.get("/health", headers={"Host": host})
     assert answer.status_code == status
     if status == 403:
-        assert "--allowed-host" in answer.json()["detail"]
+        assert "REEVE_ALLOWED_HOSTS" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

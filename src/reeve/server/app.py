@@ -115,7 +115,8 @@ async def running(
             terms=lease_terms(settings),
             allow_reset=allow_reset,
         )
-        doors = Doors.of(key=key, secret=ctx.secret, hosts=[settings.server_host])
+        names = [settings.server_host, *_names(settings.allowed_hosts)]
+        doors = Doors.of(key=key, secret=ctx.secret, hosts=names)
         started = _loops(ctx, settings) if services else []
         for loop in started:
             loop.start()
@@ -147,6 +148,10 @@ def _loops(ctx: Context, settings: Settings) -> list[Loop]:
         Statuses(ctx, 10),
         Pruner(ctx, 600, _days(settings.retention_runs_days), _days(settings.retention_logs_days)),
     ]
+
+
+def _names(listed: str) -> list[str]:
+    return [name.strip() for name in listed.split(",") if name.strip()]
 
 
 def _days(days: float) -> timedelta:

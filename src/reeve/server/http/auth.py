@@ -43,7 +43,7 @@ class Doors:
         if host not in LOOPBACK | self.hosts and not _is_address(host):
             raise ForbiddenError(
                 f"This server does not answer to the name {host!r}. "
-                f"Start it with --allowed-host {host or 'NAME'} if it should."
+                f"Set REEVE_ALLOWED_HOSTS={host or 'NAME'} for the server if it should."
             )
         origin = headers.get(b"origin")
         if origin is None:
@@ -52,7 +52,7 @@ class Doors:
         if page != netloc and _hostname(page) not in self.hosts:
             raise ForbiddenError(
                 f"Pages of {origin.decode('latin-1')!r} may not call this server. "
-                "Start it with --allowed-host and the page's host if they should."
+                "Set REEVE_ALLOWED_HOSTS to the page's host for the server if they should."
             )
 
     def admit(self, door: Door, headers: Mapping[bytes, bytes]) -> Principal:

@@ -75,6 +75,7 @@ async def register(ctx: Context, body: Register) -> responses.Registration:
         await agents.upsert(tx, agent)
         for name in body.queues:
             await work.ensure_queue(tx, pool.id, name, now)
+        await work.polled_by_agents(tx, [agent.id], now)
         forget = await _settle(ctx, tx, agent, set(body.held), now)
         await events.record(tx, [_event(EventKind.AGENT_STARTED, agent, now)])
         tx.wake(agent_topic(agent.id))
