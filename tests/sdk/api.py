@@ -40,6 +40,7 @@ class Api:
     flows: dict[str, UUID] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     holder: str = TOKEN
+    zero_tag: str | None = None  # a tag of all tasks, whose limit is 0
     refuse: dict[str, list[int]] = field(default_factory=dict)  # operation → statuses of its next answers
     swallow: list[str] = field(default_factory=list)  # operations whose next answer is lost on the way
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -151,6 +152,7 @@ class Api:
             caller=caller,
             flow_run_state=flow.state,
             flow_run_run_count=flow.run_count,
+            zero_tag=self.zero_tag,
         )
         verdict = task_runs.decide(run, _proposed(body.state), facts, now)
         after = verdict.run

@@ -206,6 +206,20 @@ def test_sigterm_lets_the_run_clean_up_and_tells_nothing(
     assert "told to end (SIGTERM)" in api.messages()[-1]
 
 
+def test_what_a_run_forks_ends_by_sigterm(api: Api, launch: Launch) -> None:
+    run_id = api.add_run()
+    assert launch(run_id, "engine.py:forks").wait() == 0
+    assert api.messages()[-1] == f"child ended by {-signal.SIGTERM}"
+
+
+def test_a_tag_limit_of_zero_fails_the_flow_with_its_reason(api: Api, launch: Launch) -> None:
+    run_id = api.add_run()
+    api.zero_tag = "db"
+    assert launch(run_id, "engine.py:with_tasks").wait() == 0
+    assert api.names(run_id)[-1] == "Failed"
+    assert 'limit on tag "db" is 0' in final_message(api, run_id)
+
+
 def test_an_outage_costs_time_and_nothing_else(api: Api, launch: Launch) -> None:
     run_id = api.add_run()
     api.refuse = {"set_flow_run_state": [503, 503], "create_task_run": [503], "set_task_run_state": [502]}

@@ -16,7 +16,7 @@ from reeve.sdk.engine import script
 from reeve.sdk.engine.run import Aborted, Accepted, Kind, Rejected, Run, Wait
 from reeve.sdk.engine.script import Call, Effect, Propose, Raised, Returned, Sleep, TimedOut
 from reeve.sdk.engine.server import read_answer
-from reeve.sdk.states import RunStopped, RunTimedOutError, State, Terminated
+from reeve.sdk.states import RunAbortedError, RunStopped, RunTimedOutError, State, Terminated
 from reeve.wire import responses
 
 RUN_ID = UUID(int=1)
@@ -95,12 +95,16 @@ def test_wait_means_the_same_again_later() -> None:
     assert told(asked) == ["Running", "sleep 30", "Running", "call", "Completed", "sleep 1", "Completed"]
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_abort_ends_it(kind: Kind) -> None:
+def test_abort_ends_the_process_of_a_flow_run() -> None:
     with pytest.raises(RunStopped, match="r' ends here: over"):
-        play([Aborted("over")], kind)
+        play([Aborted("over")])
     with pytest.raises(RunStopped):
-        play([ACCEPT, Returned(1), Aborted("over")], kind)
+        play([ACCEPT, Returned(1), Aborted("over")])
+
+
+def test_abort_of_a_task_is_an_error_of_its_flow() -> None:
+    with pytest.raises(RunAbortedError, match="Task run 'r' ends here: limit 0"):
+        play([Aborted("limit 0")], Kind.TASK)
 
 
 def test_a_state_that_ends_the_run_instead_is_taken() -> None:

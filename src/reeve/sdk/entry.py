@@ -61,7 +61,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 def main(environ: Mapping[str, str] = os.environ) -> int:
     """Execute the run that the environment names; return the exit code."""
-    termination.install()
     url, key = environ["REEVE_API_URL"], environ.get("REEVE_API_KEY")
     with open(environ["REEVE_JOB"], "rb") as file:  # noqa: PTH123  # pathlib costs each start 5 ms
         job = codec.decode(file.read(), Job)
@@ -76,11 +75,13 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     try:
         return _outcome(job, subject, Server(Client(url, key, patience=None, notice=_tell_wait)))
     finally:
+        termination.ignore()
         shipper.finish(_LAST_LINES_SECONDS)
 
 
 def _outcome(job: Job, subject: Subject, server: Server) -> int:
     try:
+        termination.install()
         _execute(job, subject, server)
     except RunStopped as stop:
         subject.log.warning("%s", stop)

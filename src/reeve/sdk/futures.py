@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from reeve.core.states import StateType, propose
 from reeve.errors import ReeveError
-from reeve.sdk.states import State
+from reeve.sdk.states import Failed, State, interrupted
 
 T = TypeVar("T")
 
@@ -123,8 +123,15 @@ class TaskFuture(Generic[T]):
             return
         try:
             self.conclude(self._work())
-        except BaseException as stop:  # noqa: BLE001  # it belongs to whoever waits, not to this thread
-            self.conclude(stop)
+        except Exception as error:  # noqa: BLE001  # it belongs to whoever waits, not to this thread
+            self.conclude(Failed(str(error), error=error))
+        except BaseException as stop:
+            self.interrupt(stop)
+            raise
+
+    def interrupt(self, stop: BaseException) -> None:
+        """End a task run that was ended from outside."""
+        self.conclude(interrupted(stop) or stop)
 
     def drop(self, reason: str) -> None:
         """End a task run that has not begun; one that has begun is left alone."""

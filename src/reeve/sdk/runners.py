@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 
 from reeve.sdk.futures import TaskFuture, in_thread
+from reeve.sdk.states import RunStopped
 
 
 class Abandoned(BaseException):
@@ -79,9 +81,10 @@ class ThreadRunner:
         in_thread.runs_tasks = True
         try:
             while (future := self._next()) is not None:
-                future.work()
+                with suppress(RunStopped, SystemExit):  # whoever waits for the future will hear of it
+                    future.work()
         except Abandoned:
-            return  # between two tasks
+            return
 
     def _next(self) -> TaskFuture[object] | None:
         with self._news:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -40,6 +41,11 @@ class LogShipper(logging.Handler):
     def __init__(self, send: Callable[[list[requests.LogCreate]], None]) -> None:
         super().__init__()
         self._send = send
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        """Start with nothing; a child of a fork has neither the thread nor a right to its parent's lines."""
         self._waiting: deque[requests.LogCreate] = deque()
         self._flying: list[requests.LogCreate] = []
         self._characters = 0
@@ -76,9 +82,7 @@ class LogShipper(logging.Handler):
             left = [*self._flying, *self._waiting]
             self._waiting.clear()
         if left or self._dropped:
-            print(f"reeve: {len(left) + self._dropped} log lines did not reach the server", file=sys.stderr)  # noqa: T201  # the last way out
-        for line in left:
-            print(f"{line.timestamp.isoformat()} {line.message}", file=sys.stderr)  # noqa: T201  # the last way out
+            _write_out(f"{len(left) + self._dropped} log lines did not reach the server", left)
 
     def _line(self, record: logging.LogRecord) -> requests.LogCreate:
         message = self.format(record)
@@ -121,7 +125,7 @@ class LogShipper(logging.Handler):
         try:
             self._send(self._flying)
         except _HOPELESS as error:
-            print(f"reeve: the server refused {len(self._flying)} log lines: {error}", file=sys.stderr)  # noqa: T201  # not to the log that fails
+            _write_out(f"the server refused {len(self._flying)} log lines: {error}", self._flying)
         except ReeveError:
             self._put_back()
             return
@@ -135,3 +139,9 @@ class LogShipper(logging.Handler):
             self._flying = []
             self._drop_oldest()
         time.sleep(_RETRY_SECONDS)
+
+
+def _write_out(why: str, lines: list[requests.LogCreate]) -> None:
+    """Leave lines that cannot be sent to whoever keeps the process's standard error."""
+    told = [f"reeve: {why}", *(f"{line.timestamp.isoformat()} {line.message}" for line in lines)]
+    print(*told, sep="\n", file=sys.stderr)  # noqa: T201  # not to the log that fails

@@ -19,6 +19,12 @@ class RunFailedError(ReeveError):
     code = "run_failed"
 
 
+class RunAbortedError(RunFailedError):
+    """The server does not let a run start, or go on."""
+
+    code = "run_aborted"
+
+
 class RunTimedOutError(RunFailedError, TimeoutError):
     """A run was stopped because its time was over."""
 
@@ -106,3 +112,23 @@ class RunStopped(BaseException):
 
 class Terminated(BaseException):
     """SIGTERM arrived. Clean up in ``finally`` blocks and let it pass; the agent tells how the run ended."""
+
+
+# What ends a run from outside, and is told as a crash (the words of 2.20). Not in it: Terminated, whose
+# outcome the agent tells, and RunStopped, after which there is nothing to tell. By name, since asyncio may
+# not be loaded.
+_INTERRUPTIONS = {
+    "KeyboardInterrupt": "Execution was aborted by an interrupt signal.",
+    "SystemExit": "Execution was aborted by Python system exit call.",
+    "CancelledError": "Execution was cancelled by the runtime environment.",
+    "Overdue": "Execution was aborted because the enclosing run exceeded its timeout.",
+    "Abandoned": "Execution was aborted because the flow run had ended.",
+}
+
+
+def interrupted(error: BaseException) -> State[Any] | None:
+    """Return the state of a run that was ended by this exception; None if it is not ours to tell."""
+    for kind in type(error).__mro__:
+        if message := _INTERRUPTIONS.get(kind.__name__):
+            return State(propose(StateType.CRASHED, message=message))
+    return None

@@ -245,8 +245,10 @@ def _submit_to_loop(call: _TaskCall, started: StartedTasks) -> TaskFuture[Any]:
     async def conclude() -> None:
         try:
             future.conclude(await _perform_on_loop(call))
-        except BaseException as stop:  # noqa: BLE001  # it belongs to whoever waits for the future
-            future.conclude(stop)
+        except Exception as error:  # noqa: BLE001  # it belongs to whoever waits for the future
+            future.conclude(Failed(str(error), error=error))
+        except BaseException as stop:  # noqa: BLE001  # as above
+            future.interrupt(stop)
 
     started.on_loop(future, asyncio.get_running_loop().create_task(conclude()))
     return future

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 from reeve.sdk.states import Terminated
@@ -18,8 +20,13 @@ class Termination:
         self.cancel: Callable[[], object] | None = None
 
     def install(self) -> None:
-        """From now on hear SIGTERM."""
+        """From now on hear SIGTERM, in this process: what it forks ends by it, as multiprocessing expects."""
         signal.signal(signal.SIGTERM, self._hear)
+        os.register_at_fork(after_in_child=partial(signal.signal, signal.SIGTERM, signal.SIG_DFL))
+
+    def ignore(self) -> None:
+        """From now on there is nothing to interrupt: what is left to do is short."""
+        self.requested = True
 
     def _hear(self, _signal: int, _frame: FrameType | None) -> None:
         if self.requested:

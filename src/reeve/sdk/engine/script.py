@@ -31,7 +31,7 @@ from reeve.sdk.engine.run import (
     Wait,
 )
 from reeve.sdk.results import state_of
-from reeve.sdk.states import EndRun, Failed, RunStopped, RunTimedOutError, State
+from reeve.sdk.states import EndRun, Failed, RunAbortedError, RunStopped, RunTimedOutError, State, interrupted
 from reeve.sdk.tracebacks import of_user_code
 
 T = TypeVar("T")
@@ -182,8 +182,8 @@ def execute(run: Run) -> Script[State[Any]]:
     try:
         return (yield from _to_the_end(run))
     except BaseException as error:
-        if message := _interruption(error):
-            yield Propose(run.kind, run.id, propose(StateType.CRASHED, message=message))
+        if crashed := interrupted(error):
+            yield Propose(run.kind, run.id, crashed.proposed)
         raise
 
 
@@ -213,12 +213,22 @@ def ask(run: Subject, state: State[Any]) -> Script[tuple[State[Any], float]]:
         if isinstance(answer, Accepted):
             return State(answer.state, value=state.value, error=state.error), 0
         if isinstance(answer, Aborted):
-            raise RunStopped(f"{run.kind.value} '{run.name}' ends here: {answer.reason}")
+            raise _aborted(run, answer)
         if isinstance(answer, Wait):
             run.log.info("%s waits %g s: %s", run.kind.value, answer.delay, answer.reason)
             yield Sleep(answer.delay)
             continue
         return State(answer.state), answer.delay
+
+
+def _aborted(run: Subject, answer: Aborted) -> BaseException:
+    """Give up the process for a flow run. A task that may not start is an error the flow can handle.
+
+    (2.20 ends the process for a task too. The run would then count as crashed, with nothing said about the
+    limit of 0 that caused it; and where the flow run itself is lost, its next proposal tells.)
+    """
+    sentence = f"{run.kind.value} '{run.name}' ends here: {answer.reason}"
+    return RunStopped(sentence) if run.kind is Kind.FLOW else RunAbortedError(sentence)
 
 
 def _running() -> State[Any]:
@@ -243,20 +253,3 @@ def _conclude(run: Run, outcome: Outcome) -> State[Any]:
 def _one_line(error: BaseException) -> str:
     text = str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-# What ends a run from outside, and is told as a crash (the words of 2.20). Not in it: Terminated, whose
-# outcome the agent tells, and RunStopped, after which there is nothing to tell. By name, since asyncio may
-# not be loaded.
-_INTERRUPTIONS = {
-    "KeyboardInterrupt": "Execution was aborted by an interrupt signal.",
-    "SystemExit": "Execution was aborted by Python system exit call.",
-    "CancelledError": "Execution was cancelled by the runtime environment.",
-    "Overdue": "Execution was aborted because the enclosing run exceeded its timeout.",
-    "Abandoned": "Execution was aborted because the flow run had ended.",
-}
-
-
-def _interruption(error: BaseException) -> str | None:
-    names = (kind.__name__ for kind in type(error).__mro__)
-    return next((_INTERRUPTIONS[name] for name in names if name in _INTERRUPTIONS), None)
