@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 from tests.drivers.conftest import PYTHON, Agent, Home, order, script, shims, until
 
-from reeve.drivers.base import Capability, Driver, NotLaunchedError, Status, cause
+from reeve.drivers.base import Capability, Driver, Found, NotLaunchedError, Status, cause
 from reeve.drivers.process import spool, tree
 from reeve.drivers.process.driver import HOST_RESTARTED, SHIM_KILLED, ProcessDriver
 from reeve.errors import ConflictError
@@ -253,14 +253,20 @@ async def test_hidden_children_of_one_run_are_not_taken_for_those_of_another(
     owner = await agent.driver.launch(order(*command))
     await until(ready.exists)
     child = int(ready.read_text())
+    others = [await agent.driver.launch(script("sleep 1000")) for _ in range(2)]
     assert (await agent.run(script("exit 0"))).leftovers == 0
-    other = await agent.driver.launch(script("sleep 1000"))
-    await agent.driver.stop(other, 0)
-    await agent.exit(other)
+    await agent.driver.stop(others[0], 0)
+    await agent.exit(others[0])
     assert tree.read(child)
     await agent.driver.stop(owner, 0)
     await agent.exit(owner)
     assert tree.read(child) is None
+    assert [one.attempt for one in await running(agent)] == [others[1].attempt]
+    await agent.driver.stop(others[1], 0)
+
+
+async def running(agent: Agent) -> list[Found]:
+    return [one for one in await agent.driver.recover() if not one.exit]
 
 
 async def test_what_a_run_leaves_behind_is_ended(home: Home, agent: Agent) -> None:
@@ -271,14 +277,23 @@ async def test_what_a_run_leaves_behind_is_ended(home: Home, agent: Agent) -> No
     assert tree.read(int(ready.read_text())) is None
 
 
-async def test_a_storm_of_forks_is_ended(home: Home, agent: Agent, tmp_path: Path) -> None:
-    storm = "import os, sys, time\nopen(sys.argv[1], 'w')\n"
-    storm += "while True:\n  if os.fork() == 0: os.setsid()\n  else: time.sleep(0.02); os._exit(0)"
-    handle = await agent.driver.launch(order(*PYTHON, storm, str(tmp_path / "ready")))
-    await until((tmp_path / "ready").exists)
-    record = await agent.exit(handle)  # the first of them ends by itself
-    assert record.gone
-    assert tree.census({str(handle.attempt): (0, 0)}) == {str(handle.attempt): []}
+async def test_a_tree_that_runs_from_its_hunter_is_ended(agent: Agent, tmp_path: Path) -> None:
+    """Each process has one child and ends at once: who looks twice sees two different trees."""
+    runner = "import os, signal, sys, time\nsignal.signal(15, signal.SIG_IGN)\nend = time.monotonic() + 20\n"
+    runner += "trace = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT)\n"
+    runner += (
+        "while time.monotonic() < end:\n  os.write(trace, b'.')\n  if os.fork(): os._exit(0)\n  os.setsid()"
+    )
+    traces = [tmp_path / str(number) for number in range(4)]
+    launches = [order(*PYTHON, runner, str(trace), grace_seconds=0.3) for trace in traces]
+    for launch in launches:
+        await agent.driver.launch(launch)
+    for trace, launch in zip(traces, launches, strict=True):
+        assert (await agent.exit(launch)).gone
+        steps = trace.stat().st_size
+        assert steps > 1
+        await agent.run(script("sleep 0.1"))
+        assert trace.stat().st_size == steps
 
 
 # --- output
@@ -462,6 +477,7 @@ async def test_what_a_killed_shim_has_left_is_ended_by_the_next_agent(home: Home
     await first.close()
     os.kill(home.shim(), signal.SIGKILL)
     await until(lambda: not shims(home.path))
+    await until(lambda: tree.read(handle.details["pid"]) is None)  # by the kernel
     assert tree.read(int(ready.read_text()))
     (found,) = await home.agent().driver.recover()
     assert found.handle == handle

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from tests.drivers.conftest import Home
@@ -31,6 +32,9 @@ class Line:
 
     def say(self, line: bytes) -> Any:
         self._socket.sendall(line + b"\n")
+        return self.read()
+
+    def read(self) -> Any:
         answer = self._lines.readline()
         return json.loads(answer) if answer else None
 
@@ -76,6 +80,20 @@ def test_it_says_what_it_does_not_understand(line: Line) -> None:
     assert line.ask("stop", attempt="x", grace_seconds=1)["ok"] == {"known": False}
     order = {"argv": ["true"], "env": {}, "cwd": "/", "spool_dir": "/nowhere", "grace_seconds": 1}
     assert line.ask("launch", attempt="no uuid", **order)["error"]["code"] == "invalid"
+
+
+def test_it_keeps_a_record_until_it_is_acknowledged(home: Home, line: Line) -> None:
+    line.ask("hello", protocol=messages.PROTOCOL)
+    attempt = str(uuid4())
+    spool = str(home.path / "spool" / attempt)
+    order = {"argv": ["/bin/true"], "env": {}, "cwd": "/", "spool_dir": spool, "grace_seconds": 1}
+    assert line.ask("launch", attempt=attempt, **order)["ok"]["handle"]["attempt"] == attempt
+    record = line.read()["record"]
+    assert (record["attempt"], record["code"]) == (attempt, 0)
+    assert line.ask("list")["ok"] == {"runs": [], "ended": [record]}
+    line.ask("acknowledge", attempt=attempt)
+    assert line.ask("list")["ok"] == {"runs": [], "ended": []}
+    assert line.ask("launch", attempt=attempt, **order)["ok"]["exit"] == record
 
 
 @pytest.mark.parametrize("noise", [b"noise", b"[]", b"\xff\xfe"])

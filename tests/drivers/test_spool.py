@@ -12,10 +12,10 @@ from reeve.drivers.process import spool
 def test_an_attempt_is_launched_once_in_a_directory(tmp_path: Path) -> None:
     place = str(tmp_path / "deep" / "spool")
     assert spool.read_launch(place) is None
-    spool.write_intent(place, {"attempt": "a"})
+    spool.settle(spool.write_intent(place, {"attempt": "a"}))
     assert spool.read_launch(place) == ({"attempt": "a"}, {})
     with pytest.raises(FileExistsError):
-        spool.write_intent(place, {"attempt": "a"})
+        spool.settle(spool.write_intent(place, {"attempt": "a"}))
     spool.add_handle(place, {"pid": 5})
     assert spool.read_launch(place) == ({"attempt": "a"}, {"pid": 5})
 
@@ -28,7 +28,7 @@ def test_a_torn_launch_file_is_a_launch(tmp_path: Path) -> None:
 def test_an_exit_record_is_whole_or_not_there(tmp_path: Path) -> None:
     assert spool.read_exit(str(tmp_path)) is None
     for code in (1, 2):
-        spool.write_exit(str(tmp_path), {"code": code})
+        spool.settle_exit(str(tmp_path), spool.write_exit(str(tmp_path), {"code": code}))
         assert spool.read_exit(str(tmp_path)) == {"code": code}
     assert [one.name for one in tmp_path.iterdir()] == [spool.EXIT]
 

@@ -331,7 +331,10 @@ class ProcessDriver:
     def _close_record(self, attempt: UUID, why: str, *, tell: bool) -> None:
         record = {"attempt": str(attempt), "message": why, "ended_at": time.time()}
         with contextlib.suppress(OSError):  # a full disk: the next agent will find the same again
-            spool.write_exit(str(self._directory(attempt)), {**record, "launched": True, "gone": True})
+            directory = str(self._directory(attempt))
+            spool.settle_exit(
+                directory, spool.write_exit(directory, record | {"launched": True, "gone": True})
+            )
         self._hear(record, tell=tell)
 
 

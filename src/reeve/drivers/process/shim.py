@@ -6,7 +6,7 @@ needs before its first child: the files of its environment may be replaced while
 
 Nothing in the loop may wait for the network, and no error may end the loop: the runs would end with it.
 """
-# ruff: noqa: PTH101, PTH108, PTH118 - pathlib would cost the shim a megabyte
+# ruff: noqa: PTH101, PTH108 - pathlib would cost the shim a megabyte
 
 from __future__ import annotations
 
@@ -79,8 +79,13 @@ class Caller:
     def answer(self, ok: dict[str, Any]) -> None:
         self._shim.send(self.connection, {"id": self.id, "ok": ok})
 
-    def refuse(self, code: str, message: str) -> None:
-        self._shim.send(self.connection, {"id": self.id, "error": {"code": code, "message": message}})
+    def refuse(self, error: Exception) -> None:
+        """Answer with an error; one that nobody foresaw goes to the log as well."""
+        if not isinstance(error, Refusal):
+            _log("".join(traceback.format_exception(error)))
+            error = Refusal("invalid", f"The request could not be done: {error!r}")
+        answer = {"code": error.code, "message": str(error)}
+        self._shim.send(self.connection, {"id": self.id, "error": answer})
 
 
 class Shim:
@@ -96,6 +101,7 @@ class Shim:
         self._runs: dict[str, Run] = {}
         self._ended: dict[str, dict[str, Any]] = {}  # exit records that no agent has acknowledged
         self._unsaved: dict[str, str] = {}  # of these, the ones not on disk yet, and their directories
+        self._orders: dict[str, dict[str, Any]] = {}  # launches of this round, started together
         self._launching: dict[str, list[Caller]] = {}
         self._renewals: dict[tuple[str, int, bool, str], lease.Renewal] = {}
         self._renew_again: dict[tuple[str, int, bool, str], float] = {}
@@ -193,7 +199,9 @@ class Shim:
             orphans, exact = self._orphans()
             self._stirred = self._stirred or not exact
             for run in ending:
-                _guard(self._step, run, now, orphans.get(run.attempt, []), exact)
+                if not run.main_gone or not exact or run.attempt in orphans:
+                    _guard(self._step, run, now, orphans.get(run.attempt, []))
+            self._finish([one for one in ending if one.main_gone and exact and one.attempt not in orphans])
         if now >= self._next_tick and (self._runs or self._unsaved):
             self._next_tick = now + TICK
             self._tick()
@@ -201,8 +209,7 @@ class Shim:
     def _tick(self) -> None:
         now = host.boottime()
         self._oom_kills = [self._oom_kills[1], host.out_of_memory_kills()]
-        for attempt in list(self._unsaved):
-            self._save(attempt)
+        self._save(list(self._unsaved))
         for run in self._runs.values():
             run.output.tell_losses()
             if run.lease and run.lease.is_lost(now):
@@ -235,6 +242,7 @@ class Shim:
                 self._drop(connection)
             for request in connection.lines.feed(data):
                 self._dispatch(connection, request)
+            self._start_all()
         except BlockingIOError:
             return
         except (OSError, ValueError) as error:
@@ -243,13 +251,12 @@ class Shim:
 
     def _dispatch(self, connection: Connection, request: dict[str, Any]) -> None:
         caller = Caller(self, connection, request)
+        if request.get("do") != "launch":
+            self._start_all()  # what was asked before
         try:
             answer = self._command(connection, request)(caller, request)
-        except Refusal as refusal:
-            caller.refuse(refusal.code, str(refusal))
         except Exception as error:  # noqa: BLE001 - answered, so that nobody waits for ever
-            _log(traceback.format_exc())
-            caller.refuse("invalid", f"The request could not be done: {error!r}")
+            caller.refuse(error)
         else:
             if answer is not None:
                 caller.answer(answer)
@@ -311,39 +318,61 @@ class Shim:
         attempt = request["attempt"]
         if attempt in self._ended:
             return _already_ended(self._ended[attempt])
-        if attempt not in self._runs:
-            record = self._start(request)
-            if record:
-                return _already_ended(record)
-        run = self._runs[attempt]
-        if run.started:
+        run = self._runs.get(attempt)
+        if run and run.started:
             return {"handle": run.handle}
+        if not run and attempt not in self._orders:
+            if self._retiring:
+                raise Refusal("retiring", "This shim forks no more. Start another.")
+            tree.limit_mark(attempt)  # ValueError: no UUID
+            self._orders[attempt] = request
         self._launching.setdefault(attempt, []).append(caller)
         return None
 
-    def _start(self, order: dict[str, Any]) -> dict[str, Any] | None:
-        """Fork a run; return its exit record instead when it was launched before, and has ended."""
-        if self._retiring:
-            raise Refusal("retiring", "This shim forks no more. Start another.")
+    def _start_all(self) -> None:
+        """Start what was ordered in this round: all intents are on disk before the first fork."""
+        orders, self._orders = self._orders, {}
+        intents = [(order, self._answering(self._write_intent, order)) for order in orders.values()]
+        for order, intent in intents:
+            if intent is not None:
+                self._answering(self._start, order, intent)
+
+    def _answering(self, act: Callable[..., int | None], order: dict[str, Any], *more: int) -> int | None:
+        """Do a part of a launch; when it fails, whoever asked for the launch is told."""
+        try:
+            return act(order, *more)
+        except Exception as error:  # noqa: BLE001 - answered, so that nobody waits for ever
+            for caller in self._launching.pop(order["attempt"], []):
+                caller.refuse(error)
+            return None
+
+    def _write_intent(self, order: dict[str, Any]) -> int | None:
+        """Return the intent, to be settled; None when the attempt was launched before, and has ended."""
         attempt, directory = order["attempt"], order["spool_dir"]
-        tree.limit_mark(attempt)  # ValueError: no UUID
-        if door := door_of(order)[0]:
-            lease.prepare(door)
         intent = {"attempt": attempt, "argv": order["argv"], **self._host, "at": time.time()}
         try:
-            spool.write_intent(directory, intent)
+            return spool.write_intent(directory, intent)
         except FileExistsError:
-            if record := spool.read_exit(directory):
-                return record
-            raise Refusal("launched_elsewhere", f"Attempt {attempt} was launched by another shim.") from None
+            record = spool.read_exit(directory)
+            if not record:
+                raise Refusal("launched_elsewhere", f"Another shim has launched {attempt}.") from None
+            for caller in self._launching.pop(attempt, []):
+                caller.answer(_already_ended(record))
+            return None
         except OSError as error:
             raise _not_launched(f"The spool '{directory}' cannot be written", error) from error
+
+    def _start(self, order: dict[str, Any], intent: int) -> None:
         try:
+            if door := door_of(order)[0]:
+                lease.prepare(door)
+            spool.settle(intent)
             self._fork(order)
-        except OSError as error:
-            os.unlink(os.path.join(directory, spool.LAUNCH))
-            raise _not_launched("The run could not be forked", error) from error
-        return None
+        except Exception as error:
+            spool.forget_intent(order["spool_dir"])
+            if isinstance(error, OSError):
+                raise _not_launched("The run could not be forked", error) from error
+            raise
 
     def _fork(self, order: dict[str, Any]) -> None:
         attempt, directory = order["attempt"], order["spool_dir"]
@@ -415,11 +444,10 @@ class Shim:
         if run.problem:
             del self._runs[run.attempt]
             record = run.discard()
-            self._ended[run.attempt] = record
-            self._unsaved[run.attempt] = run.directory
-            self._save(run.attempt)
+            self._keep(run, record)
+            self._save([run.attempt])
             for caller in callers:
-                caller.refuse("not_launched", record["message"])
+                caller.refuse(Refusal("not_launched", record["message"]))
             if not any(caller.connection in self._connections for caller in callers):
                 self._tell(record)
             return
@@ -456,16 +484,13 @@ class Shim:
             run.ending = Ending(now, grace_seconds, reason)
         self._next_step = 0
 
-    def _step(self, run: Run, now: float, orphans: list[int], exact: bool) -> None:
-        """Bring a tree one step nearer to its end; ``exact``: these are all of its orphans."""
+    def _step(self, run: Run, now: float, orphans: list[int]) -> None:
+        """Bring a tree one step nearer to its end."""
         assert run.ending
         main = None if run.main_gone else run.child.pid
         members = tree.with_descendants([*([main] if main else []), *orphans])
         if run.main_gone:
             run.leftovers.update(one.identity for one in members)
-            if exact and not orphans:
-                self._finish(run)
-                return
         if now > run.ending.deadline + 1:
             run.detail = f"still there after SIGKILL: {tree.describe(members)}"
         for process, number in run.ending.due(now, main, members):
@@ -475,7 +500,16 @@ class Shim:
             except PermissionError:
                 run.detail = f"cannot be signalled: {tree.describe([process])}"
 
-    def _finish(self, run: Run) -> None:
+    def _finish(self, runs: list[Run]) -> None:
+        """Write down what became of runs of which nothing is left, then tell it."""
+        for run in runs:
+            _guard(self._reap, run)
+        reaped = [run.attempt for run in runs if run.attempt in self._unsaved]
+        self._save(reaped)
+        for attempt in reaped:
+            self._tell(self._ended[attempt])
+
+    def _reap(self, run: Run) -> None:
         pipes = _pipes(run)
         run.drain(pipes)
         for pipe in pipes.values():
@@ -485,26 +519,34 @@ class Shim:
         record = run.reap()
         if record["signal"] == signal.SIGKILL and not run.killed:
             record["oom_kills"] = host.out_of_memory_kills() - self._oom_kills[0]
+        self._keep(run, record)
+
+    def _keep(self, run: Run, record: dict[str, Any]) -> None:
         self._ended[run.attempt] = record
         self._unsaved[run.attempt] = run.directory
-        self._save(run.attempt)
-        self._tell(record)
 
     def _tell(self, record: dict[str, Any]) -> None:
         for connection in list(self._connections):
             if connection.greeted:
                 self.send(connection, {"event": "exited", "record": record})
 
-    def _save(self, attempt: str) -> None:
-        """Write an exit record to disk; when there is no room it is told all the same, and written later."""
-        try:
-            spool.write_exit(self._unsaved[attempt], self._ended[attempt])
-        except FileNotFoundError:
-            _log(f"the spool of {attempt} was taken away; its exit record is kept in memory only")
-        except OSError as error:
-            _log(f"the exit record of {attempt} cannot be written yet: {error}")
-            return
-        del self._unsaved[attempt]
+    def _save(self, attempts: list[str]) -> None:
+        """Bring exit records to disk; when there is no room they are told all the same, and written later."""
+        files: dict[str, int] = {}
+        for attempt in attempts:
+            try:
+                files[attempt] = spool.write_exit(self._unsaved[attempt], self._ended[attempt])
+            except FileNotFoundError:
+                _log(f"the spool of {attempt} was taken away; its exit record is kept in memory only")
+                del self._unsaved[attempt]
+            except OSError as error:
+                _log(f"the exit record of {attempt} cannot be written yet: {error}")
+        for attempt, file in files.items():
+            try:
+                spool.settle_exit(self._unsaved[attempt], file)
+                del self._unsaved[attempt]
+            except OSError as error:
+                _log(f"the exit record of {attempt} is not on disk yet: {error}")
 
     def _orphans(self) -> tuple[dict[str, list[int]], bool]:
         """Reap the dead among the orphans that came back here; return the living, by attempt.

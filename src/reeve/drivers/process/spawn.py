@@ -23,7 +23,6 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
-_EVERY_SIGNAL = signal.valid_signals()
 # What Python or the shim ignores; exec resets handlers, but keeps what is ignored.
 _IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT)
 _HANDLED = (signal.SIGTERM, signal.SIGCHLD)
@@ -107,7 +106,8 @@ def _watch(pid: int) -> int:
 def _fork(order: dict[str, Any], inherited: Inherited, ends: list[int]) -> int:
     shim = os.getpid()
     # Blocked, so that a signal for the child cannot be swallowed by a handler it still has from us.
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, _EVERY_SIGNAL)
+    # Only these: Python makes an enum of each, and all of them would cost half a millisecond.
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     try:
         pid = os.fork()
         if pid == 0:

@@ -23,22 +23,37 @@ WORK = "work"  # the working directory of a run that named none
 DEFAULT_QUOTA = 100 * 1024 * 1024  # bytes of both streams together (protocol §7)
 
 
-def write_intent(directory: str, intent: dict[str, Any]) -> None:
-    """Record that an attempt is about to be launched; at most once in the life of the directory.
+def write_intent(directory: str, intent: dict[str, Any]) -> int:
+    """Write that an attempt is about to be launched; at most once in the life of the directory.
 
-    Raises FileExistsError when it was launched before.
+    Return the open file for ``settle``. Raises FileExistsError when it was launched before.
     """
     os.makedirs(directory, mode=0o700, exist_ok=True)
     path = os.path.join(directory, LAUNCH)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         _write_all(file, _line(intent))
-        os.fsync(file)
     except OSError:
+        os.close(file)
         os.unlink(path)  # nothing was launched: a repeat is welcome
         raise
+    return file
+
+
+def settle(file: int) -> None:
+    """Bring a file to disk and close it.
+
+    Of many files, write all before the first is settled: one commit of the file system serves them all.
+    """
+    try:
+        os.fsync(file)
     finally:
         os.close(file)
+
+
+def forget_intent(directory: str) -> None:
+    """Take the intent back: nothing was launched, and a repeat is welcome."""
+    os.unlink(os.path.join(directory, LAUNCH))
 
 
 def add_handle(directory: str, handle: dict[str, Any]) -> None:
@@ -61,15 +76,22 @@ def read_launch(directory: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
     return (whole[0] if whole else {}), (whole[1] if len(whole) > 1 else {})
 
 
-def write_exit(directory: str, record: dict[str, Any]) -> None:
-    """Put the exit record on disk, whole: temporary file, fsync, rename."""
+def write_exit(directory: str, record: dict[str, Any]) -> int:
+    """Write the exit record beside its place; return the open file for ``settle_exit``."""
     path = os.path.join(directory, EXIT)
     file = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         _write_all(file, _line(record))
-        os.fsync(file)
-    finally:
+    except OSError:
         os.close(file)
+        raise
+    return file
+
+
+def settle_exit(directory: str, file: int) -> None:
+    """Bring the exit record to disk, and only then to its place: it is there whole or not at all."""
+    settle(file)
+    path = os.path.join(directory, EXIT)
     os.rename(f"{path}.new", path)
 
 
