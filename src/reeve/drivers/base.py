@@ -1,7 +1,6 @@
 """The contract of a driver: how one kind of infrastructure is launched, observed, stopped, recovered.
 
-A driver knows attempts, never flow runs, and nothing of the server. What it promises stands at each method;
-``reeve.testing`` exercises it against any driver.
+A driver knows attempts, never flow runs, and nothing of the server. What it promises stands at each method.
 """
 
 from __future__ import annotations
