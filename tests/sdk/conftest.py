@@ -76,7 +76,7 @@ def launch(server: Server, tmp_path: Path) -> Iterator[Launch]:
     launched: list[Process] = []
 
     def launch(
-        run_id: UUID, entrypoint: str, parameters: dict[str, Any] | None = None, **job: Any
+        run_id: UUID, entrypoint: str | None, parameters: dict[str, Any] | None = None, **job: Any
     ) -> Process:
         folder = tmp_path / f"run-{len(launched)}"
         folder.mkdir()

@@ -130,6 +130,7 @@ def test_final_states(api: Api, launch: Launch, entrypoint: str, name: str, mess
 @pytest.mark.parametrize(
     ("entrypoint", "parameters", "message"),
     [
+        (None, {}, "Flow could not be loaded: Its deployment names no entrypoint."),
         ("nothere.py:f", {}, "Flow could not be loaded: There is no file "),
         (
             "engine.py:palin",
@@ -142,7 +143,7 @@ def test_final_states(api: Api, launch: Launch, entrypoint: str, name: str, mess
     ],
 )
 def test_what_cannot_start_fails_without_a_retry(
-    api: Api, launch: Launch, entrypoint: str, parameters: dict[str, object], message: str
+    api: Api, launch: Launch, entrypoint: str | None, parameters: dict[str, object], message: str
 ) -> None:
     run_id = api.add_run(empirical_policy=FlowRunPolicy(retries=3, retry_delay=0))
     assert launch(run_id, entrypoint, parameters).wait() == 0

@@ -34,7 +34,7 @@ from reeve.sdk.engine.run import Kind, Subject
 from reeve.sdk.engine.script import ask
 from reeve.sdk.engine.server import Server
 from reeve.sdk.flows import Flow, run_deployed
-from reeve.sdk.load import FlowLoadError, load_flow
+from reeve.sdk.load import EntrypointError, FlowLoadError, load_flow
 from reeve.sdk.logging import FLOW_LOGGER, run_logger
 from reeve.sdk.parameters import ParameterError
 from reeve.sdk.shipping import LogShipper
@@ -50,7 +50,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What the process needs to know of its run; ``path`` is the directory the entrypoint is relative to."""
 
     flow_name: str
-    entrypoint: str
+    entrypoint: str | None = None
     path: str | None = None
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     run_name: str
@@ -109,6 +109,10 @@ def _execute(job: Job, subject: Subject, server: Server) -> None:
 
 
 def _prepare(job: Job) -> tuple[Flow[Any, Any], inspect.BoundArguments]:
+    if job.entrypoint is None:
+        raise EntrypointError(
+            "Its deployment names no entrypoint. Deploy it again: reeve deploy FILE.py:FLOW"
+        )
     flow = load_flow(job.entrypoint, job.path)
     return flow, flow.parameters.validate(flow.parameters.bind((), job.parameters))
 

@@ -34,7 +34,7 @@ class EntrypointNotFoundError(FlowLoadError):
 
 
 class FlowImportError(FlowLoadError):
-    """The user's code raised while it was imported. The message ends with its traceback."""
+    """The user's code raised while it was imported. The message ends with where and what."""
 
     code = "flow_import_failed"
 
@@ -112,7 +112,9 @@ def _search_first(directory: str) -> None:
 
 
 def _import_failed(what: str, error: BaseException) -> FlowImportError:
-    return FlowImportError(f"Importing {what} raised:\n{of_user_code(error)}")
+    # The places in the user's code help; the word "Traceback" only frightens.
+    places = of_user_code(error).replace("Traceback (most recent call last):\n", "")
+    return FlowImportError(f"Importing {what} raised:\n{places}")
 
 
 def _flow_of(module: ModuleType, name: str, where: str) -> Flow[Any, Any]:
