@@ -46,24 +46,24 @@ class Outside:
 
     # What tests begin with
 
-    async def flow(self, name: str = "f", **fields: Any) -> Json:
+    async def flow(self, name: str = "f", **fields: Any) -> Any:
         return made(await self.post("/flows/", {"name": name, **fields}))
 
-    async def deployment(self, name: str = "d", *, flow: str = "f", **fields: Any) -> Json:
+    async def deployment(self, name: str = "d", *, flow: str = "f", **fields: Any) -> Any:
         body = {"name": name, "flow_id": (await self.flow(flow))["id"], **fields}
         return made(await self.post("/deployments/", body))
 
-    async def pool(self, name: str = "p", **fields: Any) -> Json:
+    async def pool(self, name: str = "p", **fields: Any) -> Any:
         return made(await self.post("/work_pools/", {"name": name, **fields}))
 
-    async def queue(self, name: str = "q", *, pool: str | None = None, **fields: Any) -> Json:
+    async def queue(self, name: str = "q", *, pool: str | None = None, **fields: Any) -> Any:
         path = "/work_queues/" if pool is None else f"/work_pools/{pool}/queues"
         return made(await self.post(path, {"name": name, **fields}))
 
-    async def run_of(self, deployment: Json, **fields: Any) -> Json:
+    async def run_of(self, deployment: Json, **fields: Any) -> Any:
         return made(await self.post(f"/deployments/{deployment['id']}/create_flow_run", fields))
 
-    async def run(self, *, flow: str = "f", **fields: Any) -> Json:
+    async def run(self, *, flow: str = "f", **fields: Any) -> Any:
         body = {"flow_id": (await self.flow(flow))["id"], **fields}
         return made(await self.post("/flow_runs/", body))
 
@@ -82,11 +82,10 @@ class Outside:
         return {**grant, "agent_id": agent_id, "epoch": registered["epoch"]}
 
 
-def made(response: httpx2.Response) -> Json:
+def made(response: httpx2.Response) -> Any:
     """Return the body of an answer that says it went well."""
     assert response.is_success, (response.status_code, response.text)
-    body: Json = response.json()
-    return body
+    return response.json()
 
 
 def bearer(key: str) -> dict[str, str]:

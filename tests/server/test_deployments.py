@@ -36,11 +36,11 @@ async def runs(api: Outside, deployment: Json) -> list[Json]:
     return found
 
 
-async def read(api: Outside, deployment: Json) -> Json:
+async def read(api: Outside, deployment: Json) -> Any:
     return made(await api.get(f"/deployments/{deployment['id']}"))
 
 
-async def change(api: Outside, deployment: Json, **fields: Any) -> Json:
+async def change(api: Outside, deployment: Json, **fields: Any) -> Any:
     answer = await api.patch(f"/deployments/{deployment['id']}", fields)
     assert (answer.status_code, answer.content) == (204, b""), answer.text
     return await read(api, deployment)
@@ -106,7 +106,7 @@ async def test_the_same_name_changes_what_was_sent(api: Outside) -> None:
 async def test_null_empties_what_was_sent(api: Outside) -> None:
     await api.pool("p")
     await api.deployment(description="text", tags=["a"], work_pool_name="p")
-    nulls = dict.fromkeys(("description", "work_pool_name", "work_queue_name"))
+    nulls: Json = dict.fromkeys(("description", "work_pool_name", "work_queue_name"))
     changed = await api.deployment(**nulls)
     assert (changed["description"], changed["work_pool_name"], changed["work_queue_name"]) == (
         None,

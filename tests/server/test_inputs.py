@@ -1,0 +1,68 @@
+"""Inputs of flow runs and variables, seen on the wire."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from tests.server.outside import Outside, made
+
+from reeve.errors import ConflictError, InvalidInputError
+from reeve.server.services import variables
+
+
+async def test_an_input_is_left_once(api: Outside) -> None:
+    path = f"/flow_runs/{(await api.run())['id']}/input"
+    first = await api.post(path, {"key": "k/1", "value": '{"a": 1}', "sender": "s"})
+    assert (first.status_code, first.content) == (201, b"null")
+    assert (await api.post(path, {"key": "k/1", "value": "2"})).status_code == 409
+    value = await api.get(f"{path}/k%2F1")
+    assert (value.status_code, value.text) == (200, '{"a": 1}')
+    assert value.headers["content-type"].startswith("text/plain")
+
+
+async def test_inputs_of_unknown_runs(api: Outside) -> None:
+    path = f"/flow_runs/{uuid4()}/input"
+    assert (await api.post(path, {"key": "k", "value": "v"})).status_code == 409
+    assert (await api.post(f"{path}/filter", {"prefix": "k"})).json() == []
+    for answer in (await api.get(f"{path}/k"), await api.delete(f"{path}/k")):
+        assert (answer.status_code, answer.json()) == (404, {"detail": "Flow run input not found"})
+
+
+async def test_inputs_are_found_by_the_beginning_of_their_keys(api: Outside) -> None:
+    run = await api.run()
+    path = f"/flow_runs/{run['id']}/input"
+    for key in ("a%-1", "a_-2", "A%-3", "a%-4"):
+        await api.post(path, {"key": key, "value": key.lower()})
+
+    async def keys(**body: object) -> list[str]:
+        return [each["key"] for each in (await api.post(f"{path}/filter", body)).json()]
+
+    assert await keys(prefix="a%") == ["a%-1"]
+    assert await keys(prefix="a%", limit=5) == ["a%-1", "a%-4"]
+    assert await keys(prefix="a%", limit=5, exclude_keys=["a%-1"]) == ["a%-4"]
+    assert await keys(prefix="", limit=10**9) == ["a%-1", "a_-2", "A%-3", "a%-4"]
+    assert await keys(prefix="", limit=-1) == []
+    (shown,) = (await api.post(f"{path}/filter", {"prefix": "a_"})).json()
+    assert (shown["flow_run_id"], shown["value"], shown["sender"]) == (run["id"], "a_-2", None)
+    gone = await api.delete(f"{path}/a_-2")
+    assert (gone.status_code, gone.content) == (204, b"")
+    assert await keys(prefix="a_") == []
+
+
+async def test_variables(api: Outside) -> None:
+    missing = await api.get("/variables/name/v")
+    assert missing.status_code == 404
+    stored = await variables.create(api.ctx, "v_1", "value", ["t"])
+    shown = made(await api.get("/variables/name/v_1"))
+    assert (shown["id"], shown["name"], shown["value"], shown["tags"]) == (
+        str(stored.id),
+        "v_1",
+        "value",
+        ["t"],
+    )
+    with pytest.raises(ConflictError):
+        await variables.create(api.ctx, "v_1", "other", [])
+    for name, value in (("V", ""), ("a-b", ""), ("", ""), ("a" * 256, ""), ("a", "v" * 5001)):
+        with pytest.raises(InvalidInputError):
+            await variables.create(api.ctx, name, value, [])
