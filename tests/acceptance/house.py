@@ -51,7 +51,7 @@ class House:
         self.home = root / "home"
         self.flows = root / "flows"
         self.flows.mkdir(parents=True)
-        self.port = _free_port()
+        self.port = free_port()
         self.settings = {
             "REEVE_HOME": str(self.home),
             "REEVE_SERVER_PORT": str(self.port),
@@ -231,7 +231,8 @@ class House:
         return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

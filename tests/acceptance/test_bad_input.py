@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from tests.acceptance.house import House, until
+from tests.acceptance.house import House, free_port, until
 
 GOOD = """
 from datetime import date
@@ -44,7 +44,7 @@ MISTAKES: list[tuple[str, list[str], list[str]]] = [
     ("unknown run", ["runs", "show", "00000000-0000-0000-0000-000000000000"], ["00000000"]),
     ("no id", ["runs", "logs", "zz"], ["zz"]),
     ("unknown queue", ["queues", "pause", "nope", "-p", "default"], ["nope"]),
-    ("pool exists", ["pools", "create", "default"], ["default"]),
+    ("pool exists", ["pools", "create", "default"], ["already exists"]),
     ("forbidden pool name", ["pools", "create", "a%b"], ["%"]),
     ("bad limit", ["pools", "set-limit", "default", "many"], ["many"]),
 ]
@@ -117,10 +117,10 @@ def test_a_port_in_use_is_named(make_house: Callable[..., House]) -> None:
 
 def test_a_second_server_on_the_same_sqlite_file_is_refused(house: House) -> None:
     if not house.settings["REEVE_DATABASE_URL"].startswith("sqlite"):
-        house.start("second", "server", "start", "--port", str(house.port + 1))
+        house.start("second", "server", "start", "--port", str(free_port()))
         until("two servers on one PostgreSQL", lambda: "serving" in house.log("second"))
         return
-    said = house.cli("server", "start", "--port", str(house.port + 1), code=1)
+    said = house.cli("server", "start", "--port", str(free_port()), code=1)
     assert "Another reeve server (pid " in said
     assert "PostgreSQL" in said
 
