@@ -312,9 +312,11 @@ async def deployment_runs(
     """Return the runs of deployments that a 2.20 ``serve`` may start now."""
 
     async def look(tx: Transaction) -> tuple[list[FlowRun], bool]:
-        found = await waiting.of_deployments(tx, deployment_ids, before=before, limit=limit)
+        found: list[FlowRun] = []
+        for deployment_id in set(deployment_ids):
+            found += await waiting.of_deployment(tx, deployment_id, before=before, limit=limit)
         stale = await deployments.polled_before(tx, deployment_ids, await tx.now() - NOTED_EVERY)
-        return found, stale
+        return sorted(found, key=_by_time)[:limit], stale
 
     async def note(tx: Transaction) -> None:
         now = await tx.now()

@@ -72,14 +72,14 @@ async def executing_tagged(tx: Transaction, tags: list[str], deployment_ids: lis
     return count
 
 
-async def of_deployments(
-    tx: Transaction, deployment_ids: list[UUID], *, before: datetime | None, limit: int
+async def of_deployment(
+    tx: Transaction, deployment_id: UUID, *, before: datetime | None, limit: int
 ) -> list[FlowRun]:
-    """Return the first waiting runs of deployments, whatever their queues."""
+    """Return the first waiting runs of a deployment, whatever their queues."""
     found = await tx.fetch(
-        f"{FLOW_RUN} where r.deployment_id = any($1::uuid[]) and {FREE}"
+        f"{FLOW_RUN} where r.deployment_id = $1 and {FREE}"
         f" and r.next_scheduled_start_time <= $2 {BY_TIME} limit $3",
-        deployment_ids,
+        deployment_id,
         FAR_AHEAD if before is None else rows.micros(before),
         limit,
     )
