@@ -514,7 +514,7 @@ def test_a_crash_without_budget_or_deployment_is_final(run: FlowRun) -> None:
 
 def test_a_crash_in_cancelling_is_the_proof() -> None:
     verdict = after_crash(in_process(CANCELLING), 2, "SIGTERM", NOW)
-    assert verdict.state == propose(CANCELLED, message="SIGTERM")
+    assert verdict.state == propose(CANCELLED, message="Cancelled; all of its processes are observed gone.")
 
 
 def test_who_dies_asleep_keeps_the_retry_and_its_time() -> None:
