@@ -108,3 +108,5 @@ async def test_slots_belong_to_their_attempt_and_end_with_it(api: Outside) -> No
     path = f"/attempts/{grant['attempt_id']}/reports"
     made(await api.post(path, {"epoch": grant["epoch"], "reports": [report]}))
     assert (await take(api, "l", slots=2)).status_code == 200
+    late = await take(api, "l", headers=own)
+    assert (late.status_code, late.json()["code"]) == (403, "attempt_superseded")

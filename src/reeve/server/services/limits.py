@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from reeve.errors import ConflictError, InvalidInputError, ReeveError
+from reeve.errors import AttemptSupersededError, ConflictError, InvalidInputError, ReeveError
 from reeve.server.services.context import Context, Principal
-from reeve.server.storage import limits
+from reeve.server.storage import attempts, limits
 from reeve.server.storage.limits import SlotLimit
 from reeve.wire.responses import MinimalConcurrencyLimit
 
@@ -49,10 +49,12 @@ async def increment(ctx: Context, principal: Principal, body: Slots) -> list[Min
     """Take slots of all the named limits, or of none; a limit that is not known is made, and never full.
 
     The slots belong to the caller's attempt and are freed with it (protocol §1). Raises LimitFullError,
-    and InvalidInputError for more slots than a limit has or a rate that a limit cannot count.
+    InvalidInputError for more slots than a limit has or a rate that a limit cannot count, and
+    AttemptSupersededError for an attempt that is over.
     """
 
     async def take(tx: Transaction) -> list[MinimalConcurrencyLimit]:
+        await _check_holder(tx, principal)
         now = await tx.now()
         await limits.insert(
             tx, [SlotLimit(id=uuid4(), name=name, size=1, active=False) for name in set(body.names)], now
@@ -84,6 +86,14 @@ async def decrement(ctx: Context, principal: Principal, body: Slots) -> list[Min
         return _shown(wanted)
 
     return await ctx.store.write(give_back)
+
+
+async def _check_holder(tx: Transaction, principal: Principal) -> None:
+    """Raise AttemptSupersededError for an attempt that is over: nothing would free its slots."""
+    if principal.attempt_id is not None:
+        attempt = await attempts.lock(tx, principal.attempt_id)
+        if attempt is None or not attempt.is_open:
+            raise AttemptSupersededError
 
 
 def _shown(found: Sequence[SlotLimit]) -> list[MinimalConcurrencyLimit]:

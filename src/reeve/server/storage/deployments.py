@@ -114,13 +114,15 @@ async def read(tx: Transaction, deployment_id: UUID) -> Deployment | None:
 
 async def lock(tx: Transaction, deployment_id: UUID) -> Deployment | None:
     """Return a deployment that nobody else changes until this transaction ends."""
-    return await _one(tx, await tx.fetchrow(f"{DEPLOYMENT} where d.id = $1 for update of d", deployment_id))
+    return await _one(
+        tx, await tx.fetchrow(f"{DEPLOYMENT} where d.id = $1 for no key update of d", deployment_id)
+    )
 
 
 async def lock_by_name(tx: Transaction, flow_id: UUID, name: str) -> Deployment | None:
     """Return the deployment of a flow with this name, which nobody else changes."""
     row = await tx.fetchrow(
-        f"{DEPLOYMENT} where d.flow_id = $1 and d.name = $2 for update of d", flow_id, name
+        f"{DEPLOYMENT} where d.flow_id = $1 and d.name = $2 for no key update of d", flow_id, name
     )
     return await _one(tx, row)
 

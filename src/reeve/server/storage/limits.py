@@ -42,7 +42,7 @@ async def insert(tx: Transaction, new: Sequence[SlotLimit], now: datetime) -> in
 async def lock(tx: Transaction, names: list[str]) -> list[SlotLimit]:
     """Lock and return the limits of these names, in the order of their names; count in a later statement."""
     found = await tx.fetch(
-        "select * from slot_limits where name = any($1::text[]) order by name for update", names
+        "select * from slot_limits where name = any($1::text[]) order by name for no key update", names
     )
     return [
         SlotLimit(

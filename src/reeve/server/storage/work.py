@@ -53,7 +53,7 @@ async def pool_by_name(tx: Transaction, name: str) -> WorkPool | None:
 
 async def lock_pool_by_name(tx: Transaction, name: str) -> WorkPool | None:
     """Return the pool of a name, which nobody else changes until this transaction ends."""
-    row = await tx.fetchrow("select * from work_pools where name = $1 for update", name)
+    row = await tx.fetchrow("select * from work_pools where name = $1 for no key update", name)
     return None if row is None else rows.work_pool(row)
 
 
@@ -150,7 +150,7 @@ async def queue(tx: Transaction, queue_id: UUID) -> WorkQueue | None:
 
 async def lock_queue(tx: Transaction, queue_id: UUID) -> WorkQueue | None:
     """Return a queue that nobody else changes until this transaction ends."""
-    return _queue(await tx.fetchrow(f"{WORK_QUEUE} where q.id = $1 for update of q", queue_id))
+    return _queue(await tx.fetchrow(f"{WORK_QUEUE} where q.id = $1 for no key update of q", queue_id))
 
 
 async def queue_by_name(tx: Transaction, pool_id: UUID, name: str) -> WorkQueue | None:
@@ -278,7 +278,7 @@ async def add_queue(
 
 async def priorities(tx: Transaction, pool_id: UUID) -> dict[UUID, int]:
     """Lock a pool's order, and return the priority of each of its queues."""
-    await tx.execute("select id from work_pools where id = $1 for update", pool_id)
+    await tx.execute("select id from work_pools where id = $1 for no key update", pool_id)
     found = await tx.fetch("select id, priority from work_queues where work_pool_id = $1", pool_id)
     return {rows.uuid(row["id"]): row["priority"] for row in found}
 
