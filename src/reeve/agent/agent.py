@@ -18,7 +18,7 @@ from reeve.agent import faults, launch, prepare, tasks, watch
 from reeve.agent.claim import Claims
 from reeve.agent.course import OVER, Course, Means
 from reeve.agent.identity import Identity, occupy
-from reeve.agent.journal import Entry, Journal, JournalError, claimed
+from reeve.agent.journal import Entry, Journal, claimed
 from reeve.agent.leases import Leases
 from reeve.agent.link import Link, SupersededError
 from reeve.agent.slots import DEFAULT_LIMIT, Slots
@@ -109,6 +109,7 @@ class Agent:
         self._journal = journal
         self._driver = driver
         self._jobs = jobs
+        self._jobs.mkdir(mode=0o700, exist_ok=True)
         self._once = once
         self._held: dict[UUID, Course] = {}
         self._strays: dict[UUID, Handle] = {}  # they run, and the journal does not know them
@@ -121,6 +122,7 @@ class Agent:
             link, journal, driver, self._slots, self._leases, self._exits, jobs, dict(os.environ)
         )
         self._running: set[asyncio.Task[None]] = set()
+        self._has_told_limit = False
         self._superseded = asyncio.Event()
         self._told_to_stop = asyncio.Event()
         self._told_to_hurry = asyncio.Event()
@@ -185,7 +187,8 @@ class Agent:
         log.warning("Ending %d flow runs", len(self._held))
         for course in list(self._held.values()):
             course.stop(_STOPPING)
-        grace = max(course.entry.grace_seconds for course in self._held.values())
+        graces = [one.entry.grace_seconds for one in self._held.values() if not one.is_gone]
+        grace = max(graces, default=0.0)
         await tasks.first(self._slots.empty(), asyncio.sleep(grace + DELIVERY_SECONDS))
 
     # --- what there was before
@@ -243,11 +246,18 @@ class Agent:
             # A stray is launched like any other: the driver launches nothing twice.
             stray = self._strays.pop(grant.attempt_id, None)
             self._start(claimed(grant), grant, resumed=stray is not None)
-        if work.grants and not self._slots.free:
-            log.info("Flow run limit reached; %d flow runs in progress.", len(self._held))
+        self._tell_limit(work)
         told = [self._held[one.attempt_id] for one in work.cancel if one.attempt_id in self._held]
         stopped = [course.stop(_CANCELLED) for course in told]
         return self._lose(work.stop) or bool(work.grants) or any(stopped)
+
+    def _tell_limit(self, work: Work) -> None:
+        """Say that the limit is reached, once until there was less to do than slots."""
+        if self._slots.free and not work.grants:
+            self._has_told_limit = False
+        elif not self._slots.free and not self._has_told_limit:
+            self._has_told_limit = True
+            log.info("Flow run limit reached; %d flow runs in progress.", len(self._held))  # A61
 
     def _lose(self, attempts: Collection[UUID]) -> bool:
         """End attempts that the server says are over; return whether that was new."""
@@ -284,10 +294,10 @@ class Agent:
         del self._held[course.id]
         self._slots.release(course.id)
         self._claims.tell()
-        prepare.job_file(self._jobs, course.id).unlink(missing_ok=True)
-        await self._let_go(course.id, keep=course.has_failed)
         faults.reach("before_forget")
         try:
             await self._journal.settled(course.id)
-        except JournalError as error:
-            log.error("The server is told twice how flow run '%s' ended: %s", course.run_id, error)  # noqa: TRY400  # its sentence says it all
+            prepare.job_file(self._jobs, course.id).unlink(missing_ok=True)
+            await self._let_go(course.id, keep=course.has_failed)
+        except Exception:  # the run is over all the same, and the next start tidies up
+            log.exception("Flow run '%s' is over, but not all of it could be cleared away", course.run_id)

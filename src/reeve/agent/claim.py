@@ -121,7 +121,8 @@ class Claims:
             self.over.set()
         elif not news and time.monotonic() - asked_at < poll.hold_seconds / 2:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), _EARLY_SECONDS)
+                async with asyncio.timeout(_EARLY_SECONDS):
+                    await self._news.wait()
 
     def _next_poll(self, registration: Registration) -> Poll:
         self._seq += 1

@@ -194,10 +194,17 @@ class Course:
             if self._ending:
                 self._ending.cancel()
             shipper.finish()
-            await shipping
+            await self._wait_for_output(shipping)
         finally:
             shipping.cancel()
         await self._report_exit(record, handle)
+
+    async def _wait_for_output(self, shipping: asyncio.Task[None]) -> None:
+        """Output goes before the end it led to; what cannot be read holds up no report."""
+        try:
+            await shipping
+        except OSError as error:
+            log.error("Output of flow run '%s' cannot be read: %s", self.run_id, error)  # noqa: TRY400  # it says all
 
     def _end(self, handle: Handle) -> None:
         if self._ending:

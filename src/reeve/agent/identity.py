@@ -11,7 +11,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 from uuid import UUID, uuid4
@@ -54,22 +54,23 @@ def occupy(home: Path, name: str | None, machine_id: str | None = None) -> Itera
     if not _NAME.fullmatch(name) or name.startswith("."):
         message = f"An agent cannot be called {name!r}: 1 to 100 characters, no '/', no '.' in front."
         raise InvalidInputError(message, field="name")
-    try:
-        stamp = _stamp(home, machine_id or _read_machine_id())
-        directory = home / "agents" / stamp / name
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = _lock(directory / "lock", name)
-        identity = Identity(
-            id=_agent_id(directory / "agent.json"),
-            name=name,
-            host=host,
-            machine_id=stamp,
-            boot_id=_BOOT_ID.read_text().strip(),
-            directory=directory,
-        )
-    except OSError as error:
-        raise ReeveError(f"The home {home} cannot be used: {error}. Name another with REEVE_HOME.") from error
-    with lock:
+    with ExitStack() as lock:
+        try:
+            stamp = _stamp(home, machine_id or _read_machine_id())
+            directory = home / "agents" / stamp / name
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock.enter_context(_lock(directory / "lock", name))
+            identity = Identity(
+                id=_agent_id(directory / "agent.json"),
+                name=name,
+                host=host,
+                machine_id=stamp,
+                boot_id=_BOOT_ID.read_text().strip(),
+                directory=directory,
+            )
+        except OSError as error:
+            message = f"The home {home} cannot be used: {error}. Name another with REEVE_HOME."
+            raise ReeveError(message) from error
         yield identity
 
 

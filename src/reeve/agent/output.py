@@ -46,12 +46,12 @@ class Shipper:
         """Send what is written until the run has ended and everything is sent."""
         ended = self._directory is None
         while not ended:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EVERY_SECONDS):
+                    await self._ended.wait()
             ended = self._ended.is_set()
             while await self._send_part(final=ended):
                 pass
-            if not ended:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._ended.wait(), EVERY_SECONDS)
 
     async def _send_part(self, *, final: bool) -> bool:
         """Send the next part of both streams; return whether there was any."""
