@@ -13,6 +13,9 @@ T = TypeVar("T")
 # An instant in an answer: text, because 2.20 writes "+00:00" where every encoder would write "Z".
 Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
+# A number of slots or tries.
+Count = Annotated[int, Meta(ge=0)]
+
 _encoder = msgspec.json.Encoder()
 
 

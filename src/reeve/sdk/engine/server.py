@@ -26,7 +26,7 @@ from reeve.sdk.engine.run import (
 )
 from reeve.sdk.states import RunStopped
 from reeve.wire import codec, endpoints, requests, responses
-from reeve.wire.endpoints import Endpoint, Req, Res
+from reeve.wire.endpoints.table import Endpoint, Req, Res
 
 _PENDING = requests.StateCreate(type=StateType.PENDING)
 

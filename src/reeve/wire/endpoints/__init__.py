@@ -1,0 +1,97 @@
+"""Every operation of the API, declared once: the server serves this table, the client calls it.
+
+Paths are relative to ``/api``. Parameters in braces are text unless their name is ``id`` or ends with
+``_id``: these are UUIDs. The 2.20 part follows ``contract/endpoints.tsv``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reeve.wire.endpoints.agents import list_agents as list_agents
+from reeve.wire.endpoints.agents import poll_agent as poll_agent
+from reeve.wire.endpoints.agents import register_agent as register_agent
+from reeve.wire.endpoints.agents import stop_agent as stop_agent
+from reeve.wire.endpoints.artifacts import create_artifact as create_artifact
+from reeve.wire.endpoints.attempts import attempt_output as attempt_output
+from reeve.wire.endpoints.attempts import flow_run_attempts as flow_run_attempts
+from reeve.wire.endpoints.attempts import renew_attempts as renew_attempts
+from reeve.wire.endpoints.attempts import report_attempt as report_attempt
+from reeve.wire.endpoints.blocks import read_block_document as read_block_document
+from reeve.wire.endpoints.blocks import read_block_document_by_name as read_block_document_by_name
+from reeve.wire.endpoints.blocks import read_block_schema as read_block_schema
+from reeve.wire.endpoints.blocks import read_block_type as read_block_type
+from reeve.wire.endpoints.blocks import read_block_type_by_slug as read_block_type_by_slug
+from reeve.wire.endpoints.deployments import create_deployment as create_deployment
+from reeve.wire.endpoints.deployments import create_run_of_deployment as create_run_of_deployment
+from reeve.wire.endpoints.deployments import delete_deployment as delete_deployment
+from reeve.wire.endpoints.deployments import deployment_runs as deployment_runs
+from reeve.wire.endpoints.deployments import filter_deployments as filter_deployments
+from reeve.wire.endpoints.deployments import pause_deployment as pause_deployment
+from reeve.wire.endpoints.deployments import read_deployment as read_deployment
+from reeve.wire.endpoints.deployments import read_deployment_by_name as read_deployment_by_name
+from reeve.wire.endpoints.deployments import read_deployment_options as read_deployment_options
+from reeve.wire.endpoints.deployments import resume_deployment as resume_deployment
+from reeve.wire.endpoints.deployments import set_deployment_options as set_deployment_options
+from reeve.wire.endpoints.deployments import update_deployment as update_deployment
+from reeve.wire.endpoints.flow_runs import cancel_flow_run as cancel_flow_run
+from reeve.wire.endpoints.flow_runs import create_flow_run as create_flow_run
+from reeve.wire.endpoints.flow_runs import delete_flow_run as delete_flow_run
+from reeve.wire.endpoints.flow_runs import explain_flow_run as explain_flow_run
+from reeve.wire.endpoints.flow_runs import filter_flow_runs as filter_flow_runs
+from reeve.wire.endpoints.flow_runs import flow_run_states as flow_run_states
+from reeve.wire.endpoints.flow_runs import follow_flow_run as follow_flow_run
+from reeve.wire.endpoints.flow_runs import read_flow_run as read_flow_run
+from reeve.wire.endpoints.flow_runs import resume_flow_run as resume_flow_run
+from reeve.wire.endpoints.flow_runs import set_flow_run_state as set_flow_run_state
+from reeve.wire.endpoints.flow_runs import update_flow_run as update_flow_run
+from reeve.wire.endpoints.flows import create_flow as create_flow
+from reeve.wire.endpoints.flows import filter_flows as filter_flows
+from reeve.wire.endpoints.flows import read_flow as read_flow
+from reeve.wire.endpoints.flows import read_flow_by_name as read_flow_by_name
+from reeve.wire.endpoints.inputs import create_input as create_input
+from reeve.wire.endpoints.inputs import delete_input as delete_input
+from reeve.wire.endpoints.inputs import filter_inputs as filter_inputs
+from reeve.wire.endpoints.inputs import read_input as read_input
+from reeve.wire.endpoints.limits import decrement_slots as decrement_slots
+from reeve.wire.endpoints.limits import increment_slots as increment_slots
+from reeve.wire.endpoints.logs import create_logs as create_logs
+from reeve.wire.endpoints.logs import filter_logs as filter_logs
+from reeve.wire.endpoints.service import admin_version as admin_version
+from reeve.wire.endpoints.service import clear_database as clear_database
+from reeve.wire.endpoints.service import csrf_token as csrf_token
+from reeve.wire.endpoints.service import health as health
+from reeve.wire.endpoints.service import hello as hello
+from reeve.wire.endpoints.service import ready as ready
+from reeve.wire.endpoints.service import server_info as server_info
+from reeve.wire.endpoints.service import version as version
+from reeve.wire.endpoints.table import Door as Door
+from reeve.wire.endpoints.table import Endpoint as Endpoint
+from reeve.wire.endpoints.task_runs import create_task_run as create_task_run
+from reeve.wire.endpoints.task_runs import filter_task_runs as filter_task_runs
+from reeve.wire.endpoints.task_runs import read_task_run as read_task_run
+from reeve.wire.endpoints.task_runs import set_task_run_state as set_task_run_state
+from reeve.wire.endpoints.task_runs import task_run_states as task_run_states
+from reeve.wire.endpoints.task_runs import update_task_run as update_task_run
+from reeve.wire.endpoints.variables import read_variable as read_variable
+from reeve.wire.endpoints.work_pools import create_work_pool as create_work_pool
+from reeve.wire.endpoints.work_pools import filter_work_pools as filter_work_pools
+from reeve.wire.endpoints.work_pools import pool_runs as pool_runs
+from reeve.wire.endpoints.work_pools import read_work_pool as read_work_pool
+from reeve.wire.endpoints.work_pools import set_pool_options as set_pool_options
+from reeve.wire.endpoints.work_pools import update_work_pool as update_work_pool
+from reeve.wire.endpoints.work_pools import worker_heartbeat as worker_heartbeat
+from reeve.wire.endpoints.work_queues import create_pool_queue as create_pool_queue
+from reeve.wire.endpoints.work_queues import create_work_queue as create_work_queue
+from reeve.wire.endpoints.work_queues import filter_pool_queues as filter_pool_queues
+from reeve.wire.endpoints.work_queues import filter_work_queues as filter_work_queues
+from reeve.wire.endpoints.work_queues import queue_runs as queue_runs
+from reeve.wire.endpoints.work_queues import read_pool_queue as read_pool_queue
+from reeve.wire.endpoints.work_queues import read_work_queue as read_work_queue
+from reeve.wire.endpoints.work_queues import read_work_queue_by_name as read_work_queue_by_name
+from reeve.wire.endpoints.work_queues import update_pool_queue as update_pool_queue
+from reeve.wire.endpoints.work_queues import update_work_queue as update_work_queue
+
+E = Endpoint[Any, Any]
+
+ENDPOINTS: tuple[E, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Endpoint))

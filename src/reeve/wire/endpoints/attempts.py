@@ -1,0 +1,25 @@
+"""Operations on attempts (protocol §3, §7)."""
+
+from __future__ import annotations
+
+from reeve.wire import requests, responses
+from reeve.wire.endpoints.table import Door, Endpoint
+
+renew_attempts: Endpoint[requests.Renew, responses.Renewal] = Endpoint(
+    "renew_attempts",
+    "POST",
+    "/attempts/renew",
+    requests.Renew,
+    responses.Renewal,
+    door=Door.ANYONE,  # each attempt's token is checked
+    dialect=False,
+)
+report_attempt: Endpoint[requests.Reports, responses.Receipt] = Endpoint(
+    "report_attempt", "POST", "/attempts/{id}/reports", requests.Reports, responses.Receipt, dialect=False
+)
+attempt_output: Endpoint[requests.Output, None] = Endpoint(
+    "attempt_output", "POST", "/attempts/{id}/output", requests.Output, None, 204, dialect=False
+)
+flow_run_attempts: Endpoint[None, list[responses.Attempt]] = Endpoint(
+    "flow_run_attempts", "GET", "/flow_runs/{id}/attempts", None, list[responses.Attempt], dialect=False
+)

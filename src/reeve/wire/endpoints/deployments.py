@@ -1,0 +1,69 @@
+"""Operations on deployments."""
+
+from __future__ import annotations
+
+from reeve.wire import filters, requests, responses
+from reeve.wire.endpoints.table import RUN, Endpoint, filtering
+
+create_deployment: Endpoint[requests.DeploymentCreate, responses.DeploymentResponse] = Endpoint(
+    "create_deployment", "POST", "/deployments/", requests.DeploymentCreate, responses.DeploymentResponse, 201
+)
+update_deployment: Endpoint[requests.DeploymentUpdate, None] = Endpoint(
+    "update_deployment", "PATCH", "/deployments/{id}", requests.DeploymentUpdate, None, 204
+)
+delete_deployment: Endpoint[None, None] = Endpoint(
+    "delete_deployment", "DELETE", "/deployments/{id}", None, None, 204
+)
+read_deployment: Endpoint[None, responses.DeploymentResponse] = Endpoint(
+    "read_deployment", "GET", "/deployments/{id}", None, responses.DeploymentResponse, door=RUN
+)
+read_deployment_by_name: Endpoint[None, responses.DeploymentResponse] = Endpoint(
+    "read_deployment_by_name",
+    "GET",
+    "/deployments/name/{flow_name}/{deployment_name}",
+    None,
+    responses.DeploymentResponse,
+    door=RUN,
+)
+filter_deployments = filtering(
+    "filter_deployments", "/deployments/filter", filters.DeploymentQuery, responses.DeploymentResponse
+)
+create_run_of_deployment: Endpoint[requests.DeploymentFlowRunCreate, responses.FlowRunResponse] = Endpoint(
+    "create_run_of_deployment",
+    "POST",
+    "/deployments/{id}/create_flow_run",
+    requests.DeploymentFlowRunCreate,
+    responses.FlowRunResponse,
+    201,
+    door=RUN,
+    body_optional=True,
+)
+deployment_runs: Endpoint[requests.DeploymentRuns, list[responses.FlowRunResponse]] = Endpoint(
+    "deployment_runs",
+    "POST",
+    "/deployments/get_scheduled_flow_runs",
+    requests.DeploymentRuns,
+    list[responses.FlowRunResponse],
+)
+pause_deployment: Endpoint[None, None] = Endpoint(
+    "pause_deployment", "POST", "/deployments/{id}/pause_deployment", None, None
+)
+resume_deployment: Endpoint[None, None] = Endpoint(
+    "resume_deployment", "POST", "/deployments/{id}/resume_deployment", None, None
+)
+read_deployment_options: Endpoint[None, responses.DeploymentOptions] = Endpoint(
+    "read_deployment_options",
+    "GET",
+    "/deployments/{id}/options",
+    None,
+    responses.DeploymentOptions,
+    dialect=False,
+)
+set_deployment_options: Endpoint[requests.DeploymentOptions, responses.DeploymentOptions] = Endpoint(
+    "set_deployment_options",
+    "PUT",
+    "/deployments/{id}/options",
+    requests.DeploymentOptions,
+    responses.DeploymentOptions,
+    dialect=False,
+)

@@ -1,0 +1,44 @@
+"""What an operation is: its method, path, bodies and door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+
+
+class Door(Enum):
+    """Who may come in (protocol §4, §11)."""
+
+    ANYONE = "anyone"  # health and versions
+    ATTEMPT = "attempt"  # operators, and an attempt for what its run needs
+    OPERATOR = "operator"  # a key of the home
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint(Generic[Req, Res]):
+    """One operation. ``request`` is the body's type (None: no body), ``response`` the answer's."""
+
+    name: str
+    method: str
+    path: str
+    request: Any  # type[Req], which cannot say "or a union"
+    response: Any  # type[Res]
+    status: int = 200
+    door: Door = Door.OPERATOR
+    query: tuple[str, ...] = ()
+    body_optional: bool = False  # an empty body means an empty object (api-contract §1, /filter)
+    dialect: bool = True  # part of the 2.20 dialect, and so under its version header
+
+
+RUN = Door.ATTEMPT  # the door of everything that a run needs
+
+
+def filtering(
+    name: str, path: str, request: type[Req], response: type[Res], door: Door = RUN
+) -> Endpoint[Req, list[Res]]:
+    """Build the operation that lists what matches a filter."""
+    return Endpoint(name, "POST", path, request, list[response], door=door, body_optional=True)  # type: ignore[valid-type]

@@ -1,0 +1,42 @@
+"""Requests about agents (protocol §6)."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from msgspec import Struct, field
+
+
+class Register(Struct, kw_only=True):
+    """An agent that starts. ``held``: the attempts its journal and shim know; ``limit``: its slots."""
+
+    id: UUID
+    name: str
+    host: str
+    machine_id: str
+    boot_id: str
+    pool: str | None = None
+    queues: list[str] = field(default_factory=list)
+    prefixes: list[str] = field(default_factory=list)
+    limit: int | None = None
+    version: str
+    held: list[UUID] = field(default_factory=list)
+
+
+class Poll(Struct, kw_only=True):
+    """The agent's one open request (protocol §6): free slots, what it holds, the grant it has journaled."""
+
+    epoch: int
+    seq: int
+    free: int
+    held: list[UUID]
+    acked_grant: int
+    stopping: list[UUID] = field(default_factory=list)  # being ended already: not to be told again
+    hold_seconds: float = 25.0
+
+
+class Farewell(Struct, kw_only=True):
+    """An agent that stops in order; ``detached``: its runs go on."""
+
+    epoch: int
+    detached: bool = False

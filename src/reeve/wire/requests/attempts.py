@@ -1,0 +1,87 @@
+"""Requests about attempts (protocol §3, §7)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+
+
+class AttemptToken(Struct, kw_only=True):
+    """An attempt and the token that speaks for it."""
+
+    id: UUID
+    token: str
+
+
+class Renew(Struct, kw_only=True):
+    """Renew leases: the tokens are the authority, whoever sends them (protocol §9, the shim)."""
+
+    attempts: list[AttemptToken]
+
+
+class Report(Struct, kw_only=True, tag_field="kind"):
+    """What every report about an attempt carries."""
+
+    seq: int
+
+
+class Launched(Report, kw_only=True, tag="launched"):
+    """The process was started; ``infrastructure_pid`` is how 2.20 writes the handle (A116)."""
+
+    handle: dict[str, Any]
+    infrastructure_pid: str
+
+
+class NotLaunched(Report, kw_only=True, tag="not_launched"):
+    """No process was started. ``permanent``: trying again cannot help; the run fails with the reason."""
+
+    reason: str
+    permanent: bool = False
+
+
+class Exited(Report, kw_only=True, tag="exited"):
+    """The process and all it started are observed gone."""
+
+    exit_code: int | None = None
+    signal: int | None = None
+    cause: str
+    stopped: bool = False  # ended on request
+    cpu_seconds: float | None = None
+    max_rss_kib: int | None = None
+    output_tail: str | None = None
+    output_lost_bytes: int = 0
+
+
+class StopFailed(Report, kw_only=True, tag="stop_failed"):
+    """The tree could not be ended; the run stays Cancelling and says why (protocol §8)."""
+
+    reason: str
+
+
+AnyReport = Launched | NotLaunched | Exited | StopFailed
+
+
+class Reports(Struct, kw_only=True):
+    """Reports of one attempt, by ascending ``seq``."""
+
+    epoch: int
+    reports: list[AnyReport]
+
+
+class OutputChunk(Struct, kw_only=True):
+    """A piece of a run's standard stream: the lines from byte ``offset`` on (protocol §7)."""
+
+    stream: str
+    offset: int
+    text: str
+    timestamp: datetime
+
+
+class Output(Struct, kw_only=True):
+    """Captured output of one attempt."""
+
+    epoch: int
+    chunks: list[OutputChunk]

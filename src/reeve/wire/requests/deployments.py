@@ -1,0 +1,88 @@
+"""Requests about deployments."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+from reeve.core.deployments import Engine
+from reeve.wire.codec import Count
+
+
+class ScheduleCreate(Struct, kw_only=True, forbid_unknown_fields=True):
+    """``DeploymentScheduleCreate``; ``schedule`` is read by ``core.schedules``."""
+
+    schedule: dict[str, Any]
+    active: bool = True
+    max_active_runs: int | None = None
+    max_scheduled_runs: int | None = None
+    catchup: bool = False
+
+
+class DeploymentCreate(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Body of ``POST /deployments/``: creates, or updates the deployment of that flow and name."""
+
+    name: str
+    flow_id: UUID
+    infra_overrides: dict[str, Any] | None = None
+    is_schedule_active: bool | None = None
+    paused: bool | None = None
+    schedules: list[ScheduleCreate] | None = None
+    enforce_parameter_schema: bool = False
+    parameter_openapi_schema: dict[str, Any] | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    tags: list[str] = field(default_factory=list)
+    pull_steps: list[dict[str, Any]] | None = None
+    manifest_path: str | None = None
+    work_queue_name: str | None = None
+    work_pool_name: str | None = None
+    storage_document_id: UUID | None = None
+    infrastructure_document_id: UUID | None = None
+    schedule: dict[str, Any] | None = None
+    description: str | None = None
+    path: str | None = None
+    version: str | None = None
+    entrypoint: str | None = None
+    job_variables: dict[str, Any] | None = None
+
+
+class DeploymentUpdate(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Body of ``PATCH /deployments/{id}``: only what was sent is written."""
+
+    infra_overrides: dict[str, Any] | None | UnsetType = UNSET
+    version: str | None | UnsetType = UNSET
+    schedule: dict[str, Any] | None | UnsetType = UNSET
+    description: str | None | UnsetType = UNSET
+    is_schedule_active: bool | None | UnsetType = UNSET
+    paused: bool | None | UnsetType = UNSET
+    schedules: list[ScheduleCreate] | None | UnsetType = UNSET
+    parameters: dict[str, Any] | None | UnsetType = UNSET
+    tags: list[str] | None | UnsetType = UNSET
+    work_queue_name: str | None | UnsetType = UNSET
+    work_pool_name: str | None | UnsetType = UNSET
+    path: str | None | UnsetType = UNSET
+    job_variables: dict[str, Any] | None | UnsetType = UNSET
+    entrypoint: str | None | UnsetType = UNSET
+    manifest_path: str | None | UnsetType = UNSET
+    storage_document_id: UUID | None | UnsetType = UNSET
+    infrastructure_document_id: UUID | None | UnsetType = UNSET
+    enforce_parameter_schema: bool | None | UnsetType = UNSET
+
+
+class DeploymentRuns(Struct, kw_only=True):
+    """Body of ``POST /deployments/get_scheduled_flow_runs``."""
+
+    deployment_ids: list[UUID]
+    scheduled_before: datetime | None = None
+    limit: int | None = None
+
+
+class DeploymentOptions(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Body of ``PUT /deployments/{id}/options``."""
+
+    engine: Engine = Engine.REEVE
+    crash_retries: Count = 0
+    code_version: str | None = None

@@ -1,0 +1,79 @@
+"""Answers about agents (protocol §6)."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct, field
+
+from reeve.core.agents import AgentStatus
+from reeve.core.deployments import Engine
+from reeve.core.work import OnLost
+from reeve.wire.codec import Timestamp
+from reeve.wire.responses.deployments import DeploymentResponse
+from reeve.wire.responses.flow_runs import FlowRunResponse
+
+
+class Agent(Struct, kw_only=True):
+    """An agent and when it was last heard of."""
+
+    id: UUID
+    name: str
+    host: str
+    epoch: int
+    work_pool_name: str
+    queues: list[str]
+    limit: int | None = None
+    version: str
+    started: Timestamp
+    last_seen: Timestamp
+    status: AgentStatus
+    open_attempts: int = 0
+
+
+class Registration(Struct, kw_only=True):
+    """The server's answer to an agent that starts: its epoch, and the figures it works by, in seconds.
+
+    ``forget`` lists attempts that the agent said to hold and no longer may: it ends them.
+    """
+
+    epoch: int
+    pool: str
+    queues: list[str]
+    lease_seconds: float
+    renew_seconds: float
+    margin_seconds: float
+    poll_seconds: float
+    on_lost: OnLost
+    forget: list[UUID]
+
+
+class Grant(Struct, kw_only=True):
+    """A claimed run with all that launching it needs; ``number`` orders the grants of an agent."""
+
+    number: int
+    attempt_id: UUID
+    token: str
+    lease_seconds: float
+    attempt_number: int
+    run: FlowRunResponse
+    flow_name: str
+    deployment: DeploymentResponse | None
+    engine: Engine
+    base_job_template: dict[str, Any]
+
+
+class Cancel(Struct, kw_only=True):
+    """An attempt whose run is to be cancelled."""
+
+    attempt_id: UUID
+    reason: str | None = None
+
+
+class Work(Struct, kw_only=True):
+    """The answer to a poll: grants above the acknowledged one, cancellations, and attempts that are over."""
+
+    grants: list[Grant] = field(default_factory=list)
+    cancel: list[Cancel] = field(default_factory=list)
+    stop: list[UUID] = field(default_factory=list)

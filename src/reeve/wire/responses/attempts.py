@@ -1,0 +1,50 @@
+"""Answers about attempts (protocol §3, §7)."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+
+from reeve.core.attempts import AttemptKind, AttemptState
+from reeve.wire.codec import Timestamp
+
+
+class Attempt(Struct, kw_only=True):
+    """One try to execute a run."""
+
+    id: UUID
+    flow_run_id: UUID
+    number: int
+    kind: AttemptKind
+    state: AttemptState
+    opened: Timestamp
+    agent_id: UUID | None = None
+    agent_name: str | None = None
+    lease_until: Timestamp | None = None
+    unreachable: bool = False
+    launched: Timestamp | None = None
+    started: Timestamp | None = None
+    closed: Timestamp | None = None
+    handle: dict[str, Any] | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    cpu_seconds: float | None = None
+    max_rss_kib: int | None = None
+    cause: str | None = None
+    output_tail: str | None = None
+
+
+class Renewal(Struct, kw_only=True):
+    """The answer to a renewal: the lease's length from when the request was sent; ``stop`` is over."""
+
+    lease_seconds: float
+    stop: list[UUID]
+
+
+class Receipt(Struct, kw_only=True):
+    """The answer to reports: the sequence number expected next, and whether the attempt is closed now."""
+
+    next_seq: int
+    closed: bool

@@ -1,0 +1,67 @@
+"""Answers about deployments."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+
+from reeve.core.deployments import DeploymentStatus, Engine
+from reeve.core.runs import CreatedBy
+from reeve.wire.codec import Timestamp
+
+
+class DeploymentSchedule(Struct, kw_only=True):
+    """``DeploymentSchedule``."""
+
+    id: UUID
+    created: Timestamp
+    updated: Timestamp
+    deployment_id: UUID
+    schedule: dict[str, Any]
+    active: bool = True
+    max_active_runs: int | None = None
+    max_scheduled_runs: int | None = None
+    catchup: bool = False
+
+
+class DeploymentResponse(Struct, kw_only=True):
+    """``DeploymentResponse``: the wire carries ``infra_overrides``, never ``job_variables``."""
+
+    id: UUID
+    created: Timestamp
+    updated: Timestamp
+    infra_overrides: dict[str, Any]
+    name: str
+    version: str | None = None
+    description: str | None = None
+    flow_id: UUID
+    schedule: dict[str, Any] | None = None
+    is_schedule_active: bool = True
+    paused: bool = False
+    schedules: list[DeploymentSchedule]
+    parameters: dict[str, Any]
+    tags: list[str]
+    work_queue_name: str | None = None
+    last_polled: Timestamp | None = None
+    parameter_openapi_schema: dict[str, Any] | None = None
+    path: str | None = None
+    pull_steps: list[dict[str, Any]] | None = None
+    entrypoint: str | None = None
+    manifest_path: str | None = None
+    storage_document_id: UUID | None = None
+    infrastructure_document_id: UUID | None = None
+    created_by: CreatedBy | None = None
+    updated_by: CreatedBy | None = None
+    work_pool_name: str | None = None
+    status: DeploymentStatus = DeploymentStatus.NOT_READY
+    enforce_parameter_schema: bool = False
+
+
+class DeploymentOptions(Struct, kw_only=True):
+    """What reeve adds to a deployment (protocol §5)."""
+
+    engine: Engine
+    crash_retries: int
+    code_version: str | None = None
