@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from tests.server.outside import Json, Outside, made
+from tests.server.outside import Json, Outside, bearer, made
 
 NOW = datetime.now(UTC)
 
@@ -92,9 +92,25 @@ async def test_a_run_that_retries_in_its_process_is_nobody_elses(api: Outside, d
     ).json() == []
 
 
+async def test_a_retry_in_process_is_nobody_elses_whoever_holds_it(api: Outside, deployment: Json) -> None:
+    run_id = await due(api, deployment)
+    await api.patch(f"/flow_runs/{run_id}", {"empirical_policy": {"retry_type": "in_process"}})
+    assert await both(api) == [[]] * 2
+    await api.patch(f"/flow_runs/{run_id}", {"empirical_policy": {"retry_type": "reschedule"}})
+    assert await both(api) == [[run_id]] * 2
+
+
 async def test_a_run_that_an_agent_holds_is_nobody_elses(api: Outside, deployment: Json) -> None:
     held, free = await due(api, deployment, -2), await due(api, deployment, -1)
-    assert (await api.grant(pool="p"))["run"]["id"] == held
+    grant = await api.grant(pool="p")
+    assert grant["run"]["id"] == held
+    assert await both(api) == [[free]] * 2
+    # It may be scheduled again while its process is still at work: until that is gone it is not shown.
+    for state in ("RUNNING", "SCHEDULED"):
+        proposal = {"state": {"type": state}, "force": True}
+        answer = await api.post(f"/flow_runs/{held}/set_state", proposal, headers=bearer(grant["token"]))
+        assert answer.json()["state"]["type"] == state
+    assert made(await api.get(f"/flow_runs/{held}/attempts"))[0]["closed"] is None
     assert await both(api) == [[free]] * 2
 
 
