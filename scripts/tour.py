@@ -122,9 +122,12 @@ class Tour:
             self.unmet.append(promise)
 
 
+BEGAN = time.monotonic()
+
+
 def say(text: str) -> None:
-    """Print a line at once."""
-    print(text, flush=True)
+    """Print a line at once, with the seconds since the start."""
+    print(f"{time.monotonic() - BEGAN:5.1f}  {text}", flush=True)
 
 
 def until(what: str, look: Callable[[], Any], patience: float = PATIENCE) -> Any:
@@ -189,7 +192,8 @@ def deploy(tour: Tour) -> None:
         *(f"-Poutput={tour.home / 'report-by-interval'}", "-Ptop=5", "--interval", "10s"),
     )
     tour.reeve("deploy", f"{examples}/flaky.py:flaky", "-n", "try")
-    tour.reeve("deploy", f"{examples}/family.py:family", "-n", "try")
+    # Its child ignores SIGTERM: three seconds of grace, where 30 are the default, keep the tour short.
+    tour.reeve("deploy", f"{examples}/family.py:family", "-n", "try", "--job", "grace_seconds=3")
     tour.reeve("deploy", f"{examples}/crashy.py:crashy", "-n", "try", "--crash-retries", "2")
 
 
@@ -221,6 +225,7 @@ def interval(tour: Tour) -> None:
     tour.runs["by interval"] = run["id"]
     tour.show(run)
     tour.expect("a run made by the schedule is Completed", bool(run["auto_scheduled"]), str(run["name"]))
+    tour.reeve("deployments", "pause", "stdlib-report/by-interval")
 
 
 def flaky(tour: Tour) -> None:
@@ -340,8 +345,8 @@ def tour_all(tour: Tour, *, broken: bool) -> None:
             report,
             flaky,
             crashy,
-            lambda each: family(each, broken=broken),
             interval,
+            lambda each: family(each, broken=broken),
         ]
         for step in steps:
             try:
@@ -397,7 +402,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/try", description=__doc__)
     parser.add_argument("--break", dest="broken", action="store_true", help="disable the kill: must exit 1")
     options = parser.parse_args()
-    began = time.monotonic()
     tour = Tour(Path(tempfile.mkdtemp(prefix="reeve-try-")), free_port())
     try:
         if sys.stdout.isatty():
@@ -409,8 +413,7 @@ def main() -> int:
             tour_all(tour, broken=options.broken)
     except UnmetError as error:
         tour.expect(str(error), False)
-    seconds = time.monotonic() - began
-    say(f"{seconds:.0f} s; not observed: {', '.join(tour.unmet) or 'nothing, all of it was seen'}")
+    say(f"Not observed: {', '.join(tour.unmet) or 'nothing, all of it was seen'}")
     return 1 if tour.unmet else 0
 
 

@@ -194,7 +194,7 @@ def test_a_deployment_carries_what_was_said(at_server: Shell, flow_name: str) ->
     done = at_server(
         *("deploy", "flows.py:nightly", "-n", "prod", "--cron", "0 3 * * *", "--interval", "1h30m"),
         *("--timezone", "Europe/Zurich", "-P", "rows=5", "-P", "day=2026-01-31", "--tag", "etl"),
-        *("--crash-retries", "2", "--env", "MODE=fast", "--version", "7"),
+        *("--crash-retries", "2", "--job", "env.MODE=fast", "--version", "7"),
     )
     assert (done.code, done.err) == (0, "")
     assert f"reeve run {flow_name}/prod --watch" in done.out
@@ -205,7 +205,7 @@ def test_a_deployment_carries_what_was_said(at_server: Shell, flow_name: str) ->
     assert made["parameter_openapi_schema"]["required"] == ["day"]
     assert made["enforce_parameter_schema"] is True
     assert (made["work_pool_name"], made["work_queue_name"]) == ("default", "default")
-    assert made["infra_overrides"] == {"env": {"MODE": "fast"}}
+    assert made["infra_overrides"] == {"env.MODE": "fast"}
     assert (made["tags"], made["version"], made["description"]) == (["etl"], "7", "Load a day.")
     assert made["paused"] is False, "a new deployment is paused only while it is being made"
     kinds = {key: value for each in made["schedules"] for key, value in each["schedule"].items()}

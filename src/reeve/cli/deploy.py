@@ -12,7 +12,7 @@ import click
 from reeve.cli import find, show
 from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect
-from reeve.cli.values import DURATION, INSTANT, PAIR, parameters
+from reeve.cli.values import DURATION, INSTANT, PAIR, job_variables, parameters
 from reeve.client.sync import Client
 from reeve.core.deployments import Engine
 from reeve.errors import InvalidInputError, NotFoundError
@@ -39,7 +39,7 @@ Pairs = tuple[tuple[str, str], ...]
 @click.option(
     "--crash-retries", type=click.IntRange(min=0), default=0, metavar="N", help="Restarts after a crash."
 )
-@click.option("--env", type=PAIR, multiple=True, help="Variable for its processes.")
+@click.option("--job", type=PAIR, multiple=True, help="Job variable: env.TZ=UTC, grace_seconds=5.")
 @click.option("--paused", is_flag=True, help="Start no run by schedule yet.")
 @json_option
 def deploy(  # noqa: PLR0913  # one per option
@@ -58,7 +58,7 @@ def deploy(  # noqa: PLR0913  # one per option
     description: str | None,
     version: str | None,
     crash_retries: int,
-    env: Pairs,
+    job: Pairs,
     paused: bool,
     as_json: bool,
 ) -> None:
@@ -84,7 +84,7 @@ def deploy(  # noqa: PLR0913  # one per option
             paused=paused,
             work_pool_name=pool,
             work_queue_name=queue,
-            job_variables={"env": dict(env)} if env else {},
+            job_variables=job_variables(job),
             tags=list(tags),
             description=description or flow.description,
             version=version,

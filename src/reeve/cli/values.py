@@ -84,6 +84,11 @@ def parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     return {name: _json_or_text(text) for name, text in pairs}
 
 
+def job_variables(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Return job variables by their dotted names (A82); those of the environment stay texts."""
+    return {name: text if name.startswith("env.") else _json_or_text(text) for name, text in pairs}
+
+
 def _seconds(text: str) -> float | None:
     if _DURATION.fullmatch(text):
         return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))

@@ -31,7 +31,7 @@ async def read(tx: Transaction, agent_id: UUID) -> Agent | None:
 
 async def lock(tx: Transaction, agent_id: UUID) -> Agent | None:
     """Return an agent that nobody else changes until this transaction ends."""
-    row = await tx.fetchrow(f"{AGENT} where a.id = $1 for update of a", agent_id)
+    row = await tx.fetchrow(f"{AGENT} where a.id = $1 for no key update of a", agent_id)
     return None if row is None else rows.agent(row)
 
 
@@ -108,7 +108,7 @@ async def seen(tx: Transaction, agent_ids: list[UUID], now: datetime) -> None:
 async def fallen_silent(tx: Transaction, before: datetime) -> list[Agent]:
     """Mark and return the agents last heard of before ``before``."""
     found = await tx.fetch(
-        f"{AGENT} where a.status = 'ONLINE' and a.last_seen < $1 for update of a", rows.micros(before)
+        f"{AGENT} where a.status = 'ONLINE' and a.last_seen < $1 for no key update of a", rows.micros(before)
     )
     await tx.execute(
         "update agents set status = 'SILENT' where status = 'ONLINE' and last_seen < $1", rows.micros(before)

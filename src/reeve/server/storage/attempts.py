@@ -80,7 +80,7 @@ async def read(tx: Transaction, attempt_id: UUID) -> Attempt | None:
 
 async def lock(tx: Transaction, attempt_id: UUID) -> Attempt | None:
     """Return an attempt that nobody else changes until this transaction ends."""
-    row = await tx.fetchrow("select * from attempts where id = $1 for update", attempt_id)
+    row = await tx.fetchrow("select * from attempts where id = $1 for no key update", attempt_id)
     return None if row is None else rows.attempt(row)
 
 

@@ -29,14 +29,14 @@ async def queues(tx: Transaction, pool_id: UUID) -> list[WorkQueue]:
 async def lock_pool(tx: Transaction, pool: WorkPool) -> Limit:
     """Lock a pool that has a limit, then count its open attempts. An unlimited one takes no lock."""
     if pool.concurrency_limit is not None:
-        await tx.execute("select id from work_pools where id = $1 for update", pool.id)
+        await tx.execute("select id from work_pools where id = $1 for no key update", pool.id)
     return await pool_limit(tx, pool)
 
 
 async def lock_queue(tx: Transaction, queue: WorkQueue) -> Limit:
     """Lock a queue that has a limit, then count its open attempts. Pools are locked before queues."""
     if queue.concurrency_limit is not None:
-        await tx.execute("select id from work_queues where id = $1 for update", queue.id)
+        await tx.execute("select id from work_queues where id = $1 for no key update", queue.id)
     return await queue_limit(tx, queue)
 
 

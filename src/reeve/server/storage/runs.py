@@ -67,7 +67,7 @@ async def read(tx: Transaction, run_id: UUID) -> FlowRun | None:
 
 async def lock(tx: Transaction, run_id: UUID) -> FlowRun | None:
     """Return a run that nobody else changes until this transaction ends."""
-    row = await tx.fetchrow(f"{FLOW_RUN} where r.id = $1 for update of r", run_id)
+    row = await tx.fetchrow(f"{FLOW_RUN} where r.id = $1 for no key update of r", run_id)
     return None if row is None else rows.flow_run(row)
 
 
@@ -147,7 +147,7 @@ async def states_after(tx: Transaction, run_id: UUID, cursor: int, limit: int) -
 
 async def take_due(tx: Transaction, queue_id: UUID, now: datetime, limit: int) -> list[UUID]:
     """Lock and return the first due runs of a queue; runs that another claim has locked are passed over."""
-    found = await tx.fetch(f"{DUE} for update skip locked", queue_id, rows.micros(now), limit)
+    found = await tx.fetch(f"{DUE} for no key update skip locked", queue_id, rows.micros(now), limit)
     return [rows.uuid(row["id"]) for row in found]
 
 
@@ -194,7 +194,7 @@ async def to_mark_late(tx: Transaction, before: datetime, limit: int) -> list[Fl
     found = await tx.fetch(
         "select id from flow_runs where state_type = 'SCHEDULED' and state_name = 'Scheduled'"
         " and next_scheduled_start_time <= $1 order by next_scheduled_start_time limit $2"
-        " for update skip locked",
+        " for no key update skip locked",
         rows.micros(before),
         limit,
     )

@@ -25,7 +25,8 @@ async def lock_tag_limits(tx: Transaction, tags: list[str], task_run_id: UUID) -
     if not tags:
         return []
     locked = await tx.fetch(
-        "select id, tag, size from tag_limits where tag = any($1::text[]) order by tag for update", tags
+        "select id, tag, size from tag_limits where tag = any($1::text[]) order by tag for no key update",
+        tags,
     )
     return [
         TagLimit(

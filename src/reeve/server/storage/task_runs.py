@@ -46,7 +46,7 @@ async def read(tx: Transaction, task_run_id: UUID) -> TaskRun | None:
 
 async def lock(tx: Transaction, task_run_id: UUID) -> TaskRun | None:
     """Return a task run that nobody else changes until this transaction ends."""
-    row = await tx.fetchrow(f"{TASK_RUN} where r.id = $1 for update of r", task_run_id)
+    row = await tx.fetchrow(f"{TASK_RUN} where r.id = $1 for no key update of r", task_run_id)
     return None if row is None else rows.task_run(row)
 
 
@@ -103,7 +103,7 @@ async def unfinished(tx: Transaction, flow_run_id: UUID, limit: int) -> list[Tas
     """Lock and return task runs of a flow run that have not ended."""
     found = await tx.fetch(
         f"{TASK_RUN} where r.flow_run_id = $1 and coalesce(r.state_type, '') <> all($2::text[])"
-        " limit $3 for update of r",
+        " limit $3 for no key update of r",
         flow_run_id,
         ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"],
         limit,
@@ -114,7 +114,7 @@ async def unfinished(tx: Transaction, flow_run_id: UUID, limit: int) -> list[Tas
 async def failed(tx: Transaction, flow_run_id: UUID) -> list[TaskRun]:
     """Lock and return the failed task runs of a flow run."""
     found = await tx.fetch(
-        f"{TASK_RUN} where r.flow_run_id = $1 and r.state_type = 'FAILED' for update of r", flow_run_id
+        f"{TASK_RUN} where r.flow_run_id = $1 and r.state_type = 'FAILED' for no key update of r", flow_run_id
     )
     return [rows.task_run(row) for row in found]
 

@@ -199,6 +199,8 @@ async def _translated() -> AsyncIterator[None]:
     except asyncpg.IntegrityConstraintViolationError as error:
         raise IntegrityError from error
     except LOST as error:
+        if isinstance(error, ValueError):  # asyncpg's word for a parameter of a wrong type: a bug of ours
+            raise
         raise UnavailableError(f"PostgreSQL went away: {error}. Repeat the request.") from error
     except asyncpg.PostgresError as error:
         if error.sqlstate and error.sqlstate.startswith(("53", "57", "58")):  # full, shut down, I/O
