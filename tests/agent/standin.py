@@ -69,7 +69,8 @@ class Attempt:
     epoch: int = 0  # 0: due, not granted
     granted: int = 0  # how many answers carried it
     reports: list[AnyReport] = field(default_factory=list)
-    output: dict[tuple[str, int], str] = field(default_factory=dict)
+    output: dict[str, str] = field(default_factory=lambda: {"stdout": "", "stderr": ""})
+    offsets: dict[str, int] = field(default_factory=lambda: {"stdout": 0, "stderr": 0})
     renewals: int = 0
     cancelled: bool = False
     closed: bool = False
@@ -92,10 +93,6 @@ class Attempt:
     @property
     def launched(self) -> Launched | None:
         return next((one for one in self.reports if isinstance(one, Launched)), None)
-
-    def text(self, stream: str = "stdout") -> str:
-        pieces = sorted((offset, text) for (name, offset), text in self.output.items() if name == stream)
-        return "".join(text for _, text in pieces)
 
 
 class StandIn:
@@ -131,6 +128,11 @@ class StandIn:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def newest(self) -> Poll:
+        """The poll that was sent last; two at once may arrive in any order."""
+        return max(self.polls, key=lambda poll: (poll.epoch, poll.seq))
 
     async def up(self) -> None:
         """Listen: at a free port first, at the same one ever after."""
@@ -261,7 +263,10 @@ class StandIn:
         attempt = self._attempt(id_)
         assert not attempt.end, "output comes before the end is reported"
         for chunk in body.chunks:
-            attempt.output.setdefault((chunk.stream, chunk.offset), chunk.text)
+            end = chunk.offset + len(chunk.text.encode())
+            if end > attempt.offsets[chunk.stream]:  # the rest is here already
+                attempt.output[chunk.stream] += chunk.text
+                attempt.offsets[chunk.stream] = end
 
     def stop_agent(self, _: UUID, body: Farewell) -> None:
         self._check_epoch(body.epoch)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -67,7 +69,7 @@ async def test_runs_what_is_granted_and_reports_it(server: StandIn, agents: Agen
     assert attempt.exit.cause == "Flow run infrastructure exited with non-zero status code 3."
     assert attempt.exit.output_tail == "err"
     assert not attempt.exit.stopped
-    assert (attempt.text("stdout"), attempt.text("stderr")) == ("out\n", "err\n")
+    assert attempt.output == {"stdout": "out\n", "stderr": "err\n"}
     assert await agent.end() == 0
     assert len(server.farewells) == 1
     assert f"Submitting flow run '{attempt.grant.run.id}'" in agent.log
@@ -124,13 +126,13 @@ async def test_lost_answers_lose_and_double_nothing(server: StandIn, agents: Age
     assert len(job.starts) == 1
     assert attempt.granted > 1
     assert [type(one).__name__ for one in attempt.reports] == ["Launched", "Exited"]
-    assert attempt.text() == "late\n"
+    assert attempt.output["stdout"] == "late\n"
 
 
 async def test_a_grant_that_comes_again_is_not_taken_again(server: StandIn, agents: Agents, job: Job) -> None:
     first = await server.submit(*job.short)
     await agents.start()
-    await server.until(lambda: first.closed and server.polls[-1].held == [])
+    await server.until(lambda: first.closed and server.newest.held == [])
     server.repeated = [first.grant]
     second = await server.submit("/bin/true")
     await server.until(lambda: second.closed)
@@ -148,7 +150,7 @@ async def test_an_outage_costs_no_run(server: StandIn, agents: Agents, job: Job)
     await server.up()
     await server.until(lambda: attempt.closed)
     assert attempt.exit.exit_code == 0
-    assert attempt.text() == "late\n"
+    assert attempt.output["stdout"] == "late\n"
     assert len(job.starts) == 1
 
 
@@ -156,7 +158,7 @@ async def test_a_server_that_has_lost_its_memory_is_told_anew(server: StandIn, a
     for _ in range(3):
         before = await server.submit("/bin/true")
     await agents.start()
-    await server.until(lambda: before.closed and not server.polls[-1].held)
+    await server.until(lambda: before.closed and not server.newest.held)
     await server.lose_memory()
     after = await server.submit("/bin/true")
     await server.until(lambda: after.closed)
@@ -193,7 +195,7 @@ async def test_killed_anywhere_a_run_starts_once_and_ends_once(
     if point not in {"after_claim", "before_launch"}:
         await job.started()
     await agents.start()
-    await server.until(lambda: attempt.closed and not server.polls[-1].held)
+    await server.until(lambda: attempt.closed and not server.newest.held)
     if point in {"after_claim", "before_launch"}:
         assert isinstance(attempt.end, NotLaunched)
         assert not attempt.end.permanent
@@ -207,15 +209,31 @@ async def test_killed_anywhere_a_run_starts_once_and_ends_once(
 async def test_a_run_is_adopted_with_its_output(server: StandIn, agents: Agents, job: Job) -> None:
     attempt = await server.submit(*job.waiting[:2], f"echo early; {job.waiting[2]}")
     agent = await agents.start()
-    await server.until(lambda: attempt.text() == "early\n")
+    await server.until(lambda: attempt.output["stdout"] == "early\n")
     await agent.end(signal.SIGKILL)
     server.figures["renew_seconds"] = 0.1
     await agents.start()
     await server.until(lambda: attempt.id in server.registrations[-1].held and attempt.renewals > 1)
     job.let_go()
     await server.until(lambda: attempt.closed)
-    assert attempt.text() == "early\nlate\n"
+    assert attempt.output["stdout"] == "early\nlate\n"
     assert len(job.starts) == 1
+
+
+async def test_output_that_was_sent_and_not_noted_is_not_doubled(
+    server: StandIn, agents: Agents, job: Job
+) -> None:
+    attempt = await server.submit(*job.waiting[:2], f"echo one; echo two; {job.waiting[2]}")
+    agent = await agents.start()
+    await server.until(lambda: attempt.output["stdout"] == "one\ntwo\n")
+    await agent.end(signal.SIGKILL)
+    (file,) = agents.home.glob("agents/*/tester/journal.db")
+    with contextlib.closing(sqlite3.connect(file)) as journal, journal:
+        journal.execute("update attempts set stdout = 0")
+    job.let_go()
+    await agents.start()
+    await server.until(lambda: attempt.closed)
+    assert attempt.output["stdout"] == "one\ntwo\nlate\n"
 
 
 async def test_a_run_that_ended_meanwhile_is_reported(server: StandIn, agents: Agents, job: Job) -> None:
@@ -230,7 +248,7 @@ async def test_a_run_that_ended_meanwhile_is_reported(server: StandIn, agents: A
     await agents.start()
     await server.until(lambda: attempt.closed)
     assert attempt.exit.exit_code == 0
-    assert attempt.text() == "late\n"
+    assert attempt.output["stdout"] == "late\n"
 
 
 async def test_a_run_is_found_without_the_journal(server: StandIn, agents: Agents, job: Job) -> None:
@@ -256,7 +274,7 @@ async def test_what_the_server_has_given_up_is_ended(server: StandIn, agents: Ag
     attempt.closed = True
     server.forget = [attempt.id]
     await agents.start()
-    await server.until(lambda: server.polls and server.polls[-1].epoch == 2 and not server.polls[-1].held)
+    await server.until(lambda: server.polls and server.newest.epoch == 2 and not server.newest.held)
     assert not job.is_alive
 
 
@@ -267,7 +285,7 @@ async def test_a_run_that_was_deleted_is_ended(server: StandIn, agents: Agents, 
     await job.started()
     await server.until(lambda: attempt.launched)
     attempt.forgotten = attempt.closed = True  # the answer to a renewal says so
-    await server.until(lambda: not server.polls[-1].held)
+    await server.until(lambda: not server.newest.held)
     assert not job.is_alive
 
 
@@ -282,7 +300,7 @@ async def test_told_to_stop_it_lets_runs_end_and_serves_them(
     agent = await agents.start()
     await server.until(lambda: attempt.launched and cancelled.launched)
     agent.send(signal.SIGTERM)
-    await server.until(lambda: server.polls[-1].free == 0 and len(server.polls[-1].held) == 2)
+    await server.until(lambda: server.newest.free == 0 and len(server.newest.held) == 2)
     await server.cancel(cancelled)
     await server.until(lambda: cancelled.closed)
     assert cancelled.exit.stopped
@@ -394,7 +412,7 @@ async def test_one_grant_too_many_waits_and_can_be_cancelled(
     first, second = await server.submit(*job.waiting), await server.submit(*second_job.waiting)
     third = await server.submit("/bin/true")
     await agents.start(limit=1)
-    await server.until(lambda: first.launched and len(server.polls[-1].held) == 3)
+    await server.until(lambda: first.launched and len(server.newest.held) == 3)
     await server.cancel(second)
     await server.until(lambda: second.closed)
     assert isinstance(second.end, NotLaunched)
@@ -421,12 +439,13 @@ async def test_a_job_variable_that_means_nothing_fails_the_run(server: StandIn, 
 
 async def test_a_command_that_is_not_there_is_named(server: StandIn, agents: Agents) -> None:
     attempt = await server.submit("no-such-program")
-    await agents.start()
+    agent = await agents.start()
     await server.until(lambda: attempt.closed)
     assert isinstance(attempt.end, NotLaunched)
     assert "no-such-program" in attempt.end.reason
-    await server.until(lambda: not server.polls[-1].held)
+    assert await agent.end() == 0
     assert list(agents.home.glob("agents/*/tester/jobs/*")) == []
+    assert list(agents.home.glob("agents/*/tester/spool/*")) == []
 
 
 # --- once
@@ -497,9 +516,9 @@ async def test_a_run_never_sees_the_agents_key(server: StandIn, agents: Agents) 
         {"PREFECT_API_KEY": KEY, "REEVE_DATABASE_URL": "postgresql://u:secret@h/d", "HERE": "1"}
     )
     await server.until(lambda: attempt.closed)
-    seen = dict(line.split("=", 1) for line in attempt.text().splitlines())
-    assert KEY not in attempt.text()
-    assert "secret" not in attempt.text()
+    seen = dict(line.split("=", 1) for line in attempt.output["stdout"].splitlines())
+    assert KEY not in attempt.output["stdout"]
+    assert "secret" not in attempt.output["stdout"]
     assert seen["REEVE_API_KEY"] == seen["PREFECT_API_KEY"] == attempt.grant.token
     assert seen["REEVE_API_URL"] == seen["PREFECT_API_URL"] == server.url
     assert seen["REEVE_RUN_ID"] == seen["PREFECT__FLOW_RUN_ID"] == str(attempt.grant.run.id)
@@ -513,7 +532,7 @@ async def test_output_arrives_whatever_it_is(server: StandIn, agents: Agents, tm
     attempt = await server.submit("/bin/cat", str(tmp_path / "output"))
     await agents.start()
     await server.until(lambda: attempt.closed)
-    assert attempt.text() == "broken ?? line\n" + "é" * 200_000 + "\nno end"
+    assert attempt.output["stdout"] == "broken ?? line\n" + "é" * 200_000 + "\nno end"
     assert attempt.exit.output_tail
     assert attempt.exit.output_tail.endswith("no end")
 
@@ -522,7 +541,7 @@ async def test_what_failed_stays_a_while_to_be_looked_at(server: StandIn, agents
     failed = [await server.submit("/bin/false") for _ in range(7)]
     fine = await server.submit("/bin/true")
     await agents.start(limit=1)
-    await server.until(lambda: all(one.closed for one in (*failed, fine)) and not server.polls[-1].held)
+    await server.until(lambda: all(one.closed for one in (*failed, fine)) and not server.newest.held)
     async with asyncio.timeout(WAIT_SECONDS):
         while len(kept := {one.name for one in agents.home.glob("agents/*/tester/spool/*")}) > 5:
             await asyncio.sleep(0.02)
