@@ -59,8 +59,8 @@ def main() -> None:
             agent = house.start_agent("agent", "--limit", str(options.limit))
             until("the agent", lambda: house.client.call(api.list_agents))
             pids = {"server": house.processes["server"].pid, "agent": agent.pid}
-            idle(house, pids)
             latency(house, options.samples)
+            idle(house, pids)
             burst(house, options.runs)
         finally:
             house.close()
