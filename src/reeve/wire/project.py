@@ -1,4 +1,4 @@
-"""Projections: nouns of the core as 2.20 objects, field by field (protocol §5)."""
+"""Projections: nouns of the core as they cross HTTP; 2.20 objects field by field (protocol §5)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from msgspec.structs import asdict
 
 from reeve.core import bookkeeping
+from reeve.core.agents import Agent
+from reeve.core.attempts import Attempt
 from reeve.core.deployments import Deployment, DeploymentSchedule, Flow
 from reeve.core.logs import LogLine
 from reeve.core.rules.verdict import SetStateStatus, Verdict
@@ -241,4 +243,48 @@ def log(noun: LogLine) -> responses.Log:
         timestamp=iso(noun.timestamp),
         flow_run_id=noun.flow_run_id,
         task_run_id=noun.task_run_id,
+    )
+
+
+def attempt(noun: Attempt, agent_name: str | None) -> responses.Attempt:
+    """Return an attempt with its agent's name."""
+    return responses.Attempt(
+        id=noun.id,
+        flow_run_id=noun.flow_run_id,
+        number=noun.number,
+        kind=noun.kind,
+        state=noun.state,
+        opened=iso(noun.opened),
+        agent_id=noun.agent_id,
+        agent_name=agent_name,
+        lease_until=iso_or_none(noun.lease_until),
+        unreachable=noun.unreachable,
+        launched=iso_or_none(noun.launched),
+        started=iso_or_none(noun.started),
+        closed=iso_or_none(noun.closed),
+        handle=noun.handle,
+        exit_code=noun.exit_code,
+        signal=noun.signal,
+        cpu_seconds=noun.cpu_seconds,
+        max_rss_kib=noun.max_rss_kib,
+        cause=noun.cause,
+        output_tail=noun.output_tail,
+    )
+
+
+def agent(noun: Agent, open_attempts: int) -> responses.Agent:
+    """Return an agent with the number of attempts that it holds."""
+    return responses.Agent(
+        id=noun.id,
+        name=noun.name,
+        host=noun.host,
+        epoch=noun.epoch,
+        work_pool_name=noun.work_pool_name,
+        queues=noun.queues,
+        limit=noun.limit,
+        version=noun.version,
+        started=iso(noun.started),
+        last_seen=iso(noun.last_seen),
+        status=noun.status,
+        open_attempts=open_attempts,
     )

@@ -25,7 +25,6 @@ from reeve.server.services.hub import agent_topic, pool_topic, woken
 from reeve.server.services.tokens import token_of
 from reeve.server.storage import agents, attempts, claims, deployments, events, flows, runs, work
 from reeve.wire import project, responses
-from reeve.wire.codec import iso
 
 if TYPE_CHECKING:
     from reeve.server.storage.attempts import Held
@@ -141,23 +140,8 @@ async def stop(ctx: Context, agent_id: UUID, body: Farewell) -> None:
 
 async def listing(ctx: Context) -> list[responses.Agent]:
     """Return all agents."""
-    return [
-        responses.Agent(
-            id=agent.id,
-            name=agent.name,
-            host=agent.host,
-            epoch=agent.epoch,
-            work_pool_name=agent.work_pool_name,
-            queues=agent.queues,
-            limit=agent.limit,
-            version=agent.version,
-            started=iso(agent.started),
-            last_seen=iso(agent.last_seen),
-            status=agent.status,
-            open_attempts=open_attempts,
-        )
-        for agent, open_attempts in await ctx.store.read(agents.listing)
-    ]
+    found = await ctx.store.read(agents.listing)
+    return [project.agent(agent, open_attempts) for agent, open_attempts in found]
 
 
 async def _pool(tx: Transaction, name: str | None, now: datetime) -> WorkPool:

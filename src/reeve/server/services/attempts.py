@@ -24,8 +24,8 @@ from reeve.server.services.runs import close
 from reeve.server.services.states import end_children, enter
 from reeve.server.services.tokens import attempt_of
 from reeve.server.storage import attempts, deployments, events, logs, runs, slots
-from reeve.wire import responses
-from reeve.wire.codec import instant, iso, iso_or_none
+from reeve.wire import project, responses
+from reeve.wire.codec import instant, iso_or_none
 from reeve.wire.requests import Exited, Launched, NotLaunched, StopFailed
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ async def output(ctx: Context, attempt_id: UUID, body: Output) -> None:
 async def of_run(ctx: Context, run_id: UUID) -> list[responses.Attempt]:
     """Return all attempts of a run in order."""
     found = await ctx.store.read(lambda tx: attempts.of_run(tx, run_id))
-    return [_shown(attempt, agent_name) for attempt, agent_name in found]
+    return [project.attempt(attempt, agent_name) for attempt, agent_name in found]
 
 
 async def crash(tx: Transaction, attempt: Attempt, state: AttemptState, cause: str, now: datetime) -> Attempt:
@@ -296,29 +296,4 @@ def _line(attempt: Attempt, name: str, level: int, message: str, at: datetime, n
         message=message,
         timestamp=at,
         flow_run_id=attempt.flow_run_id,
-    )
-
-
-def _shown(attempt: Attempt, agent_name: str | None) -> responses.Attempt:
-    return responses.Attempt(
-        id=attempt.id,
-        flow_run_id=attempt.flow_run_id,
-        number=attempt.number,
-        kind=attempt.kind,
-        state=attempt.state,
-        opened=iso(attempt.opened),
-        agent_id=attempt.agent_id,
-        agent_name=agent_name,
-        lease_until=iso_or_none(attempt.lease_until),
-        unreachable=attempt.unreachable,
-        launched=iso_or_none(attempt.launched),
-        started=iso_or_none(attempt.started),
-        closed=iso_or_none(attempt.closed),
-        handle=attempt.handle,
-        exit_code=attempt.exit_code,
-        signal=attempt.signal,
-        cpu_seconds=attempt.cpu_seconds,
-        max_rss_kib=attempt.max_rss_kib,
-        cause=attempt.cause,
-        output_tail=attempt.output_tail,
     )
