@@ -28,6 +28,9 @@ LISTINGS: list[tuple[Any, type[filters.Page]]] = [
     (find.logs, filters.LogQuery),
     (find.work_pools, filters.WorkPoolQuery),
     (find.work_queues, filters.WorkQueueQuery),
+    (find.variables_, filters.VariableQuery),
+    (find.artifacts_, filters.ArtifactQuery),
+    (find.latest_artifacts, filters.ArtifactCollectionQuery),
 ]
 
 

@@ -1,14 +1,10 @@
-"""Inputs of flow runs and variables, seen on the wire."""
+"""Inputs of flow runs, seen on the wire."""
 
 from __future__ import annotations
 
 from uuid import uuid4
 
-import pytest
-from tests.server.outside import Outside, made
-
-from reeve.errors import ConflictError, InvalidInputError
-from reeve.server.services import variables
+from tests.server.outside import Outside
 
 
 async def test_an_input_is_left_once(api: Outside) -> None:
@@ -48,21 +44,3 @@ async def test_inputs_are_found_by_the_beginning_of_their_keys(api: Outside) -> 
     gone = await api.delete(f"{path}/a_-2")
     assert (gone.status_code, gone.content) == (204, b"")
     assert await keys(prefix="a_") == []
-
-
-async def test_variables(api: Outside) -> None:
-    missing = await api.get("/variables/name/v")
-    assert missing.status_code == 404
-    stored = await variables.create(api.ctx, "v_1", "value", ["t"])
-    shown = made(await api.get("/variables/name/v_1"))
-    assert (shown["id"], shown["name"], shown["value"], shown["tags"]) == (
-        str(stored.id),
-        "v_1",
-        "value",
-        ["t"],
-    )
-    with pytest.raises(ConflictError):
-        await variables.create(api.ctx, "v_1", "other", [])
-    for name, value in (("V", ""), ("a-b", ""), ("", ""), ("a" * 256, ""), ("a", "v" * 5001)):
-        with pytest.raises(InvalidInputError):
-            await variables.create(api.ctx, name, value, [])

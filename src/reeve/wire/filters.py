@@ -67,6 +67,12 @@ class Name(Criterion, kw_only=True, frozen=True):
     like_: str | None = None
 
 
+class ArtifactKey(Name, kw_only=True, frozen=True):
+    """``key`` of an artifact."""
+
+    exists_: bool | None = None
+
+
 class AnyText(Criterion, kw_only=True, frozen=True):
     """A text: one of."""
 
@@ -81,7 +87,7 @@ class NullableText(AnyText, kw_only=True, frozen=True):
 
 
 class KeyText(AnyText, kw_only=True, frozen=True):
-    """``idempotency_key``."""
+    """``idempotency_key``, and ``type`` of artifacts."""
 
     not_any_: list[str] | None = None
 
@@ -233,6 +239,35 @@ class LogFilter(Filter, kw_only=True, frozen=True):
     task_run_id: Ids | None = None
 
 
+class VariableFilter(Filter, kw_only=True, frozen=True):
+    """``variables``."""
+
+    id: Ids | None = None
+    name: Name | None = None
+    value: Name | None = None
+    tags: Tags | None = None
+
+
+class ArtifactFilter(Filter, kw_only=True, frozen=True):
+    """``artifacts``."""
+
+    id: Ids | None = None
+    key: ArtifactKey | None = None
+    flow_run_id: Ids | None = None
+    task_run_id: Ids | None = None
+    type: KeyText | None = None
+
+
+class ArtifactCollectionFilter(Filter, kw_only=True, frozen=True):
+    """``artifacts`` of the routes about the newest of each key."""
+
+    latest_id: Ids | None = None
+    key: ArtifactKey | None = None
+    flow_run_id: Ids | None = None
+    task_run_id: Ids | None = None
+    type: KeyText | None = None
+
+
 class FlowRunSort(StrEnum):
     """Orders of flow runs (api-contract §7)."""
 
@@ -260,12 +295,22 @@ class TaskRunSort(StrEnum):
 
 
 class NameSort(StrEnum):
-    """Orders of flows and deployments."""
+    """Orders of flows, deployments and variables."""
 
     CREATED_DESC = "CREATED_DESC"
     UPDATED_DESC = "UPDATED_DESC"
     NAME_ASC = "NAME_ASC"
     NAME_DESC = "NAME_DESC"
+
+
+class ArtifactSort(StrEnum):
+    """Orders of artifacts."""
+
+    CREATED_DESC = "CREATED_DESC"
+    UPDATED_DESC = "UPDATED_DESC"
+    ID_DESC = "ID_DESC"
+    KEY_DESC = "KEY_DESC"
+    KEY_ASC = "KEY_ASC"
 
 
 class LogSort(StrEnum):
@@ -338,3 +383,27 @@ class LogQuery(Page, kw_only=True):
 
     sort: LogSort | None = None
     logs: LogFilter | None = None
+
+
+class VariableQuery(Page, kw_only=True):
+    """Body of ``/variables/filter`` and ``/variables/count``."""
+
+    sort: NameSort | None = None
+    variables: VariableFilter | None = None
+
+
+class ArtifactQuery(Page, kw_only=True):
+    """Body of ``/artifacts/filter`` and ``/artifacts/count``."""
+
+    sort: ArtifactSort | None = None
+    artifacts: ArtifactFilter | None = None
+    flow_runs: FlowRunFilter | None = None
+    task_runs: TaskRunFilter | None = None
+    flows: FlowFilter | None = None
+    deployments: DeploymentFilter | None = None
+
+
+class ArtifactCollectionQuery(ArtifactQuery, kw_only=True):
+    """Body of ``/artifacts/latest/filter`` and ``/artifacts/latest/count``."""
+
+    artifacts: ArtifactCollectionFilter | None = None  # type: ignore[assignment]  # the same key, other fields

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from reeve.core.work import WorkPool, WorkQueue
     from reeve.server.storage.store import Transaction
     from reeve.wire import filters
+    from reeve.wire.responses import Artifact, ArtifactCollection, Variable
 
 
 async def flows(ctx: Context, query: filters.FlowQuery, limit: int, offset: int) -> list[Flow]:
@@ -67,3 +68,35 @@ async def pool_queues(
         return await find.work_queues(tx, query, limit, offset, pool_name)
 
     return await ctx.store.read(look)
+
+
+async def variables_(ctx: Context, query: filters.VariableQuery, limit: int, offset: int) -> list[Variable]:
+    """Return the variables that match."""
+    return await ctx.store.read(lambda tx: find.variables_(tx, query, limit, offset))
+
+
+async def count_variables(ctx: Context, query: filters.VariableQuery) -> int:
+    """Count the variables that match."""
+    return await ctx.store.read(lambda tx: find.count_variables(tx, query))
+
+
+async def artifacts_(ctx: Context, query: filters.ArtifactQuery, limit: int, offset: int) -> list[Artifact]:
+    """Return the artifacts that match."""
+    return await ctx.store.read(lambda tx: find.artifacts_(tx, query, limit, offset))
+
+
+async def count_artifacts(ctx: Context, query: filters.ArtifactQuery) -> int:
+    """Count the artifacts that match."""
+    return await ctx.store.read(lambda tx: find.count_artifacts(tx, query))
+
+
+async def latest_artifacts(
+    ctx: Context, query: filters.ArtifactCollectionQuery, limit: int, offset: int
+) -> list[ArtifactCollection]:
+    """Return the newest artifact of each key that match."""
+    return await ctx.store.read(lambda tx: find.latest_artifacts(tx, query, limit, offset))
+
+
+async def count_latest_artifacts(ctx: Context, query: filters.ArtifactCollectionQuery) -> int:
+    """Count the keys whose newest artifact matches."""
+    return await ctx.store.read(lambda tx: find.count_latest_artifacts(tx, query))

@@ -1,12 +1,14 @@
-"""Variables: made by operators, read by flows."""
+"""Variables: made by operators, read by flows. Each is addressed by its id or its name."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
-from uuid import uuid4
+from uuid import UUID, uuid4
 
-from reeve.errors import ConflictError, InvalidInputError, NotFoundError
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from reeve.errors import NotFoundError
 from reeve.server.services.context import Context
 from reeve.server.storage import variables
 from reeve.wire.codec import iso
@@ -14,40 +16,56 @@ from reeve.wire.responses import Variable
 
 if TYPE_CHECKING:
     from reeve.server.storage.store import Transaction
+    from reeve.wire.requests import VariableCreate, VariableUpdate
 
-# api-contract §1
-LONGEST_NAME = 255
-LONGEST_VALUE = 5000
-_NAME = re.compile(r"[a-z0-9_]+")
+MISSING = "Variable not found."
 
 
-async def create(ctx: Context, name: str, value: str, tags: list[str]) -> Variable:
-    """Make a variable; raises InvalidInputError for its name or value, ConflictError for a taken name."""
-    if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
-        raise InvalidInputError(
-            f"The variable's name {name[:40]!r} must be lower-case letters, digits and underscores, "
-            f"at most {LONGEST_NAME}.",
-            field="name",
-        )
-    if len(value) > LONGEST_VALUE:
-        raise InvalidInputError(
-            f"The variable's value has {len(value)} characters; at most {LONGEST_VALUE} are kept.",
-            field="value",
-        )
+async def create(ctx: Context, body: VariableCreate) -> Variable:
+    """Make a variable; raises IntegrityError for a name that is taken."""
 
     async def insert(tx: Transaction) -> Variable:
         now = iso(await tx.now())
-        variable = Variable(id=uuid4(), created=now, updated=now, name=name, value=value, tags=tags)
-        if not await variables.insert(tx, variable):
-            raise ConflictError(f"There is a variable {name!r} already.")
+        variable = Variable(
+            id=uuid4(), created=now, updated=now, name=body.name, value=body.value, tags=body.tags or []
+        )
+        await variables.insert(tx, variable)
         return variable
 
     return await ctx.store.write(insert)
 
 
-async def read_by_name(ctx: Context, name: str) -> Variable:
-    """Return the variable of a name; raises NotFoundError."""
-    variable = await ctx.store.read(lambda tx: variables.by_name(tx, name))
+async def read(ctx: Context, key: UUID | str) -> Variable:
+    """Return a variable; raises NotFoundError."""
+    variable = await ctx.store.read(lambda tx: variables.read(tx, key))
     if variable is None:
-        raise NotFoundError("Variable not found")
+        raise NotFoundError(MISSING)
     return variable
+
+
+async def update(ctx: Context, key: UUID | str, body: VariableUpdate) -> None:
+    """Change what was sent; null leaves name and value, and empties the tags.
+
+    Raises NotFoundError, and IntegrityError for a name that is taken.
+    """
+
+    async def change(tx: Transaction) -> None:
+        variable = await variables.lock(tx, key)
+        if variable is None:
+            raise NotFoundError(MISSING)
+        changed = replace(
+            variable,
+            updated=iso(await tx.now()),
+            name=body.name if isinstance(body.name, str) else variable.name,
+            value=body.value if isinstance(body.value, str) else variable.value,
+            tags=variable.tags if body.tags is UNSET else body.tags or [],
+        )
+        await variables.update(tx, changed)
+
+    await ctx.store.write(change)
+
+
+async def delete(ctx: Context, key: UUID | str) -> None:
+    """Delete a variable; raises NotFoundError."""
+    if not await ctx.store.write(lambda tx: variables.delete(tx, key)):
+        raise NotFoundError(MISSING)

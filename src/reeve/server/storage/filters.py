@@ -85,6 +85,31 @@ class Where:
             _related(query.deployments, deployments, own_run, self.deployment, "dp"),
         )
 
+    def of_artifacts(self, query: filters.ArtifactQuery, a: str) -> str:
+        """Return the condition of a listing of artifacts."""
+        return _all(_given(query.artifacts, lambda own: self.artifact(own, a)), self._origin(query, a))
+
+    def of_latest_artifacts(self, query: filters.ArtifactCollectionQuery, a: str) -> str:
+        """Return the condition of a listing of the newest artifact of each key."""
+        return _all(
+            f"{a}.key is not null",
+            f"not exists (select 1 from artifacts x where x.key = {a}.key"
+            f" and (x.created, x.id) > ({a}.created, {a}.id))",
+            _given(query.artifacts, lambda own: self.artifact_collection(own, a)),
+            self._origin(query, a),
+        )
+
+    def _origin(self, query: filters.ArtifactQuery, a: str) -> str:
+        own_run = f"fr.id = {a}.flow_run_id"
+        flows = "flow_runs fr join flows fl on fl.id = fr.flow_id"
+        deployments = "flow_runs fr join deployments dp on dp.id = fr.deployment_id"
+        return _all(
+            _related(query.flows, flows, own_run, self.flow, "fl"),
+            _related(query.flow_runs, "flow_runs fr", own_run, self.flow_run, "fr"),
+            _related(query.task_runs, "task_runs tr", f"tr.id = {a}.task_run_id", self.task_run, "tr"),
+            _related(query.deployments, deployments, own_run, self.deployment, "dp"),
+        )
+
     def _place(self, query: filters.FlowRunQuery, owner: str) -> str:
         own_queue = f"wq.id = {owner}.work_queue_id"
         pools = "work_queues wq join work_pools wp on wp.id = wq.work_pool_id"
@@ -177,6 +202,34 @@ class Where:
             self._ids(wanted.task_run_id, f"{g}.task_run_id"),
         )
 
+    def variable(self, wanted: filters.VariableFilter, v: str) -> str:
+        """Return the condition on variables."""
+        return _join(
+            wanted.operator,
+            self._ids(wanted.id, f"{v}.id"),
+            self._name(wanted.name, f"{v}.name"),
+            self._name(wanted.value, f"{v}.value"),
+            self._tags(wanted.tags, f"{v}.tags"),
+        )
+
+    def artifact(self, wanted: filters.ArtifactFilter, a: str) -> str:
+        """Return the condition on artifacts."""
+        return _join(wanted.operator, self._ids(wanted.id, f"{a}.id"), *self._artifact(wanted, a))
+
+    def artifact_collection(self, wanted: filters.ArtifactCollectionFilter, a: str) -> str:
+        """Return the condition on the newest artifact of each key."""
+        return _join(wanted.operator, self._ids(wanted.latest_id, f"{a}.id"), *self._artifact(wanted, a))
+
+    def _artifact(
+        self, wanted: filters.ArtifactFilter | filters.ArtifactCollectionFilter, a: str
+    ) -> list[str | None]:
+        return [
+            self._artifact_key(wanted.key, f"{a}.key"),
+            self._ids(wanted.flow_run_id, f"{a}.flow_run_id"),
+            self._ids(wanted.task_run_id, f"{a}.task_run_id"),
+            self._keys(wanted.type, f"{a}.type"),
+        ]
+
     # Criteria on one field
 
     def _ids(self, ids: filters.Ids | None, column: str) -> str | None:
@@ -215,6 +268,12 @@ class Where:
             return None
         part = _given(name.like_, lambda text: self._like(column, f"%{_literal(text)}%"))
         return _all(self._any_text(name.any_, column), part)
+
+    def _artifact_key(self, key: filters.ArtifactKey | None, column: str) -> str | None:
+        if key is None:
+            return None
+        there = _chosen(key.exists_, f"{column} is not null", f"{column} is null")
+        return _all(self._name(key, column), there)
 
     def _queue_name(self, name: filters.QueueName | None, column: str) -> str | None:
         if name is None:

@@ -6,12 +6,13 @@ from reeve.core.deployments import Deployment, Flow
 from reeve.core.logs import LogLine
 from reeve.core.runs import FlowRun, TaskRun
 from reeve.core.work import WorkPool, WorkQueue
-from reeve.server.storage import deployments, rows
+from reeve.server.storage import artifacts, deployments, rows, variables
 from reeve.server.storage.filters import Where
 from reeve.server.storage.rows import DEPLOYMENT, FLOW_RUN, TASK_RUN, WORK_QUEUE
 from reeve.server.storage.store import Row, Transaction
 from reeve.wire import filters
-from reeve.wire.filters import FlowRunSort, LogSort, NameSort, TaskRunSort
+from reeve.wire.filters import ArtifactSort, FlowRunSort, LogSort, NameSort, TaskRunSort
+from reeve.wire.responses import Artifact, ArtifactCollection, Variable
 
 # Orders end with the id, so that pages neither repeat nor leave out. Runs without the time that is asked for
 # come last on both databases, which differ about it by themselves.
@@ -36,6 +37,14 @@ NAME_ORDERS = {
 LOG_ORDERS = {
     LogSort.TIMESTAMP_ASC: "g.timestamp asc, g.cursor asc",
     LogSort.TIMESTAMP_DESC: "g.timestamp desc, g.cursor desc",
+}
+
+ARTIFACT_ORDERS = {
+    ArtifactSort.CREATED_DESC: "a.created desc, a.id",
+    ArtifactSort.UPDATED_DESC: "a.updated desc, a.id",
+    ArtifactSort.ID_DESC: "a.id desc",
+    ArtifactSort.KEY_DESC: "a.key desc nulls last, a.id",
+    ArtifactSort.KEY_ASC: "a.key asc nulls last, a.id",
 }
 
 
@@ -108,6 +117,63 @@ async def work_queues(
         order = "q.priority, q.name"
     found = await _page(tx, WORK_QUEUE, where, condition, order, limit, offset)
     return [rows.work_queue(row) for row in found]
+
+
+async def variables_(
+    tx: Transaction, query: filters.VariableQuery, limit: int, offset: int
+) -> list[Variable]:
+    """Return variables, by name unless told otherwise."""
+    where = Where()
+    condition = where.variable(query.variables or filters.VariableFilter(), "v")
+    order = NAME_ORDERS[query.sort or NameSort.NAME_ASC].format("v")
+    found = await _page(tx, "select v.* from variables v", where, condition, order, limit, offset)
+    return [variables.variable(row) for row in found]
+
+
+async def count_variables(tx: Transaction, query: filters.VariableQuery) -> int:
+    """Count variables."""
+    where = Where()
+    condition = where.variable(query.variables or filters.VariableFilter(), "v")
+    return await _count(tx, "variables v", where, condition)
+
+
+async def artifacts_(
+    tx: Transaction, query: filters.ArtifactQuery, limit: int, offset: int
+) -> list[Artifact]:
+    """Return artifacts, by id unless told otherwise."""
+    where = Where()
+    condition = where.of_artifacts(query, "a")
+    order = ARTIFACT_ORDERS[query.sort or ArtifactSort.ID_DESC]
+    found = await _page(tx, "select a.* from artifacts a", where, condition, order, limit, offset)
+    return [artifacts.artifact(row) for row in found]
+
+
+async def count_artifacts(tx: Transaction, query: filters.ArtifactQuery) -> int:
+    """Count artifacts."""
+    where = Where()
+    return await _count(tx, "artifacts a", where, where.of_artifacts(query, "a"))
+
+
+async def latest_artifacts(
+    tx: Transaction, query: filters.ArtifactCollectionQuery, limit: int, offset: int
+) -> list[ArtifactCollection]:
+    """Return the newest artifact of each key, by its id unless told otherwise."""
+    where = Where()
+    condition = where.of_latest_artifacts(query, "a")
+    order = ARTIFACT_ORDERS[query.sort or ArtifactSort.ID_DESC]
+    found = await _page(tx, artifacts.LATEST, where, condition, order, limit, offset)
+    return [artifacts.collection(row) for row in found]
+
+
+async def count_latest_artifacts(tx: Transaction, query: filters.ArtifactCollectionQuery) -> int:
+    """Count the keys of artifacts."""
+    where = Where()
+    return await _count(tx, "artifacts a", where, where.of_latest_artifacts(query, "a"))
+
+
+async def _count(tx: Transaction, table: str, where: Where, condition: str) -> int:
+    count: int = await tx.fetchval(f"select count(*) from {table} where {condition}", *where.values)
+    return count
 
 
 async def _page(

@@ -6,6 +6,7 @@ from reeve.wire.requests.agents import Farewell as Farewell
 from reeve.wire.requests.agents import Poll as Poll
 from reeve.wire.requests.agents import Register as Register
 from reeve.wire.requests.artifacts import ArtifactCreate as ArtifactCreate
+from reeve.wire.requests.artifacts import ArtifactUpdate as ArtifactUpdate
 from reeve.wire.requests.attempts import AnyReport as AnyReport
 from reeve.wire.requests.attempts import AttemptToken as AttemptToken
 from reeve.wire.requests.attempts import Exited as Exited
@@ -37,6 +38,8 @@ from reeve.wire.requests.states import SetState as SetState
 from reeve.wire.requests.states import StateCreate as StateCreate
 from reeve.wire.requests.task_runs import TaskRunCreate as TaskRunCreate
 from reeve.wire.requests.task_runs import TaskRunUpdate as TaskRunUpdate
+from reeve.wire.requests.variables import VariableCreate as VariableCreate
+from reeve.wire.requests.variables import VariableUpdate as VariableUpdate
 from reeve.wire.requests.work_pools import PoolOptions as PoolOptions
 from reeve.wire.requests.work_pools import PoolRuns as PoolRuns
 from reeve.wire.requests.work_pools import WorkerHeartbeat as WorkerHeartbeat

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 
 class ArtifactCreate(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -18,3 +18,11 @@ class ArtifactCreate(Struct, kw_only=True, forbid_unknown_fields=True):
     metadata_: dict[str, str] | None = None
     flow_run_id: UUID | None = None
     task_run_id: UUID | None = None
+
+
+class ArtifactUpdate(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Body of ``PATCH /artifacts/{id}``."""
+
+    data: Any = UNSET
+    description: str | None | UnsetType = UNSET
+    metadata_: dict[str, str] | None | UnsetType = UNSET

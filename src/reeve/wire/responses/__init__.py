@@ -8,6 +8,7 @@ from reeve.wire.responses.agents import Grant as Grant
 from reeve.wire.responses.agents import Registration as Registration
 from reeve.wire.responses.agents import Work as Work
 from reeve.wire.responses.artifacts import Artifact as Artifact
+from reeve.wire.responses.artifacts import ArtifactCollection as ArtifactCollection
 from reeve.wire.responses.attempts import Attempt as Attempt
 from reeve.wire.responses.attempts import Receipt as Receipt
 from reeve.wire.responses.attempts import Renewal as Renewal
