@@ -300,8 +300,10 @@ async def test_output_is_stored_once(store: Store) -> None:
     chunk = requests.OutputChunk(stream="stdout", offset=0, text="one\ntwo\n", timestamp=run.created)
     for _ in range(3):
         await attempts.output(office.ctx, attempt_id, requests.Output(epoch=agent.epoch, chunks=[chunk]))
+    overlapping = requests.OutputChunk(stream="stdout", offset=4, text="two\nthree\n", timestamp=run.created)
+    await attempts.output(office.ctx, attempt_id, requests.Output(epoch=agent.epoch, chunks=[overlapping]))
     news = await follow.follow(office.ctx, run.id, requests.Follow(hold_seconds=0))
-    assert [line.message for line in news.logs] == ["one", "two"]
+    assert [line.message for line in news.logs] == ["one", "two", "three"]
     assert [state.name for state in news.states] == ["Scheduled", "Pending", "Running"]
     again = requests.Follow(state_cursor=news.state_cursor, log_cursor=news.log_cursor, hold_seconds=0)
     nothing = await follow.follow(office.ctx, run.id, again)

@@ -59,6 +59,16 @@ async def test_a_lost_answer_is_given_again(store: Store) -> None:
     assert (lost.attempt_id, lost.token, lost.number) == (again.attempt_id, again.token, again.number)
 
 
+async def test_grants_that_were_not_acknowledged_count_as_taken_slots(store: Store) -> None:
+    office = await Office(store).furnish()
+    for _ in range(3):
+        await office.run()
+    agent = await office.agent()
+    assert len((await agent.poll(2, acknowledge=False)).grants) == 2
+    assert len((await agent.poll(2)).grants) == 2
+    assert len((await agent.poll(0)).grants) == 0
+
+
 async def test_three_claimers_at_once_keep_to_a_limit_of_five(store: Store) -> None:
     """A claim that counts and locks in one statement fills more than five on PostgreSQL."""
     office = await Office(store).furnish(queue_limit=5)

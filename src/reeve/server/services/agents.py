@@ -111,13 +111,15 @@ async def poll(ctx: Context, agent_id: UUID, body: Poll) -> responses.Work:
             look = await ctx.store.read(lambda tx: _look(ctx, tx, agent_id, body))
             if look.dropped:
                 await ctx.store.write(partial(_drop, ctx, dropped=look.dropped))
+            superseded = not ctx.presence.is_newest(agent_id, body.epoch, body.seq)
             now = await ctx.store.read(lambda tx: tx.now())
-            if body.free > 0 and look.due is not None and look.due <= now:
-                granted = await ctx.store.write(lambda tx: _claim(ctx, tx, agent_id, body))
+            # Grants that were not acknowledged will take their slots too.
+            free = body.free - len(look.work.grants)
+            if free > 0 and look.due is not None and look.due <= now and not superseded:
+                granted = await ctx.store.write(partial(_claim, ctx, agent_id=agent_id, body=body, free=free))
                 if granted:
                     look = await ctx.store.read(lambda tx: _look(ctx, tx, agent_id, body))
             left = deadline - asyncio.get_running_loop().time()
-            superseded = not ctx.presence.is_newest(agent_id, body.epoch, body.seq)
             if _says_something(look.work) or left <= 0 or superseded or ctx.stopping.is_set():
                 return look.work
             await woken(event, _until_due(look.due, now, left))
@@ -226,12 +228,12 @@ async def _look(ctx: Context, tx: Transaction, agent_id: UUID, body: Poll) -> _L
     return _Look(found, dropped, await runs.next_due(tx, [queue.id for queue in queues]))
 
 
-async def _claim(ctx: Context, tx: Transaction, agent_id: UUID, body: Poll) -> int:
+async def _claim(ctx: Context, tx: Transaction, *, agent_id: UUID, body: Poll, free: int) -> int:
     agent = await agents.lock(tx, agent_id)
     if agent is None:
         return 0
     _check_epoch(agent, body.epoch)
-    return await claim(tx, agent, body.free, ctx.terms)
+    return await claim(tx, agent, free, ctx.terms)
 
 
 async def _grants(ctx: Context, tx: Transaction, agent: Agent, granted: list[Held]) -> list[responses.Grant]:

@@ -89,11 +89,13 @@ async def output(ctx: Context, attempt_id: UUID, body: Output) -> None:
             raise NotFoundError("There is no such attempt: its run was deleted.")
         for chunk in body.chunks:
             expected = await attempts.output_offset(tx, attempt_id, chunk.stream)
-            size = len(chunk.text.encode())
-            if chunk.offset + size <= expected:
+            new = chunk.text.encode()[max(expected - chunk.offset, 0) :]
+            if not new:
                 continue
-            await logs.insert(tx, _lines(attempt, chunk, await tx.now()), attempt_id)
-            await attempts.set_output_offset(tx, attempt_id, chunk.stream, chunk.offset + size)
+            lines = _lines(attempt, chunk, new.decode(errors="replace"), await tx.now())
+            await logs.insert(tx, lines, attempt_id)
+            end = chunk.offset + len(chunk.text.encode())
+            await attempts.set_output_offset(tx, attempt_id, chunk.stream, end)
         tx.wake(run_topic(attempt.flow_run_id))
 
     await ctx.store.write(store)
@@ -280,11 +282,11 @@ def _event(kind: EventKind, attempt: Attempt, now: datetime, payload: dict[str, 
     )
 
 
-def _lines(attempt: Attempt, chunk: OutputChunk, now: datetime) -> list[LogLine]:
+def _lines(attempt: Attempt, chunk: OutputChunk, text: str, now: datetime) -> list[LogLine]:
     level = logging.INFO if chunk.stream == "stdout" else logging.WARNING
     name = OUTPUT_LOGGERS.get(chunk.stream, "reeve.output")
     at = instant(chunk.timestamp)
-    return [_line(attempt, name, level, text, at, now) for text in chunk.text.splitlines() if text.strip()]
+    return [_line(attempt, name, level, line, at, now) for line in text.splitlines() if line.strip()]
 
 
 def _line(attempt: Attempt, name: str, level: int, message: str, at: datetime, now: datetime) -> LogLine:
