@@ -1,0 +1,161 @@
+"""Guests in a house: unmodified programs of Prefect 2.20, in an environment of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from tests.acceptance.house import PATIENCE, House, until
+
+GUEST_PATIENCE = 45.0  # seconds; a guest takes four to start on a quiet machine, and is never this slow
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = ROOT / "tests" / "fixtures" / "interop"
+_BIN = ROOT / ".build" / "prefect-2.20" / "bin"
+
+# What a guest waits for by its own clock is cut short where it has a setting for it.
+QUICK = {
+    "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+    "PREFECT_AGENT_QUERY_INTERVAL": "1",
+    "PREFECT_WORKER_QUERY_SECONDS": "1",
+}
+
+
+@cache
+def environment() -> Path:
+    """Return the ``bin`` of Prefect's environment, made now if it is not there."""
+    made = subprocess.run(
+        [ROOT / "scripts" / "prefect-env"], capture_output=True, text=True, check=False, timeout=600
+    )
+    assert made.returncode == 0, (
+        "Prefect 2.20 could not be installed on this machine, and without it nothing shows that its programs "
+        f"work against reeve. What scripts/prefect-env said:\n{made.stderr}"
+    )
+    return _BIN
+
+
+def environ(home: Path, api_url: str, key: str | None) -> dict[str, str]:
+    """Return what a user of Prefect sets; ``key`` None: nothing shown at the door."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("REEVE_", "PREFECT_"))}
+    shown = {} if key is None else {"PREFECT_API_KEY": key}
+    return {**kept, **QUICK, **shown, "PREFECT_HOME": str(home), "PREFECT_API_URL": api_url}
+
+
+class GuestHouse(House):
+    """A house whose user has Prefect 2.20. ``open_door``: the server asks for no key, and none is shown."""
+
+    def __init__(self, root: Path, database_url: str, *, open_door: bool, **settings: str) -> None:
+        super().__init__(root, database_url, **settings)
+        self.open_door = open_door
+        self.python = str(environment() / "python")
+        (self.home / "prefect").mkdir(parents=True)  # Prefect makes the last folder alone
+        self.api_url = f"http://127.0.0.1:{self.port}/api"
+
+    def answers(self) -> bool:
+        if not self.open_door:
+            return super().answers()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    # --- the guests ---
+
+    def python_run(self, program: str, *args: str) -> str:
+        """Run a program of ``tests/fixtures/interop`` to its end; return what it printed."""
+        return self._finish(self.python, str(PROGRAMS / program), *args)
+
+    def prefect(self, *args: str) -> str:
+        """Run a command of Prefect's to its end; return what it printed."""
+        return self._finish(self.python, "-m", "prefect", *args)
+
+    def python_start(self, name: str, program: str, *args: str) -> subprocess.Popen[bytes]:
+        """Start a program of ``tests/fixtures/interop`` in the background, its output in ``NAME.log``."""
+        with (self.root / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [self.python, str(PROGRAMS / program), *args],
+                env=self.guest_environ(),
+                cwd=self.flows,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.processes[name] = process
+        return process
+
+    def interrupt(self, name: str) -> int:
+        """End a background process as Ctrl-C does, and return its exit code."""
+        process = self.processes.pop(name)
+        process.send_signal(signal.SIGINT)
+        return process.wait(PATIENCE)
+
+    def guest_environ(self) -> dict[str, str]:
+        return environ(self.home / "prefect", self.api_url, self.key)
+
+    def _finish(self, *command: str) -> str:
+        with subprocess.Popen(
+            command,
+            env=self.guest_environ(),
+            cwd=self.flows,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            try:
+                said, _ = process.communicate(timeout=GUEST_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                said, _ = process.communicate()
+        told = f"{' '.join(command)}: exit {process.returncode}\n{said}\nserver:\n{self.log('server')}"
+        assert process.returncode == 0, told
+        return said
+
+    # --- what stands on the server ---
+
+    @property
+    def key(self) -> str | None:
+        return None if self.open_door else (self.home / "key").read_text().strip()
+
+    def ask(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> httpx2.Response:
+        """Send one request, as whoever holds ``key``; as the user without one."""
+        shown = key or self.key
+        return httpx2.request(
+            method,
+            f"{self.api_url}{path}",
+            json=body,
+            headers={"Authorization": f"Bearer {shown}"} if shown else {},
+            timeout=PATIENCE,
+        )
+
+    def told(self, method: str, path: str, body: Any = None) -> Any:
+        """Send one request, and return the answer, which must be a success."""
+        reply = self.ask(method, path, body)
+        assert reply.is_success, f"{method} {path}: {reply.status_code} {reply.text}"
+        return reply.json() if reply.content else None
+
+    def state_is(self, run_id: str, *names: str) -> Any:
+        """Wait until a run is in a state of one of these names, and return the run."""
+
+        def look() -> Any:
+            run = self.told("GET", f"/flow_runs/{run_id}")
+            return run if run["state_name"] in names else None
+
+        return until(f"{run_id} to be {names}", look)
+
+    def runs_of(self, **flow_runs: Any) -> list[Any]:
+        """Return the flow runs that match a filter, the oldest first."""
+        found: list[Any] = self.told(
+            "POST", "/flow_runs/filter", {"flow_runs": flow_runs, "sort": "EXPECTED_START_TIME_ASC"}
+        )
+        return found
+
+    def log_lines(self, run_id: str) -> list[str]:
+        """Return a run's log, the oldest line first."""
+        lines = self.told("POST", "/logs/filter", {"logs": {"flow_run_id": {"any_": [run_id]}}})
+        return [line["message"] for line in lines]
