@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-from uuid import uuid4
+from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID, uuid4
 
-from reeve.errors import AttemptSupersededError, ConflictError, InvalidInputError, ReeveError
+from msgspec.structs import asdict, replace
+
+from reeve.errors import AttemptSupersededError, InvalidInputError, NotFoundError, ReeveError
 from reeve.server.services.context import Context, Principal
 from reeve.server.storage import attempts, limits
+from reeve.server.storage.dialects.base import IntegrityError
 from reeve.server.storage.limits import SlotLimit
-from reeve.wire.responses import MinimalConcurrencyLimit
+from reeve.wire import responses
+from reeve.wire.responses import MinimalConcurrencyLimit, NewSlotLimit
 
 if TYPE_CHECKING:
     from reeve.server.storage.store import Transaction
-    from reeve.wire.requests import Slots
+    from reeve.wire.requests import SlotLimitCreate, SlotLimitUpdate, Slots
 
+MISSING = "Concurrency Limit not found"
 SECONDS_A_SLOT = 2.0  # how long a slot is thought to be held (api-contract §2)
 RATE_LIMIT = "rate_limit"
+
+T = TypeVar("T")
 
 
 class LimitFullError(ReeveError):
@@ -30,19 +37,72 @@ class LimitFullError(ReeveError):
         self.retry_after = retry_after
 
 
-async def create(ctx: Context, name: str, size: int, *, active: bool = True, decay: float = 0.0) -> SlotLimit:
-    """Make a limit of ``size`` slots; ``decay`` is how many leave by themselves in a second.
+async def create(ctx: Context, body: SlotLimitCreate) -> NewSlotLimit:
+    """Make a limit, some of its slots held by nobody knows whom; raises IntegrityError for a taken name."""
 
-    Raises ConflictError when the name is taken.
-    """
-
-    async def insert(tx: Transaction) -> SlotLimit:
-        limit = SlotLimit(id=uuid4(), name=name, size=size, active=active, decay=decay)
-        if not await limits.insert(tx, [limit], await tx.now()):
-            raise ConflictError(f"There is a limit {name!r} already.")
-        return limit
+    async def insert(tx: Transaction) -> NewSlotLimit:
+        now = await tx.now()
+        limit = SlotLimit(
+            id=uuid4(),
+            name=body.name,
+            size=body.limit,
+            active=body.active,
+            decay=body.slot_decay_per_second,
+        )
+        if not await limits.insert(tx, [limit], now):
+            raise IntegrityError
+        await limits.occupy(tx, limit, body.active_slots, now)
+        return NewSlotLimit(**asdict(_found(await limits.shown(tx, limit.id, now))))
 
     return await ctx.store.write(insert)
+
+
+async def read(ctx: Context, id_or_name: str) -> responses.SlotLimit:
+    """Return a limit; raises NotFoundError."""
+
+    async def look(tx: Transaction) -> responses.SlotLimit:
+        return _found(await limits.shown(tx, _key(id_or_name), await tx.now()))
+
+    return await ctx.store.read(look)
+
+
+async def listing(ctx: Context, limit: int, offset: int) -> list[responses.SlotLimit]:
+    """Return limits by name."""
+
+    async def look(tx: Transaction) -> list[responses.SlotLimit]:
+        return await limits.page(tx, limit, offset, await tx.now())
+
+    return await ctx.store.read(look)
+
+
+async def update(ctx: Context, id_or_name: str, body: SlotLimitUpdate) -> None:
+    """Change what was sent, null leaves it; ``active_slots`` adds or frees slots.
+
+    Raises NotFoundError, and IntegrityError for a name that is taken.
+    """
+
+    async def change(tx: Transaction) -> None:
+        limit = _found(await limits.lock_one(tx, _key(id_or_name)))
+        now = await tx.now()
+        decay = body.slot_decay_per_second
+        limit = replace(
+            limit,
+            name=body.name if isinstance(body.name, str) else limit.name,
+            size=body.limit if isinstance(body.limit, int) else limit.size,
+            active=body.active if isinstance(body.active, bool) else limit.active,
+            decay=decay if isinstance(decay, float) else limit.decay,
+        )
+        await limits.update(tx, limit, now)
+        if isinstance(body.active_slots, int):
+            await limits.occupy(tx, limit, body.active_slots, now)
+
+    await ctx.store.write(change)
+
+
+async def delete(ctx: Context, id_or_name: str) -> None:
+    """Delete a limit and its slots; raises NotFoundError."""
+    if not await ctx.store.write(lambda tx: limits.delete(tx, _key(id_or_name))):
+        raise NotFoundError(MISSING)
 
 
 async def increment(ctx: Context, principal: Principal, body: Slots) -> list[MinimalConcurrencyLimit]:
@@ -65,7 +125,7 @@ async def increment(ctx: Context, principal: Principal, body: Slots) -> list[Min
         full = []
         for limit in active:
             await limits.free_decayed(tx, limit, now)
-            if await limits.occupancy(tx, limit.id) + body.slots > limit.size:
+            if await limits.occupancy(tx, limit.id, now) + body.slots > limit.size:
                 full.append(limit)
         if full:
             raise _full(body.slots, full)
@@ -118,3 +178,17 @@ def _full(slots: int, full: Sequence[SlotLimit]) -> LimitFullError:
     seconds = max(1 / limit.decay if limit.decay > 0 else SECONDS_A_SLOT for limit in full) * slots
     names = ", ".join(repr(limit.name) for limit in full)
     return LimitFullError(f"No room for {slots} slots of {names}.", retry_after=round(seconds, 3))
+
+
+def _key(id_or_name: str) -> UUID | str:
+    """Read what stands in the path: what looks like an id is one."""
+    try:
+        return UUID(id_or_name)
+    except ValueError:
+        return id_or_name
+
+
+def _found(limit: T | None) -> T:
+    if limit is None:
+        raise NotFoundError(MISSING)
+    return limit

@@ -61,8 +61,13 @@ from reeve.wire.endpoints.inputs import create_input as create_input
 from reeve.wire.endpoints.inputs import delete_input as delete_input
 from reeve.wire.endpoints.inputs import filter_inputs as filter_inputs
 from reeve.wire.endpoints.inputs import read_input as read_input
+from reeve.wire.endpoints.limits import create_slot_limit as create_slot_limit
 from reeve.wire.endpoints.limits import decrement_slots as decrement_slots
+from reeve.wire.endpoints.limits import delete_slot_limit as delete_slot_limit
+from reeve.wire.endpoints.limits import filter_slot_limits as filter_slot_limits
 from reeve.wire.endpoints.limits import increment_slots as increment_slots
+from reeve.wire.endpoints.limits import read_slot_limit as read_slot_limit
+from reeve.wire.endpoints.limits import update_slot_limit as update_slot_limit
 from reeve.wire.endpoints.logs import create_logs as create_logs
 from reeve.wire.endpoints.logs import filter_logs as filter_logs
 from reeve.wire.endpoints.service import admin_version as admin_version
@@ -75,6 +80,13 @@ from reeve.wire.endpoints.service import server_info as server_info
 from reeve.wire.endpoints.service import version as version
 from reeve.wire.endpoints.table import Door as Door
 from reeve.wire.endpoints.table import Endpoint as Endpoint
+from reeve.wire.endpoints.tag_limits import create_tag_limit as create_tag_limit
+from reeve.wire.endpoints.tag_limits import delete_tag_limit as delete_tag_limit
+from reeve.wire.endpoints.tag_limits import delete_tag_limit_by_tag as delete_tag_limit_by_tag
+from reeve.wire.endpoints.tag_limits import filter_tag_limits as filter_tag_limits
+from reeve.wire.endpoints.tag_limits import read_tag_limit as read_tag_limit
+from reeve.wire.endpoints.tag_limits import read_tag_limit_by_tag as read_tag_limit_by_tag
+from reeve.wire.endpoints.tag_limits import reset_tag_limit as reset_tag_limit
 from reeve.wire.endpoints.task_runs import create_task_run as create_task_run
 from reeve.wire.endpoints.task_runs import filter_task_runs as filter_task_runs
 from reeve.wire.endpoints.task_runs import read_task_run as read_task_run

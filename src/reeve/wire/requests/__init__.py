@@ -32,10 +32,14 @@ from reeve.wire.requests.flow_runs import Resume as Resume
 from reeve.wire.requests.flows import FlowCreate as FlowCreate
 from reeve.wire.requests.inputs import FlowRunInputCreate as FlowRunInputCreate
 from reeve.wire.requests.inputs import FlowRunInputFilter as FlowRunInputFilter
+from reeve.wire.requests.limits import SlotLimitCreate as SlotLimitCreate
+from reeve.wire.requests.limits import SlotLimitUpdate as SlotLimitUpdate
 from reeve.wire.requests.limits import Slots as Slots
 from reeve.wire.requests.logs import LogCreate as LogCreate
 from reeve.wire.requests.states import SetState as SetState
 from reeve.wire.requests.states import StateCreate as StateCreate
+from reeve.wire.requests.tag_limits import TagLimitCreate as TagLimitCreate
+from reeve.wire.requests.tag_limits import TagLimitReset as TagLimitReset
 from reeve.wire.requests.task_runs import TaskRunCreate as TaskRunCreate
 from reeve.wire.requests.task_runs import TaskRunUpdate as TaskRunUpdate
 from reeve.wire.requests.variables import VariableCreate as VariableCreate

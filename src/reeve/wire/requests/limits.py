@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from reeve.wire.codec import Count
+
+Rate = Annotated[float, Meta(ge=0)]
 
 
 class Slots(Struct, kw_only=True):
@@ -14,3 +18,25 @@ class Slots(Struct, kw_only=True):
     names: list[str]
     mode: str = "concurrency"
     occupancy_seconds: float | None = None
+
+
+class SlotLimitCreate(Struct, kw_only=True, forbid_unknown_fields=True):
+    """``ConcurrencyLimitV2Create``: body of ``POST /v2/concurrency_limits/``."""
+
+    active: bool = True
+    name: str
+    limit: Count
+    active_slots: Count = 0
+    denied_slots: Count = 0
+    slot_decay_per_second: Rate = 0.0
+
+
+class SlotLimitUpdate(Struct, kw_only=True, forbid_unknown_fields=True):
+    """``ConcurrencyLimitV2Update``: body of ``PATCH /v2/concurrency_limits/{id_or_name}``."""
+
+    active: bool | None | UnsetType = UNSET
+    name: str | None | UnsetType = UNSET
+    limit: Count | None | UnsetType = UNSET
+    active_slots: Count | None | UnsetType = UNSET
+    denied_slots: Count | None | UnsetType = UNSET
+    slot_decay_per_second: Rate | None | UnsetType = UNSET

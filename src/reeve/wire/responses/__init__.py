@@ -26,12 +26,15 @@ from reeve.wire.responses.flow_runs import WorkerFlowRunResponse as WorkerFlowRu
 from reeve.wire.responses.flows import Flow as Flow
 from reeve.wire.responses.inputs import FlowRunInput as FlowRunInput
 from reeve.wire.responses.limits import MinimalConcurrencyLimit as MinimalConcurrencyLimit
+from reeve.wire.responses.limits import NewSlotLimit as NewSlotLimit
+from reeve.wire.responses.limits import SlotLimit as SlotLimit
 from reeve.wire.responses.logs import Log as Log
 from reeve.wire.responses.service import Problem as Problem
 from reeve.wire.responses.service import ServerInfo as ServerInfo
 from reeve.wire.responses.states import OrchestrationResult as OrchestrationResult
 from reeve.wire.responses.states import State as State
 from reeve.wire.responses.states import StateDetails as StateDetails
+from reeve.wire.responses.tag_limits import TagLimit as TagLimit
 from reeve.wire.responses.task_runs import TaskRun as TaskRun
 from reeve.wire.responses.variables import Variable as Variable
 from reeve.wire.responses.work_pools import PoolOptions as PoolOptions

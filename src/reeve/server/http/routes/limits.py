@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from reeve.server.http.body import page
 from reeve.server.http.request import Request, serves
 from reeve.server.services import limits
-from reeve.wire import endpoints, requests, responses
+from reeve.wire import endpoints, filters, requests, responses
 
 
 @serves(endpoints.increment_slots)
@@ -15,3 +16,29 @@ async def increment_slots(request: Request[requests.Slots]) -> list[responses.Mi
 @serves(endpoints.decrement_slots)
 async def decrement_slots(request: Request[requests.Slots]) -> list[responses.MinimalConcurrencyLimit]:
     return await limits.decrement(request.context, request.principal, request.body)
+
+
+@serves(endpoints.create_slot_limit)
+async def create_slot_limit(request: Request[requests.SlotLimitCreate]) -> responses.NewSlotLimit:
+    return await limits.create(request.context, request.body)
+
+
+@serves(endpoints.read_slot_limit)
+async def read_slot_limit(request: Request[None]) -> responses.SlotLimit:
+    return await limits.read(request.context, request.path["id_or_name"])
+
+
+@serves(endpoints.update_slot_limit)
+async def update_slot_limit(request: Request[requests.SlotLimitUpdate]) -> None:
+    await limits.update(request.context, request.path["id_or_name"], request.body)
+
+
+@serves(endpoints.delete_slot_limit)
+async def delete_slot_limit(request: Request[None]) -> None:
+    await limits.delete(request.context, request.path["id_or_name"])
+
+
+@serves(endpoints.filter_slot_limits)
+async def filter_slot_limits(request: Request[filters.Page]) -> list[responses.SlotLimit]:
+    query = request.body
+    return await limits.listing(request.context, *page(query.limit, query.offset))
