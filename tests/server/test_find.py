@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from itertools import product
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -14,6 +15,7 @@ import pytest
 from tests.server.outside import Json, Outside
 
 from reeve.core.states import StateType
+from reeve.core.work import WorkerStatus
 from reeve.server.storage import find
 from reeve.server.storage.filters import Where
 from reeve.server.storage.store import Transaction
@@ -28,6 +30,7 @@ LISTINGS: list[tuple[Any, type[filters.Page]]] = [
     (find.logs, filters.LogQuery),
     (find.work_pools, filters.WorkPoolQuery),
     (find.work_queues, filters.WorkQueueQuery),
+    (partial(find.workers, pool_name="p"), filters.WorkerQuery),
     (find.variables_, filters.VariableQuery),
     (find.artifacts_, filters.ArtifactQuery),
     (find.latest_artifacts, filters.ArtifactCollectionQuery),
@@ -41,6 +44,7 @@ PLAIN: dict[type, list[Any]] = {
     int: [20],
     datetime: [datetime.now(UTC)],
     StateType: list(StateType),
+    WorkerStatus: list(WorkerStatus),
 }
 
 

@@ -22,6 +22,13 @@ class WorkStatus(StrEnum):
     PAUSED = "PAUSED"
 
 
+class WorkerStatus(StrEnum):
+    """Whether a 2.20 worker is heard of (api-contract §11)."""
+
+    ONLINE = "ONLINE"
+    OFFLINE = "OFFLINE"
+
+
 class OnLost(StrEnum):
     """What the server does about an attempt whose lease ran out (protocol §3)."""
 

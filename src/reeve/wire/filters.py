@@ -12,6 +12,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from reeve.core.states import StateType
+from reeve.core.work import WorkerStatus
 
 MAX_LIMIT = 200  # PREFECT_API_DEFAULT_LIMIT: default and maximum of a page (api-contract §1)
 
@@ -139,6 +140,13 @@ class NullableInstants(Instants, kw_only=True, frozen=True):
     is_null_: bool | None = None
 
 
+class WorkerStatuses(Criterion, kw_only=True, frozen=True):
+    """``status`` of workers: taken, and never applied (api-contract §6)."""
+
+    any_: list[WorkerStatus] | None = None
+    not_any_: list[WorkerStatus] | None = None
+
+
 class Flag(Criterion, kw_only=True, frozen=True):
     """A yes or no."""
 
@@ -228,6 +236,13 @@ class WorkQueueFilter(Filter, kw_only=True, frozen=True):
 
     id: Ids | None = None
     name: QueueName | None = None
+
+
+class WorkerFilter(Filter, kw_only=True, frozen=True):
+    """``workers``."""
+
+    last_heartbeat_time: Instants | None = None
+    status: WorkerStatuses | None = None
 
 
 class LogFilter(Filter, kw_only=True, frozen=True):
@@ -367,7 +382,7 @@ class FlowQuery(Page, kw_only=True):
 
 
 class WorkPoolQuery(Page, kw_only=True):
-    """Body of ``/work_pools/filter``."""
+    """Body of ``/work_pools/filter`` and ``/work_pools/count``."""
 
     work_pools: WorkPoolFilter | None = None
 
@@ -376,6 +391,12 @@ class WorkQueueQuery(Page, kw_only=True):
     """Body of ``/work_queues/filter`` and of a pool's ``queues/filter``."""
 
     work_queues: WorkQueueFilter | None = None
+
+
+class WorkerQuery(Page, kw_only=True):
+    """Body of a pool's ``workers/filter``."""
+
+    workers: WorkerFilter | None = None
 
 
 class LogQuery(Page, kw_only=True):

@@ -52,6 +52,7 @@ BELOW_THE_ROUTE = frozenset(
         endpoints.set_flow_run_state,
         endpoints.set_task_run_state,
         endpoints.queue_runs,
+        endpoints.work_queue_status,
     )
 )
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from reeve.core.work import WorkPool, WorkQueue
     from reeve.server.storage.store import Transaction
     from reeve.wire import filters
-    from reeve.wire.responses import Artifact, ArtifactCollection, Variable
+    from reeve.wire.responses import Artifact, ArtifactCollection, Variable, Worker
 
 
 async def flows(ctx: Context, query: filters.FlowQuery, limit: int, offset: int) -> list[Flow]:
@@ -50,6 +50,23 @@ async def work_pools(ctx: Context, query: filters.WorkPoolQuery, limit: int, off
     return await ctx.store.read(lambda tx: find.work_pools(tx, query, limit, offset))
 
 
+async def count_work_pools(ctx: Context, query: filters.WorkPoolQuery) -> int:
+    """Count the work pools that match."""
+    return await ctx.store.read(lambda tx: find.count_work_pools(tx, query))
+
+
+async def workers(
+    ctx: Context, pool_name: str, query: filters.WorkerQuery, limit: int, offset: int
+) -> list[Worker]:
+    """Return the workers of a pool that match; raises NotFoundError for an unknown pool."""
+
+    async def look(tx: Transaction) -> list[Worker]:
+        await _check_pool(tx, pool_name)
+        return await find.workers(tx, query, limit, offset, pool_name)
+
+    return await ctx.store.read(look)
+
+
 async def work_queues(
     ctx: Context, query: filters.WorkQueueQuery, limit: int, offset: int
 ) -> list[WorkQueue]:
@@ -63,8 +80,7 @@ async def pool_queues(
     """Return the queues of a pool that match, by priority; raises NotFoundError for an unknown pool."""
 
     async def look(tx: Transaction) -> list[WorkQueue]:
-        if await work.pool_by_name(tx, pool_name) is None:
-            raise NotFoundError(f'Work pool "{pool_name}" not found.')
+        await _check_pool(tx, pool_name)
         return await find.work_queues(tx, query, limit, offset, pool_name)
 
     return await ctx.store.read(look)
@@ -100,3 +116,8 @@ async def latest_artifacts(
 async def count_latest_artifacts(ctx: Context, query: filters.ArtifactCollectionQuery) -> int:
     """Count the keys whose newest artifact matches."""
     return await ctx.store.read(lambda tx: find.count_latest_artifacts(tx, query))
+
+
+async def _check_pool(tx: Transaction, name: str) -> None:
+    if await work.pool_by_name(tx, name) is None:
+        raise NotFoundError(f'Work pool "{name}" not found.')

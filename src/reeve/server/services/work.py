@@ -24,7 +24,9 @@ from reeve.core.work import (
 from reeve.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
 from reeve.server.services.context import Context
 from reeve.server.services.hub import pool_topic
-from reeve.server.storage import claims, deployments, waiting, work
+from reeve.server.storage import attempts, claims, deployments, waiting, work
+from reeve.wire.codec import iso_or_none
+from reeve.wire.responses import WorkQueueHealthPolicy, WorkQueueStatusDetail
 
 if TYPE_CHECKING:
     from reeve.core.runs import FlowRun
@@ -152,6 +154,29 @@ async def set_pool_options(ctx: Context, name: str, body: PoolOptions) -> WorkPo
     return await ctx.store.write(change)
 
 
+async def delete_pool(ctx: Context, name: str) -> None:
+    """Delete a pool with its queues; deployments and runs keep the names of these.
+
+    Raises NotFoundError, ForbiddenError for a pool that 2.20 keeps, and ConflictError while agents hold runs
+    of it: with the pool their agents would go, and nobody could tell what became of the runs.
+    """
+    _check_unprotected(name)
+
+    async def delete(tx: Transaction) -> None:
+        pool = await work.lock_pool_by_name(tx, name)
+        if pool is None:
+            raise _no_pool(name)
+        held = await attempts.held_in_pool(tx, pool.id)
+        if held:
+            raise ConflictError(
+                f"Agents hold {held} runs of the work pool {name!r}. Cancel them, or wait until they end."
+            )
+        await work.delete_pool(tx, pool.id)
+        tx.wake(pool_topic(pool.id))
+
+    await ctx.store.write(delete)
+
+
 async def hear_worker(ctx: Context, pool_name: str, body: WorkerHeartbeat) -> None:
     """Note the heartbeat of a 2.20 worker; raises NotFoundError for an unknown pool."""
 
@@ -161,6 +186,17 @@ async def hear_worker(ctx: Context, pool_name: str, body: WorkerHeartbeat) -> No
         await work.pools_served(tx, [pool.id])
 
     await ctx.store.write(note)
+
+
+async def delete_worker(ctx: Context, pool_name: str, name: str) -> None:
+    """Forget a 2.20 worker; raises NotFoundError for it or its pool."""
+
+    async def delete(tx: Transaction) -> None:
+        pool = await _pool(tx, pool_name)
+        if not await work.delete_worker(tx, pool.id, name):
+            raise NotFoundError("Worker not found.")
+
+    await ctx.store.write(delete)
 
 
 # Queues
@@ -251,6 +287,45 @@ async def update_pool_queue(ctx: Context, pool_name: str, name: str, body: WorkQ
             await work.shift(tx, others, changed.priority)
 
     await ctx.store.write(change)
+
+
+async def delete_queue(ctx: Context, queue_id: UUID) -> None:
+    """Delete a queue; raises NotFoundError, and ConflictError for the default queue of a pool."""
+
+    async def delete(tx: Transaction) -> None:
+        await _delete(tx, _found(await work.lock_queue(tx, queue_id), "work queue not found"))
+
+    await ctx.store.write(delete)
+
+
+async def delete_pool_queue(ctx: Context, pool_name: str, name: str) -> None:
+    """Delete a queue of a pool; raises NotFoundError, and ConflictError for its default queue."""
+
+    async def delete(tx: Transaction) -> None:
+        pool = await _pool(tx, pool_name)
+        queue = await work.queue_by_name(tx, pool.id, name)
+        await _delete(tx, _found(queue, f"Work pool queue '{pool_name}/{name}' not found."))
+
+    await ctx.store.write(delete)
+
+
+async def queue_status(ctx: Context, queue_id: UUID) -> WorkQueueStatusDetail:
+    """Say whether a queue is served and keeps up (api-contract §11); raises NotFoundError."""
+    policy = WorkQueueHealthPolicy()
+
+    async def look(tx: Transaction) -> WorkQueueStatusDetail:
+        queue = _found(await work.queue(tx, queue_id), f"Work queue with id {queue_id} not found")
+        late, polled = await work.late_runs(tx, queue_id), queue.last_polled
+        longest = timedelta(seconds=policy.maximum_seconds_since_last_polled)
+        served = polled is not None and await tx.now() - polled <= longest
+        return WorkQueueStatusDetail(
+            healthy=served and late <= policy.maximum_late_runs,
+            late_runs_count=late,
+            last_polled=iso_or_none(polled),
+            health_check_policy=policy,
+        )
+
+    return await ctx.store.read(look)
 
 
 # Polls
@@ -427,6 +502,16 @@ async def _change(tx: Transaction, queue: WorkQueue, body: WorkQueueUpdate, now:
         await work.rename_queue(tx, queue.id, changed.name)
     tx.wake(pool_topic(queue.work_pool_id))
     return changed
+
+
+async def _delete(tx: Transaction, queue: WorkQueue) -> None:
+    if await work.is_default_queue(tx, queue.id):
+        raise ConflictError(
+            f"{queue.name!r} is the default queue of the work pool {queue.work_pool_name!r}, "
+            "and goes only with it."
+        )
+    await work.delete_queue(tx, queue.id)
+    tx.wake(pool_topic(queue.work_pool_id))
 
 
 def _queue_status(queue: WorkQueue, now: datetime) -> WorkStatus:

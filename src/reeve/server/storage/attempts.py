@@ -125,6 +125,16 @@ async def held_by(tx: Transaction, agent_id: UUID) -> list[Held]:
     return [_held(row) for row in found]
 
 
+async def held_in_pool(tx: Transaction, pool_id: UUID) -> int:
+    """Count the open attempts of the agents of a pool."""
+    count: int = await tx.fetchval(
+        "select count(*) from attempts t join agents a on a.id = t.agent_id"
+        " where a.work_pool_id = $1 and t.closed is null",
+        pool_id,
+    )
+    return count
+
+
 async def rebind(tx: Transaction, agent_id: UUID, epoch: int, lease_until: datetime) -> None:
     """Give the open attempts of an agent to its new epoch, with fresh leases."""
     await tx.execute(

@@ -192,6 +192,10 @@ class Where:
             wanted.operator, self._ids(wanted.id, f"{q}.id"), self._queue_name(wanted.name, f"{q}.name")
         )
 
+    def worker(self, wanted: filters.WorkerFilter, w: str) -> str:
+        """Return the condition on workers; their status restricts nothing (api-contract §6)."""
+        return _all(self._instants(wanted.last_heartbeat_time, f"{w}.last_heartbeat_time"))
+
     def log(self, wanted: filters.LogFilter, g: str) -> str:
         """Return the condition on log lines."""
         return _join(

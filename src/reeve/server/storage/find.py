@@ -6,13 +6,13 @@ from reeve.core.deployments import Deployment, Flow
 from reeve.core.logs import LogLine
 from reeve.core.runs import FlowRun, TaskRun
 from reeve.core.work import WorkPool, WorkQueue
-from reeve.server.storage import artifacts, deployments, rows, variables
+from reeve.server.storage import artifacts, deployments, rows, variables, work
 from reeve.server.storage.filters import Where
 from reeve.server.storage.rows import DEPLOYMENT, FLOW_RUN, TASK_RUN, WORK_QUEUE
 from reeve.server.storage.store import Row, Transaction
 from reeve.wire import filters
 from reeve.wire.filters import ArtifactSort, FlowRunSort, LogSort, NameSort, TaskRunSort
-from reeve.wire.responses import Artifact, ArtifactCollection, Variable
+from reeve.wire.responses import Artifact, ArtifactCollection, Variable, Worker
 
 # Orders end with the id, so that pages neither repeat nor leave out. Runs without the time that is asked for
 # come last on both databases, which differ about it by themselves.
@@ -103,6 +103,25 @@ async def work_pools(
     condition = where.work_pool(query.work_pools or filters.WorkPoolFilter(), "p")
     found = await _page(tx, "select p.* from work_pools p", where, condition, "p.name", limit, offset)
     return [rows.work_pool(row) for row in found]
+
+
+async def count_work_pools(tx: Transaction, query: filters.WorkPoolQuery) -> int:
+    """Count work pools."""
+    where = Where()
+    condition = where.work_pool(query.work_pools or filters.WorkPoolFilter(), "p")
+    return await _count(tx, "work_pools p", where, condition)
+
+
+async def workers(
+    tx: Transaction, query: filters.WorkerQuery, limit: int, offset: int, pool_name: str
+) -> list[Worker]:
+    """Return the workers of a pool, the one heard of last first."""
+    where = Where()
+    condition = where.worker(query.workers or filters.WorkerFilter(), "w")
+    condition += f" and p.name = {where.value(pool_name)}"
+    select = "select w.* from workers w join work_pools p on p.id = w.work_pool_id"
+    order = "w.last_heartbeat_time desc, w.id"
+    return [work.worker(row) for row in await _page(tx, select, where, condition, order, limit, offset)]
 
 
 async def work_queues(

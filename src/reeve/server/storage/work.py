@@ -12,6 +12,7 @@ from reeve.core.work import (
     AGENT_POOL_TYPE,
     DEFAULT_POOL,
     DEFAULT_QUEUE,
+    WorkerStatus,
     WorkPool,
     WorkQueue,
     WorkStatus,
@@ -19,6 +20,8 @@ from reeve.core.work import (
 from reeve.server.storage import rows
 from reeve.server.storage.rows import AGENT, WORK_QUEUE
 from reeve.server.storage.store import Row, Transaction
+from reeve.wire.codec import iso, iso_or_none
+from reeve.wire.responses import Worker
 
 UNSERVED_AFTER = timedelta(seconds=60)  # api-contract §10, Foreman
 REFRESHED_AFTER = timedelta(seconds=30)  # a deployment's last_polled is for people
@@ -130,6 +133,11 @@ async def ensure_default_pool(tx: Transaction, now: datetime) -> WorkPool:
     return known
 
 
+async def delete_pool(tx: Transaction, pool_id: UUID) -> None:
+    """Delete a pool with its queues; who names these keeps their names (api-contract §3)."""
+    await tx.execute("delete from work_pools where id = $1", pool_id)
+
+
 async def has_server(tx: Transaction, pool_id: UUID) -> bool:
     """Say whether a worker was ever, or an agent is now, there for a pool (api-contract §3, PATCH)."""
     found = await tx.fetchval(
@@ -219,6 +227,27 @@ async def rename_queue(tx: Transaction, queue_id: UUID, name: str) -> None:
         queue_id,
         name,
     )
+
+
+async def delete_queue(tx: Transaction, queue_id: UUID) -> None:
+    """Delete a queue; who names it keeps its name."""
+    await tx.execute("delete from work_queues where id = $1", queue_id)
+
+
+async def is_default_queue(tx: Transaction, queue_id: UUID) -> bool:
+    """Say whether a queue is the one that its pool falls back on."""
+    found = await tx.fetchval("select 1 from work_pools where default_queue_id = $1", queue_id)
+    return found is not None
+
+
+async def late_runs(tx: Transaction, queue_id: UUID) -> int:
+    """Count the runs of a queue that should have started."""
+    count: int = await tx.fetchval(
+        "select count(*) from flow_runs where work_queue_id = $1 and state_type = 'SCHEDULED'"
+        " and state_name = 'Late'",
+        queue_id,
+    )
+    return count
 
 
 async def ensure_queue(tx: Transaction, pool_id: UUID | None, name: str, now: datetime) -> WorkQueue:
@@ -376,6 +405,26 @@ async def worker_heard(
         name,
         pool_id,
         interval_seconds,
+    )
+
+
+async def delete_worker(tx: Transaction, pool_id: UUID, name: str) -> bool:
+    """Delete a worker; False when there is none."""
+    deleted = await tx.execute("delete from workers where work_pool_id = $1 and name = $2", pool_id, name)
+    return bool(deleted)
+
+
+def worker(row: Row) -> Worker:
+    """Read a worker."""
+    return Worker(
+        id=rows.uuid(row["id"]),
+        created=iso(rows.instant(row["created"])),
+        updated=iso(rows.instant(row["updated"])),
+        name=row["name"],
+        work_pool_id=rows.uuid(row["work_pool_id"]),
+        last_heartbeat_time=iso_or_none(rows.instant_or_none(row["last_heartbeat_time"])),
+        heartbeat_interval_seconds=row["heartbeat_interval_seconds"],
+        status=WorkerStatus(row["status"]),
     )
 
 

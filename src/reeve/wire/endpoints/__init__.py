@@ -102,8 +102,12 @@ from reeve.wire.endpoints.variables import read_variable as read_variable
 from reeve.wire.endpoints.variables import read_variable_by_id as read_variable_by_id
 from reeve.wire.endpoints.variables import update_variable as update_variable
 from reeve.wire.endpoints.variables import update_variable_by_id as update_variable_by_id
+from reeve.wire.endpoints.work_pools import count_work_pools as count_work_pools
 from reeve.wire.endpoints.work_pools import create_work_pool as create_work_pool
+from reeve.wire.endpoints.work_pools import delete_work_pool as delete_work_pool
+from reeve.wire.endpoints.work_pools import delete_worker as delete_worker
 from reeve.wire.endpoints.work_pools import filter_work_pools as filter_work_pools
+from reeve.wire.endpoints.work_pools import filter_workers as filter_workers
 from reeve.wire.endpoints.work_pools import pool_runs as pool_runs
 from reeve.wire.endpoints.work_pools import read_work_pool as read_work_pool
 from reeve.wire.endpoints.work_pools import set_pool_options as set_pool_options
@@ -111,6 +115,8 @@ from reeve.wire.endpoints.work_pools import update_work_pool as update_work_pool
 from reeve.wire.endpoints.work_pools import worker_heartbeat as worker_heartbeat
 from reeve.wire.endpoints.work_queues import create_pool_queue as create_pool_queue
 from reeve.wire.endpoints.work_queues import create_work_queue as create_work_queue
+from reeve.wire.endpoints.work_queues import delete_pool_queue as delete_pool_queue
+from reeve.wire.endpoints.work_queues import delete_work_queue as delete_work_queue
 from reeve.wire.endpoints.work_queues import filter_pool_queues as filter_pool_queues
 from reeve.wire.endpoints.work_queues import filter_work_queues as filter_work_queues
 from reeve.wire.endpoints.work_queues import queue_runs as queue_runs
@@ -119,6 +125,7 @@ from reeve.wire.endpoints.work_queues import read_work_queue as read_work_queue
 from reeve.wire.endpoints.work_queues import read_work_queue_by_name as read_work_queue_by_name
 from reeve.wire.endpoints.work_queues import update_pool_queue as update_pool_queue
 from reeve.wire.endpoints.work_queues import update_work_queue as update_work_queue
+from reeve.wire.endpoints.work_queues import work_queue_status as work_queue_status
 
 E = Endpoint[Any, Any]
 

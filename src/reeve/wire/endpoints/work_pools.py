@@ -41,3 +41,19 @@ set_pool_options: Endpoint[requests.PoolOptions, responses.PoolOptions] = Endpoi
     responses.PoolOptions,
     dialect=False,
 )
+delete_work_pool: Endpoint[None, None] = Endpoint(
+    "delete_work_pool", "DELETE", "/work_pools/{name}", None, None, 204
+)
+count_work_pools: Endpoint[filters.WorkPoolQuery, int] = Endpoint(
+    "count_work_pools", "POST", "/work_pools/count", filters.WorkPoolQuery, int, body_optional=True
+)
+filter_workers = filtering(
+    "filter_workers",
+    "/work_pools/{work_pool_name}/workers/filter",
+    filters.WorkerQuery,
+    responses.Worker,
+    Door.OPERATOR,
+)
+delete_worker: Endpoint[None, None] = Endpoint(
+    "delete_worker", "DELETE", "/work_pools/{work_pool_name}/workers/{name}", None, None, 204
+)

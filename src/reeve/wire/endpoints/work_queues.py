@@ -58,3 +58,12 @@ queue_runs: Endpoint[requests.QueueRuns, list[responses.FlowRunResponse]] = Endp
     list[responses.FlowRunResponse],
     body_optional=True,
 )
+delete_pool_queue: Endpoint[None, None] = Endpoint(
+    "delete_pool_queue", "DELETE", "/work_pools/{work_pool_name}/queues/{name}", None, None, 204
+)
+delete_work_queue: Endpoint[None, None] = Endpoint(
+    "delete_work_queue", "DELETE", "/work_queues/{id}", None, None, 204
+)
+work_queue_status: Endpoint[None, responses.WorkQueueStatusDetail] = Endpoint(
+    "work_queue_status", "GET", "/work_queues/{id}/status", None, responses.WorkQueueStatusDetail
+)

@@ -38,5 +38,8 @@ from reeve.wire.responses.tag_limits import TagLimit as TagLimit
 from reeve.wire.responses.task_runs import TaskRun as TaskRun
 from reeve.wire.responses.variables import Variable as Variable
 from reeve.wire.responses.work_pools import PoolOptions as PoolOptions
+from reeve.wire.responses.work_pools import Worker as Worker
 from reeve.wire.responses.work_pools import WorkPool as WorkPool
+from reeve.wire.responses.work_queues import WorkQueueHealthPolicy as WorkQueueHealthPolicy
 from reeve.wire.responses.work_queues import WorkQueueResponse as WorkQueueResponse
+from reeve.wire.responses.work_queues import WorkQueueStatusDetail as WorkQueueStatusDetail

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from reeve.core.work import OnLost, WorkStatus
+from reeve.core.work import OnLost, WorkerStatus, WorkStatus
 from reeve.wire.codec import Timestamp
 
 
@@ -31,3 +31,16 @@ class PoolOptions(Struct, kw_only=True):
     """What reeve adds to a work pool."""
 
     on_lost: OnLost
+
+
+class Worker(Struct, kw_only=True):
+    """``WorkerResponse``."""
+
+    id: UUID
+    created: Timestamp
+    updated: Timestamp
+    name: str
+    work_pool_id: UUID
+    last_heartbeat_time: Timestamp | None = None
+    heartbeat_interval_seconds: int | None = None
+    status: WorkerStatus

@@ -27,3 +27,19 @@ class WorkQueueResponse(Struct, kw_only=True):
     last_polled: Timestamp | None = None
     work_pool_name: str | None = None
     status: WorkStatus | None = None
+
+
+class WorkQueueHealthPolicy(Struct, kw_only=True):
+    """``WorkQueueHealthPolicy``: what a healthy queue has at most."""
+
+    maximum_late_runs: int = 0
+    maximum_seconds_since_last_polled: int = 60
+
+
+class WorkQueueStatusDetail(Struct, kw_only=True):
+    """``WorkQueueStatusDetail``."""
+
+    healthy: bool
+    late_runs_count: int
+    last_polled: Timestamp | None
+    health_check_policy: WorkQueueHealthPolicy

@@ -89,3 +89,29 @@ async def filter_pool_queues(request: Request[filters.WorkQueueQuery]) -> list[r
     query, pool_name = request.body, request.path["work_pool_name"]
     found = await find.pool_queues(request.context, pool_name, query, *page(query.limit, query.offset))
     return [project.work_queue(queue) for queue in found]
+
+
+@serves(endpoints.delete_work_pool)
+async def delete_work_pool(request: Request[None]) -> None:
+    await work.delete_pool(request.context, request.path["name"])
+
+
+@serves(endpoints.count_work_pools)
+async def count_work_pools(request: Request[filters.WorkPoolQuery]) -> int:
+    return await find.count_work_pools(request.context, request.body)
+
+
+@serves(endpoints.delete_pool_queue)
+async def delete_pool_queue(request: Request[None]) -> None:
+    await work.delete_pool_queue(request.context, request.path["work_pool_name"], request.path["name"])
+
+
+@serves(endpoints.filter_workers)
+async def filter_workers(request: Request[filters.WorkerQuery]) -> list[responses.Worker]:
+    query, pool_name = request.body, request.path["work_pool_name"]
+    return await find.workers(request.context, pool_name, query, *page(query.limit, query.offset))
+
+
+@serves(endpoints.delete_worker)
+async def delete_worker(request: Request[None]) -> None:
+    await work.delete_worker(request.context, request.path["work_pool_name"], request.path["name"])

@@ -49,3 +49,13 @@ async def queue_runs(request: Request[requests.QueueRuns]) -> list[responses.Flo
     )
     now = clock.now()
     return [project.flow_run(run, now) for run in found]
+
+
+@serves(endpoints.delete_work_queue)
+async def delete_work_queue(request: Request[None]) -> None:
+    await work.delete_queue(request.context, request.path["id"])
+
+
+@serves(endpoints.work_queue_status)
+async def work_queue_status(request: Request[None]) -> responses.WorkQueueStatusDetail:
+    return await work.queue_status(request.context, request.path["id"])
