@@ -14,6 +14,7 @@ import pytest
 
 from reeve.errors import InvalidInputError, UnavailableError
 from reeve.server.storage.dialects.base import IntegrityError
+from reeve.server.storage.dialects.sqlite import SqliteStore
 from reeve.server.storage.migrations import Migration, SchemaError, all_migrations, outstanding
 from reeve.server.storage.store import Store, Transaction, open_store
 
@@ -177,3 +178,23 @@ async def test_closed_refuses(database_url: str) -> None:
     await store.close()
     with pytest.raises(UnavailableError, match="stopping"):
         await store.write(values)
+
+
+async def test_a_full_disk_fails_the_commit_and_stores_nothing_of_it(sqlite_url: str) -> None:
+    store = await open_store(sqlite_url)
+    assert isinstance(store, SqliteStore)
+    pages = await store.read(lambda tx: tx.fetchval("pragma page_count"))
+    store._writer.execute(f"pragma max_page_count = {pages + 2}")
+    big = "x" * 1_000_000
+    asked = [
+        store.write(partial(set_value, key=f"{n}", value=value)) for n, value in enumerate(("1", big, "2"))
+    ]
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(outcomes[1], UnavailableError)
+    assert "full" in str(outcomes[1])
+    kept = {str(n) for n, outcome in enumerate(outcomes) if outcome is None}
+    assert set(await store.read(values)) == kept
+    store._writer.execute("pragma max_page_count = 1000000")
+    await store.write(partial(set_value, key="big", value=big))
+    assert set(await store.read(values)) == {*kept, "big"}
+    await store.close()
