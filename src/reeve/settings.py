@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
@@ -24,8 +24,9 @@ from reeve.errors import InvalidInputError, ReeveError
 PREFIX = "REEVE_"
 FILE = "settings.toml"
 KEY_FILE = "key"
+SECRETS_FILE = "secrets.key"
 KEY_BYTES = 32  # 256 bits: nobody guesses it, so a plain SHA-256 of it is a safe thing to store
-SECRET = frozenset({"api_key"})
+SECRET = frozenset({"api_key", "secrets_key"})
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 4200  # where a 2.20 client looks for its server
 DEFAULT_LEASE = 20.0  # protocol §3, as core.attempts.LeaseTerms; a test compares them
@@ -66,6 +67,14 @@ class Settings(Struct, frozen=True, kw_only=True):
             pattern=r"^(sqlite:///|postgres(ql)?://).",
         ),
     ]
+    secrets_key: Annotated[
+        str | None,
+        _value(
+            "Keys that blocks are sealed with, the newest last; those of secrets.key in the home unless set. "
+            "Servers of one database need the same.",
+            "base64 of 32 bytes, several apart by commas",
+        ),
+    ] = None
     server_host: Annotated[
         str, _value("Address the server listens on; loopback, because it runs code.", "a host or an address")
     ] = DEFAULT_HOST
@@ -214,44 +223,60 @@ def home_key(home: Path) -> str | None:
 
     ReeveError if others could have read it.
     """
-    path = home / KEY_FILE
+    return _private_text(home / KEY_FILE, "Remove the file; the server makes a new one")
+
+
+def make_home_key(home: Path) -> str:
+    """Return the key of the home, made now if there is none: two that make it at once get the same."""
+    return home_key(home) or _made_private(home / KEY_FILE, lambda token: f"reeve_{token}", home_key)
+
+
+def secrets_key(home: Path) -> str | None:
+    """Return the keys of the home's blocks, None if there are none yet; ReeveError if others could read."""
+    return _private_text(home / SECRETS_FILE, "Put the keys back: what they sealed opens with no others")
+
+
+def make_secrets_key(home: Path) -> str:
+    """Return the keys of the home's blocks, one made now if there are none."""
+    return secrets_key(home) or _made_private(home / SECRETS_FILE, lambda token: token, secrets_key)
+
+
+def _private_text(path: Path, remedy: str) -> str | None:
+    """Return what a file holds that nobody else may read; ``remedy``: what to do when it holds nothing."""
     try:
         with path.open() as file:
             mode = os.fstat(file.fileno()).st_mode
-            key = file.read().strip()
+            text = file.read().strip()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ReeveError(f"The key {path} cannot be read: {error.strerror}") from None
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ReeveError(f"The key {path} is open to others. Close it with: chmod 600 {path}")
-    if not key:
-        raise ReeveError(f"The key {path} is empty. Remove the file; the server makes a new one")
-    return key
+    if not text:
+        raise ReeveError(f"The key {path} is empty. {remedy}")
+    return text
 
 
-def make_home_key(home: Path) -> str:
-    """Return the key of the home, made now if there is none: two that make it at once get the same."""
-    existing = home_key(home)
-    if existing is not None:
-        return existing
+def _made_private(path: Path, line: Callable[[str], str], read: Callable[[Path], str | None]) -> str:
+    """Make the file of a key out of 256 random bits, unless another was quicker, and read it."""
     import secrets
 
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = home / f".{KEY_FILE}-{secrets.token_hex(8)}"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
-            file.write(f"reeve_{secrets.token_urlsafe(KEY_BYTES)}\n")
+            file.write(line(secrets.token_urlsafe(KEY_BYTES)) + "\n")
             file.flush()
             os.fsync(file.fileno())
         # A link appears whole or not at all, and replaces nothing; a file made in place could be read empty.
-        os.link(draft, home / KEY_FILE)
+        os.link(draft, path)
     except FileExistsError:
         pass
     finally:
         draft.unlink()
-    key = home_key(home)
+    key = read(path.parent)
     assert key is not None, "the key was just written"
     return key
 

@@ -17,6 +17,7 @@ from reeve.core.work import WorkPool
 from reeve.server.services import agents, attempts, runs
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.hub import Hub
+from reeve.server.services.secrets import Keyring
 from reeve.server.services.states import Decision
 from reeve.server.storage import flows, rows, work
 from reeve.server.storage.store import Store, Transaction
@@ -36,7 +37,10 @@ class Office:
     def __init__(self, store: Store, terms: LeaseTerms | None = None) -> None:
         hub = Hub()
         store.listen(hub.wake)
-        self.ctx = Context(store=store, hub=hub, secret=b"s" * 32, terms=terms or LeaseTerms())
+        keyring = Keyring.read("k" * 43)
+        self.ctx = Context(
+            store=store, hub=hub, secret=b"s" * 32, keyring=keyring, terms=terms or LeaseTerms()
+        )
         self.pool_id = uuid4()
         self.queue_id = uuid4()
         self.flow_id = uuid4()
@@ -112,6 +116,7 @@ class Office:
             store=self.ctx.store,
             hub=self.ctx.hub,
             secret=self.ctx.secret,
+            keyring=self.ctx.keyring,
             terms=replace(self.ctx.terms, **figures),
             presence=self.ctx.presence,
         )

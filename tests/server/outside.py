@@ -16,10 +16,12 @@ from reeve.server.http.api import Api
 from reeve.server.http.auth import Doors
 from reeve.server.services.context import Context
 from reeve.server.services.hub import Hub
+from reeve.server.services.secrets import Keyring
 from reeve.server.storage.store import open_store
 
 Json = dict[str, Any]
 SECRET = b"s" * 32
+KEYRING = Keyring.read("k" * 43)
 
 
 class Outside:
@@ -100,7 +102,9 @@ async def serving(
     store = await open_store(database_url)
     hub = Hub()
     store.listen(hub.wake)
-    ctx = Context(store=store, hub=hub, secret=SECRET, terms=LeaseTerms(), allow_reset=allow_reset)
+    ctx = Context(
+        store=store, hub=hub, secret=SECRET, keyring=KEYRING, terms=LeaseTerms(), allow_reset=allow_reset
+    )
     config = uvicorn.Config(
         Api(ctx, Doors.of(key=key, secret=SECRET, **doors)),
         port=0,

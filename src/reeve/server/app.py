@@ -24,11 +24,13 @@ from reeve.server.loops.pruner import Pruner
 from reeve.server.loops.reaper import Reaper
 from reeve.server.loops.scheduler import Scheduler
 from reeve.server.loops.statuses import Statuses
+from reeve.server.services.blocks import install_system_types
 from reeve.server.services.context import Context
 from reeve.server.services.hub import Hub
+from reeve.server.services.secrets import Keyring, check_keys
 from reeve.server.services.tokens import installation_secret
 from reeve.server.storage.store import open_store
-from reeve.settings import Settings, make_home_key, masked_url
+from reeve.settings import Settings, make_home_key, make_secrets_key, masked_url
 
 log = logging.getLogger("reeve.server")
 
@@ -107,12 +109,16 @@ async def running(
     store = await open_store(settings.database_url)
     started: list[Loop] = []
     try:
+        keyring = Keyring.read(settings.secrets_key or make_secrets_key(settings.home))
+        await check_keys(store, keyring)
+        await install_system_types(store)
         hub = Hub()
         store.listen(hub.wake)
         ctx = Context(
             store=store,
             hub=hub,
             secret=await installation_secret(store),
+            keyring=keyring,
             terms=lease_terms(settings),
             allow_reset=allow_reset,
         )

@@ -238,6 +238,43 @@ class WorkQueueFilter(Filter, kw_only=True, frozen=True):
     name: QueueName | None = None
 
 
+class NamePart(Criterion, kw_only=True, frozen=True):
+    """A case-insensitive part of a name."""
+
+    like_: str | None = None
+
+
+class AllTexts(Criterion, kw_only=True, frozen=True):
+    """``block_capabilities``: has all."""
+
+    all_: list[str] | None = None
+
+
+class BlockTypeFilter(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """``block_types``; its criteria are always and-ed."""
+
+    name: NamePart | None = None
+    slug: AnyText | None = None
+
+
+class BlockSchemaFilter(Filter, kw_only=True, frozen=True):
+    """``block_schemas``."""
+
+    id: Ids | None = None
+    block_type_id: Ids | None = None
+    block_capabilities: AllTexts | None = None
+    version: AnyText | None = None
+
+
+class BlockDocumentFilter(Filter, kw_only=True, frozen=True):
+    """``block_documents``: anonymous ones are left out unless asked for (api-contract §6)."""
+
+    id: Ids | None = None
+    is_anonymous: Flag | None = Flag(eq_=False)
+    block_type_id: Ids | None = None
+    name: Name | None = None
+
+
 class WorkerFilter(Filter, kw_only=True, frozen=True):
     """``workers``."""
 
@@ -281,6 +318,14 @@ class ArtifactCollectionFilter(Filter, kw_only=True, frozen=True):
     flow_run_id: Ids | None = None
     task_run_id: Ids | None = None
     type: KeyText | None = None
+
+
+class BlockDocumentSort(StrEnum):
+    """Orders of block documents."""
+
+    NAME_DESC = "NAME_DESC"
+    NAME_ASC = "NAME_ASC"
+    BLOCK_TYPE_AND_NAME_ASC = "BLOCK_TYPE_AND_NAME_ASC"
 
 
 class FlowRunSort(StrEnum):
@@ -391,6 +436,34 @@ class WorkQueueQuery(Page, kw_only=True):
     """Body of ``/work_queues/filter`` and of a pool's ``queues/filter``."""
 
     work_queues: WorkQueueFilter | None = None
+
+
+class BlockTypeQuery(Page, kw_only=True):
+    """Body of ``/block_types/filter``."""
+
+    block_types: BlockTypeFilter | None = None
+    block_schemas: BlockSchemaFilter | None = None
+
+
+class BlockSchemaQuery(Page, kw_only=True):
+    """Body of ``/block_schemas/filter``."""
+
+    block_schemas: BlockSchemaFilter | None = None
+
+
+class BlockDocumentCount(Page, kw_only=True):
+    """Body of ``/block_documents/count``, which has no pages: what is asked of them is ignored."""
+
+    block_documents: BlockDocumentFilter | None = None
+    block_types: BlockTypeFilter | None = None
+    block_schemas: BlockSchemaFilter | None = None
+
+
+class BlockDocumentQuery(BlockDocumentCount, kw_only=True):
+    """Body of ``/block_documents/filter``."""
+
+    include_secrets: bool = False
+    sort: BlockDocumentSort | None = None
 
 
 class WorkerQuery(Page, kw_only=True):

@@ -40,9 +40,11 @@ STATUS: dict[type[ReeveError], int] = {
     UnavailableError: 503,
 }
 
-# Where the dialect has another status than the table: job variables of a run that is under way.
+# Where the dialect has another status than the table: job variables of a run that is under way, a schema of
+# another type.
 EXCEPTIONS: dict[tuple[str, type[ReeveError]], int] = {
     (endpoints.update_flow_run.name, InvalidInputError): 400,
+    (endpoints.update_block_document.name, InvalidInputError): 400,
 }
 
 # Where 2.20 finds out below its routes that an object is missing, and words it otherwise.

@@ -9,6 +9,7 @@ from uuid import UUID
 from reeve.core.attempts import LeaseTerms
 from reeve.server.services.hub import Hub
 from reeve.server.services.presence import Presence
+from reeve.server.services.secrets import Keyring
 from reeve.server.storage.store import Store
 
 
@@ -31,6 +32,7 @@ class Context:
     store: Store
     hub: Hub
     secret: bytes  # of the attempt tokens; the same for all servers of a database
+    keyring: Keyring  # of what blocks hold; the same too, and not in the database
     terms: LeaseTerms = field(default_factory=LeaseTerms)
     presence: Presence = field(default_factory=Presence)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -110,6 +110,22 @@ class Where:
             _related(query.deployments, deployments, own_run, self.deployment, "dp"),
         )
 
+    def of_block_types(self, query: filters.BlockTypeQuery, t: str) -> str:
+        """Return the condition of a listing of block types."""
+        own_schema = f"bs.block_type_id = {t}.id"
+        return _all(
+            _given(query.block_types, lambda own: self.block_type(own, t)),
+            _related(query.block_schemas, "block_schemas bs", own_schema, self.block_schema, "bs"),
+        )
+
+    def of_block_documents(self, query: filters.BlockDocumentCount, d: str, t: str, s: str) -> str:
+        """Return the condition of a listing of block documents, which have one type and one schema."""
+        return _all(
+            self.block_document(query.block_documents or filters.BlockDocumentFilter(), d),
+            _given(query.block_types, lambda own: self.block_type(own, t)),
+            _given(query.block_schemas, lambda own: self.block_schema(own, s)),
+        )
+
     def _place(self, query: filters.FlowRunQuery, owner: str) -> str:
         own_queue = f"wq.id = {owner}.work_queue_id"
         pools = "work_queues wq join work_pools wp on wp.id = wq.work_pool_id"
@@ -190,6 +206,36 @@ class Where:
         """Return the condition on work queues."""
         return _join(
             wanted.operator, self._ids(wanted.id, f"{q}.id"), self._queue_name(wanted.name, f"{q}.name")
+        )
+
+    def block_type(self, wanted: filters.BlockTypeFilter, t: str) -> str:
+        """Return the condition on block types."""
+        part = wanted.name.like_ if wanted.name else None
+        return _all(
+            _given(part, lambda text: self._like(f"{t}.name", f"%{_literal(text)}%")),
+            self._text(wanted.slug, f"{t}.slug"),
+        )
+
+    def block_schema(self, wanted: filters.BlockSchemaFilter, s: str) -> str:
+        """Return the condition on block schemas."""
+        able = wanted.block_capabilities.all_ if wanted.block_capabilities else None
+        return _join(
+            wanted.operator,
+            self._ids(wanted.id, f"{s}.id"),
+            self._ids(wanted.block_type_id, f"{s}.block_type_id"),
+            _given(able, lambda these: f"{s}.capabilities @> {self.value(rows.json(these))}::jsonb"),
+            self._text(wanted.version, f"{s}.version"),
+        )
+
+    def block_document(self, wanted: filters.BlockDocumentFilter, d: str) -> str:
+        """Return the condition on block documents."""
+        anonymous = f"{d}.is_anonymous"
+        return _join(
+            wanted.operator,
+            self._ids(wanted.id, f"{d}.id"),
+            _given(wanted.is_anonymous, lambda one: _chosen(one.eq_, anonymous, f"not {anonymous}")),
+            self._ids(wanted.block_type_id, f"{d}.block_type_id"),
+            self._name(wanted.name, f"{d}.name"),
         )
 
     def worker(self, wanted: filters.WorkerFilter, w: str) -> str:

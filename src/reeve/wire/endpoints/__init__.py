@@ -25,11 +25,27 @@ from reeve.wire.endpoints.attempts import attempt_output as attempt_output
 from reeve.wire.endpoints.attempts import flow_run_attempts as flow_run_attempts
 from reeve.wire.endpoints.attempts import renew_attempts as renew_attempts
 from reeve.wire.endpoints.attempts import report_attempt as report_attempt
+from reeve.wire.endpoints.blocks import block_capabilities as block_capabilities
+from reeve.wire.endpoints.blocks import block_documents_of_type as block_documents_of_type
+from reeve.wire.endpoints.blocks import count_block_documents as count_block_documents
+from reeve.wire.endpoints.blocks import create_block_document as create_block_document
+from reeve.wire.endpoints.blocks import create_block_schema as create_block_schema
+from reeve.wire.endpoints.blocks import create_block_type as create_block_type
+from reeve.wire.endpoints.blocks import delete_block_document as delete_block_document
+from reeve.wire.endpoints.blocks import delete_block_schema as delete_block_schema
+from reeve.wire.endpoints.blocks import delete_block_type as delete_block_type
+from reeve.wire.endpoints.blocks import filter_block_documents as filter_block_documents
+from reeve.wire.endpoints.blocks import filter_block_schemas as filter_block_schemas
+from reeve.wire.endpoints.blocks import filter_block_types as filter_block_types
+from reeve.wire.endpoints.blocks import install_system_block_types as install_system_block_types
 from reeve.wire.endpoints.blocks import read_block_document as read_block_document
 from reeve.wire.endpoints.blocks import read_block_document_by_name as read_block_document_by_name
 from reeve.wire.endpoints.blocks import read_block_schema as read_block_schema
+from reeve.wire.endpoints.blocks import read_block_schema_by_checksum as read_block_schema_by_checksum
 from reeve.wire.endpoints.blocks import read_block_type as read_block_type
 from reeve.wire.endpoints.blocks import read_block_type_by_slug as read_block_type_by_slug
+from reeve.wire.endpoints.blocks import update_block_document as update_block_document
+from reeve.wire.endpoints.blocks import update_block_type as update_block_type
 from reeve.wire.endpoints.deployments import create_deployment as create_deployment
 from reeve.wire.endpoints.deployments import create_run_of_deployment as create_run_of_deployment
 from reeve.wire.endpoints.deployments import delete_deployment as delete_deployment
@@ -126,6 +142,7 @@ from reeve.wire.endpoints.work_queues import read_work_queue_by_name as read_wor
 from reeve.wire.endpoints.work_queues import update_pool_queue as update_pool_queue
 from reeve.wire.endpoints.work_queues import update_work_queue as update_work_queue
 from reeve.wire.endpoints.work_queues import work_queue_status as work_queue_status
+from reeve.wire.endpoints.worker_types import read_collection_view as read_collection_view
 
 E = Endpoint[Any, Any]
 

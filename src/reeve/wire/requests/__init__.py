@@ -18,6 +18,11 @@ from reeve.wire.requests.attempts import Renew as Renew
 from reeve.wire.requests.attempts import Report as Report
 from reeve.wire.requests.attempts import Reports as Reports
 from reeve.wire.requests.attempts import StopFailed as StopFailed
+from reeve.wire.requests.blocks import BlockDocumentCreate as BlockDocumentCreate
+from reeve.wire.requests.blocks import BlockDocumentUpdate as BlockDocumentUpdate
+from reeve.wire.requests.blocks import BlockSchemaCreate as BlockSchemaCreate
+from reeve.wire.requests.blocks import BlockTypeCreate as BlockTypeCreate
+from reeve.wire.requests.blocks import BlockTypeUpdate as BlockTypeUpdate
 from reeve.wire.requests.deployments import DeploymentCreate as DeploymentCreate
 from reeve.wire.requests.deployments import DeploymentOptions as DeploymentOptions
 from reeve.wire.requests.deployments import DeploymentRuns as DeploymentRuns

@@ -18,6 +18,7 @@ from reeve.server.http.routes import (
     variables,
     work_pools,
     work_queues,
+    worker_types,
 )
 
 ROUTES: tuple[Route, ...] = tuple(
@@ -39,6 +40,7 @@ ROUTES: tuple[Route, ...] = tuple(
         variables,
         work_pools,
         work_queues,
+        worker_types,
     )
     for value in vars(noun).values()
     if isinstance(value, Route)
