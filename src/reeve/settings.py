@@ -124,6 +124,13 @@ class Settings(Struct, frozen=True, kw_only=True):
             "How long an agent that is stopped lets its runs finish.", "a number of seconds from 0 on", ge=0
         ),
     ] = 30.0
+    notify_private_addresses: Annotated[
+        bool,
+        _value(
+            "Whether notifications may go to addresses of private networks and of this machine.",
+            "true or false",
+        ),
+    ] = False
     log_level: Annotated[
         str,
         _value(

@@ -31,6 +31,7 @@ LISTINGS: list[tuple[Any, type[filters.Page]]] = [
     (find.work_pools, filters.WorkPoolQuery),
     (find.work_queues, filters.WorkQueueQuery),
     (partial(find.workers, pool_name="p"), filters.WorkerQuery),
+    (find.notification_policies, filters.NotificationPolicyQuery),
     (find.variables_, filters.VariableQuery),
     (find.artifacts_, filters.ArtifactQuery),
     (find.latest_artifacts, filters.ArtifactCollectionQuery),

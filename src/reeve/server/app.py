@@ -20,6 +20,7 @@ from reeve.server.http.api import Api
 from reeve.server.http.auth import LOOPBACK, Doors
 from reeve.server.loops.late import LateMarker
 from reeve.server.loops.loop import Loop
+from reeve.server.loops.notifier import Notifier
 from reeve.server.loops.pruner import Pruner
 from reeve.server.loops.reaper import Reaper
 from reeve.server.loops.scheduler import Scheduler
@@ -153,6 +154,12 @@ def _loops(ctx: Context, settings: Settings) -> list[Loop]:
         LateMarker(ctx, 5),
         Reaper(ctx, min(1.0, settings.lease_seconds / 4)),
         Statuses(ctx, 10),
+        Notifier(
+            ctx,
+            4,
+            page=settings.api_url.rstrip("/").removesuffix("/api"),
+            private=settings.notify_private_addresses,
+        ),
         Pruner(ctx, 600, _days(settings.retention_runs_days), _days(settings.retention_logs_days)),
     ]
 

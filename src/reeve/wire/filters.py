@@ -328,6 +328,12 @@ class BlockDocumentSort(StrEnum):
     BLOCK_TYPE_AND_NAME_ASC = "BLOCK_TYPE_AND_NAME_ASC"
 
 
+class NotificationPolicyFilter(Criterion, kw_only=True, frozen=True):
+    """``flow_run_notification_policy_filter``; it asks for idle ones by itself (api-contract §6)."""
+
+    is_active: Flag | None = Flag(eq_=False)
+
+
 class FlowRunSort(StrEnum):
     """Orders of flow runs (api-contract §7)."""
 
@@ -501,3 +507,9 @@ class ArtifactCollectionQuery(ArtifactQuery, kw_only=True):
     """Body of ``/artifacts/latest/filter`` and ``/artifacts/latest/count``."""
 
     artifacts: ArtifactCollectionFilter | None = None  # type: ignore[assignment]  # the same key, other fields
+
+
+class NotificationPolicyQuery(Page, kw_only=True):
+    """Body of ``/flow_run_notification_policies/filter``."""
+
+    flow_run_notification_policy_filter: NotificationPolicyFilter | None = None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from reeve.core.work import WorkPool, WorkQueue
     from reeve.server.storage.store import Transaction
     from reeve.wire import filters
-    from reeve.wire.responses import Artifact, ArtifactCollection, Variable, Worker
+    from reeve.wire.responses import Artifact, ArtifactCollection, NotificationPolicy, Variable, Worker
 
 
 async def flows(ctx: Context, query: filters.FlowQuery, limit: int, offset: int) -> list[Flow]:
@@ -116,6 +116,13 @@ async def latest_artifacts(
 async def count_latest_artifacts(ctx: Context, query: filters.ArtifactCollectionQuery) -> int:
     """Count the keys whose newest artifact matches."""
     return await ctx.store.read(lambda tx: find.count_latest_artifacts(tx, query))
+
+
+async def notification_policies(
+    ctx: Context, query: filters.NotificationPolicyQuery, limit: int, offset: int
+) -> list[NotificationPolicy]:
+    """Return the notification policies that match."""
+    return await ctx.store.read(lambda tx: find.notification_policies(tx, query, limit, offset))
 
 
 async def _check_pool(tx: Transaction, name: str) -> None:

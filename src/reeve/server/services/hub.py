@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+NOTIFICATIONS_TOPIC = "notifications"  # one is to be sent
 SCHEDULES_TOPIC = "schedules"  # a deployment or one of its schedules was changed
 
 

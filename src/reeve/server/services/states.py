@@ -16,6 +16,7 @@ from reeve.core.rules import task_runs as task_rules
 from reeve.core.rules.verdict import Effect, RunT, Verdict
 from reeve.core.runs import FlowRun, TaskRun
 from reeve.core.states import AWAITING_RETRY, ProposedState, State, StateDetails, StateType, propose
+from reeve.server.services import notifications
 from reeve.server.services.hub import pool_topic, run_topic
 from reeve.server.storage import attempts, events, runs, slots, task_runs
 from reeve.server.storage.store import Transaction
@@ -79,6 +80,7 @@ async def enter(tx: Transaction, verdict: Verdict[FlowRun], now: datetime) -> De
 async def tell(tx: Transaction, entered: list[FlowRun], now: datetime) -> None:
     """Record that runs entered their states, and wake those who wait for it."""
     await events.record(tx, [_entered_event(run, now) for run in entered])
+    await notifications.queue(tx, entered, now)
     for run in entered:
         tx.wake(run_topic(run.id))
         if run.work_pool_id and run.state and run.state.type in TELLS_POOL:

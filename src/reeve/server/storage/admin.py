@@ -6,6 +6,9 @@ from reeve.server.storage.store import Transaction
 
 # Every table but those of the installation itself, such as refer to others first.
 TABLES = (
+    "flow_run_notifications",
+    "flow_run_notification_policies",
+    "saved_searches",
     "events",
     "logs",
     "output_offsets",

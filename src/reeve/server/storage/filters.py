@@ -242,6 +242,11 @@ class Where:
         """Return the condition on workers; their status restricts nothing (api-contract §6)."""
         return _all(self._instants(wanted.last_heartbeat_time, f"{w}.last_heartbeat_time"))
 
+    def notification_policy(self, wanted: filters.NotificationPolicyFilter, n: str) -> str:
+        """Return the condition on notification policies."""
+        active, idle = f"{n}.is_active", f"not {n}.is_active"
+        return _all(_given(wanted.is_active, lambda one: _chosen(one.eq_, active, idle)))
+
     def log(self, wanted: filters.LogFilter, g: str) -> str:
         """Return the condition on log lines."""
         return _join(

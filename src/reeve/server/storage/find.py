@@ -6,13 +6,13 @@ from reeve.core.deployments import Deployment, Flow
 from reeve.core.logs import LogLine
 from reeve.core.runs import FlowRun, TaskRun
 from reeve.core.work import WorkPool, WorkQueue
-from reeve.server.storage import artifacts, deployments, rows, variables, work
+from reeve.server.storage import artifacts, deployments, notifications, rows, variables, work
 from reeve.server.storage.filters import Where
 from reeve.server.storage.rows import DEPLOYMENT, FLOW_RUN, TASK_RUN, WORK_QUEUE
 from reeve.server.storage.store import Row, Transaction
 from reeve.wire import filters
 from reeve.wire.filters import ArtifactSort, FlowRunSort, LogSort, NameSort, TaskRunSort
-from reeve.wire.responses import Artifact, ArtifactCollection, Variable, Worker
+from reeve.wire.responses import Artifact, ArtifactCollection, NotificationPolicy, Variable, Worker
 
 # Orders end with the id, so that pages neither repeat nor leave out. Runs without the time that is asked for
 # come last on both databases, which differ about it by themselves.
@@ -188,6 +188,17 @@ async def count_latest_artifacts(tx: Transaction, query: filters.ArtifactCollect
     """Count the keys of artifacts."""
     where = Where()
     return await _count(tx, "artifacts a", where, where.of_latest_artifacts(query, "a"))
+
+
+async def notification_policies(
+    tx: Transaction, query: filters.NotificationPolicyQuery, limit: int, offset: int
+) -> list[NotificationPolicy]:
+    """Return notification policies by id."""
+    where, wanted = Where(), query.flow_run_notification_policy_filter
+    condition = "true" if wanted is None else where.notification_policy(wanted, "n")
+    select = "select n.* from flow_run_notification_policies n"
+    found = await _page(tx, select, where, condition, "n.id", limit, offset)
+    return [notifications.policy(row) for row in found]
 
 
 async def _count(tx: Transaction, table: str, where: Where, condition: str) -> int:

@@ -86,6 +86,23 @@ from reeve.wire.endpoints.limits import read_slot_limit as read_slot_limit
 from reeve.wire.endpoints.limits import update_slot_limit as update_slot_limit
 from reeve.wire.endpoints.logs import create_logs as create_logs
 from reeve.wire.endpoints.logs import filter_logs as filter_logs
+from reeve.wire.endpoints.notification_policies import (
+    create_notification_policy as create_notification_policy,
+)
+from reeve.wire.endpoints.notification_policies import (
+    delete_notification_policy as delete_notification_policy,
+)
+from reeve.wire.endpoints.notification_policies import (
+    filter_notification_policies as filter_notification_policies,
+)
+from reeve.wire.endpoints.notification_policies import read_notification_policy as read_notification_policy
+from reeve.wire.endpoints.notification_policies import (
+    update_notification_policy as update_notification_policy,
+)
+from reeve.wire.endpoints.saved_searches import delete_saved_search as delete_saved_search
+from reeve.wire.endpoints.saved_searches import filter_saved_searches as filter_saved_searches
+from reeve.wire.endpoints.saved_searches import put_saved_search as put_saved_search
+from reeve.wire.endpoints.saved_searches import read_saved_search as read_saved_search
 from reeve.wire.endpoints.service import admin_version as admin_version
 from reeve.wire.endpoints.service import clear_database as clear_database
 from reeve.wire.endpoints.service import csrf_token as csrf_token
