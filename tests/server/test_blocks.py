@@ -402,6 +402,19 @@ async def test_references_are_expanded(blocks: Blocks) -> None:
     assert await blocks.data(outer) == {"middle": {}, "text": {"$ref": "#/other"}}
 
 
+async def test_the_outer_schema_hides_in_documents_of_other_types_too(blocks: Blocks) -> None:
+    open_type = (await blocks.type("Open"))["id"]
+    plain = (await blocks.schema(type_id=open_type, b=1))["id"]
+    fields = {"block_type_id": open_type, "block_schema_id": plain, "data": {"key": "k", "plain": 1}}
+    inner = made(await blocks.ask(name="plain", **fields))
+    assert inner["data"] == {"key": "k", "plain": 1}
+    outer = await blocks.document("outer", inner=reference(inner["id"]), again=reference(inner["id"]))
+    shown = (await blocks.read(outer))["data"]
+    assert shown == {"inner": {"key": HIDDEN, "plain": 1}, "again": {"key": "k", "plain": 1}}
+    await blocks.change(outer, data={"again": "text"})
+    assert await blocks.data(outer) == {"inner": {"key": "k", "plain": 1}, "again": "text"}
+
+
 async def test_circles_end(blocks: Blocks) -> None:
     own = await blocks.document("own")
     assert (await blocks.change(own, data={"me": reference(own)})).status_code == 204

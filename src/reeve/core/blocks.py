@@ -120,7 +120,7 @@ def reference(value: Any) -> UUID | None:
         case {"$ref": {"block_document_id": target}}:
             try:
                 return UUID(target)
-            except (ValueError, AttributeError):
+            except (ValueError, TypeError, AttributeError):
                 message = 'A reference reads {"$ref": {"block_document_id": "<id>"}}.'
                 raise InvalidInputError(message, field="data") from None
     return None
