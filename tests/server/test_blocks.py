@@ -16,6 +16,7 @@ from reeve.core.system_blocks import SYSTEM_BLOCKS
 from reeve.server.services import secrets
 from reeve.server.services.blocks import install_system_types
 from reeve.server.services.secrets import Keyring, SecretsKeyError
+from reeve.server.storage import rows
 from reeve.server.storage.store import open_store
 
 NOBODY = "00000000-0000-0000-0000-0000000000ff"
@@ -447,6 +448,17 @@ async def test_the_database_never_has_data_in_clear(tmp_path: Path) -> None:
         assert b"secret_fields" in written, "what was written is there to be searched"
         assert b"canary" not in written
         assert base64.b64encode(b"canary-changed")[:12] not in written
+
+
+async def test_what_is_stored_is_sealed(blocks: Blocks) -> None:
+    document_id = await blocks.document("doc", token="canary")
+    select = "select data from block_documents where id = $1"
+    stored = await blocks.api.ctx.store.read(lambda tx: tx.fetchval(select, UUID(document_id)))
+    sealed = base64.b64decode(rows.loaded(stored), validate=True)
+    assert b"canary" not in sealed
+    assert sealed != base64.b64decode(KEYRING.seal(UUID(document_id), {"token": "canary"}).text), (
+        "a new nonce"
+    )
 
 
 async def test_keys_rotate(blocks: Blocks, database_url: str) -> None:
