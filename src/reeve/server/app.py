@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -122,6 +123,7 @@ async def running(
             keyring=keyring,
             terms=lease_terms(settings),
             allow_reset=allow_reset,
+            settings=shown_settings(settings),
         )
         names = [settings.server_host, *_names(settings.allowed_hosts)]
         doors = Doors.of(key=key, secret=ctx.secret, hosts=names)
@@ -133,6 +135,18 @@ async def running(
         for loop in started:
             await loop.stop()
         await store.close()
+
+
+def shown_settings(settings: Settings) -> dict[str, Any]:
+    """Return what clients may be told of the settings, by 2.20's names; passwords masked."""
+    return {
+        "PREFECT_API_DATABASE_CONNECTION_URL": masked_url(settings.database_url),
+        "PREFECT_API_URL": settings.api_url,
+        "PREFECT_HOME": str(settings.home),
+        "PREFECT_LOGGING_SERVER_LEVEL": settings.log_level,
+        "PREFECT_SERVER_API_HOST": settings.server_host,
+        "PREFECT_SERVER_API_PORT": settings.server_port,
+    }
 
 
 def lease_terms(settings: Settings) -> LeaseTerms:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from reeve.core.attempts import LeaseTerms
@@ -37,3 +39,4 @@ class Context:
     presence: Presence = field(default_factory=Presence)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     allow_reset: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)  # to be shown, by 2.20's names

@@ -103,13 +103,17 @@ from reeve.wire.endpoints.saved_searches import delete_saved_search as delete_sa
 from reeve.wire.endpoints.saved_searches import filter_saved_searches as filter_saved_searches
 from reeve.wire.endpoints.saved_searches import put_saved_search as put_saved_search
 from reeve.wire.endpoints.saved_searches import read_saved_search as read_saved_search
+from reeve.wire.endpoints.service import admin_settings as admin_settings
 from reeve.wire.endpoints.service import admin_version as admin_version
 from reeve.wire.endpoints.service import clear_database as clear_database
+from reeve.wire.endpoints.service import create_database as create_database
 from reeve.wire.endpoints.service import csrf_token as csrf_token
+from reeve.wire.endpoints.service import drop_database as drop_database
 from reeve.wire.endpoints.service import health as health
 from reeve.wire.endpoints.service import hello as hello
 from reeve.wire.endpoints.service import ready as ready
 from reeve.wire.endpoints.service import server_info as server_info
+from reeve.wire.endpoints.service import validate_template as validate_template
 from reeve.wire.endpoints.service import version as version
 from reeve.wire.endpoints.table import Door as Door
 from reeve.wire.endpoints.table import Endpoint as Endpoint

@@ -23,6 +23,25 @@ admin_version: Endpoint[None, str] = Endpoint(
 clear_database: Endpoint[dict[str, Any], None] = Endpoint(
     "clear_database", "POST", "/admin/database/clear", dict[str, Any], None, 204, body_optional=True
 )
+create_database: Endpoint[dict[str, Any], None] = Endpoint(
+    "create_database", "POST", "/admin/database/create", dict[str, Any], None, 204, body_optional=True
+)
+drop_database: Endpoint[dict[str, Any], None] = Endpoint(
+    "drop_database", "POST", "/admin/database/drop", dict[str, Any], None, 204, body_optional=True
+)
+admin_settings: Endpoint[None, dict[str, Any]] = Endpoint(
+    "admin_settings", "GET", "/admin/settings", None, dict[str, Any]
+)
+# A text; an empty body, which counts as an empty object, stands for an empty one.
+validate_template: Endpoint[str | dict[str, Any], dict[str, Any] | None] = Endpoint(
+    "validate_template",
+    "POST",
+    "/templates/validate",
+    str | dict[str, Any],
+    dict[str, Any] | None,
+    204,
+    body_optional=True,
+)
 csrf_token: Endpoint[None, dict[str, Any]] = Endpoint(
     "csrf_token", "GET", "/csrf-token", None, dict[str, Any], query=("client",), door=RUN
 )

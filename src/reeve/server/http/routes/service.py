@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from reeve.core import templates
 from reeve.errors import InvalidInputError, UnavailableError
 from reeve.server.http.request import Answer, Request, serves
 from reeve.server.services import admin
+from reeve.server.services.context import Context
 from reeve.wire import endpoints, responses
 
 
@@ -51,9 +54,42 @@ async def csrf_token(_request: Request[None]) -> dict[str, Any]:
     raise InvalidInputError("CSRF protection is disabled.")
 
 
+@serves(endpoints.admin_settings)
+async def admin_settings(request: Request[None]) -> dict[str, Any]:
+    return admin.settings(request.context)
+
+
 @serves(endpoints.clear_database)
 async def clear_database(request: Request[dict[str, Any]]) -> Answer[None] | None:
+    return await _reset(request, admin.clear)
+
+
+@serves(endpoints.drop_database)
+async def drop_database(request: Request[dict[str, Any]]) -> Answer[None] | None:
+    return await _reset(request, admin.clear)  # a server without tables could not even say so
+
+
+@serves(endpoints.create_database)
+async def create_database(request: Request[dict[str, Any]]) -> Answer[None] | None:
+    return await _reset(request, admin.create)
+
+
+@serves(endpoints.validate_template)
+async def validate_template(
+    request: Request[str | dict[str, Any]],
+) -> Answer[dict[str, Any] | None] | None:
+    template = request.body if isinstance(request.body, str) else ""
+    found = templates.flaw(template)
+    if found is None:
+        return None
+    return Answer({"error": {"line": found.line, "message": found.message, "source": template}}, 422)
+
+
+async def _reset(
+    request: Request[dict[str, Any]], reset: Callable[[Context], Awaitable[None]]
+) -> Answer[None] | None:
+    """Do what cannot be undone, if the body confirms it."""
     if request.body.get("confirm") is not True and request.context.allow_reset:
         return Answer(None, 400)
-    await admin.clear(request.context)
+    await reset(request.context)
     return None
