@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,17 +14,16 @@ from typing import Any
 import httpx2
 from tests.acceptance.house import PATIENCE, House, until
 
-GUEST_PATIENCE = 45.0  # seconds; a guest takes four to start on a quiet machine, and is never this slow
-
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / "tests" / "fixtures" / "interop"
 _BIN = ROOT / ".build" / "prefect-2.20" / "bin"
 
-# What a guest waits for by its own clock is cut short where it has a setting for it.
+# What a guest waits for by its own clock is cut short, where it has a setting for it.
 QUICK = {
     "PREFECT_RUNNER_POLL_FREQUENCY": "1",
     "PREFECT_AGENT_QUERY_INTERVAL": "1",
     "PREFECT_WORKER_QUERY_SECONDS": "1",
+    "COLUMNS": "250",  # tables are cut at the width of the terminal
 }
 
 
@@ -52,6 +52,7 @@ class GuestHouse(House):
 
     def __init__(self, root: Path, database_url: str, *, open_door: bool, **settings: str) -> None:
         super().__init__(root, database_url, **settings)
+        shutil.copytree(PROGRAMS, self.flows, dirs_exist_ok=True)
         self.open_door = open_door
         self.python = str(environment() / "python")
         (self.home / "prefect").mkdir(parents=True)  # Prefect makes the last folder alone
@@ -65,19 +66,19 @@ class GuestHouse(House):
 
     # --- the guests ---
 
-    def python_run(self, program: str, *args: str) -> str:
-        """Run a program of ``tests/fixtures/interop`` to its end; return what it printed."""
-        return self._finish(self.python, str(PROGRAMS / program), *args)
+    def run_program(self, program: str, *args: str) -> str:
+        """Run one of PROGRAMS to its end; return what it printed."""
+        return self._finish(self.python, program, *args)
 
     def prefect(self, *args: str) -> str:
         """Run a command of Prefect's to its end; return what it printed."""
-        return self._finish(self.python, "-m", "prefect", *args)
+        return self._finish(str(environment() / "prefect"), *args)
 
-    def python_start(self, name: str, program: str, *args: str) -> subprocess.Popen[bytes]:
-        """Start a program of ``tests/fixtures/interop`` in the background, its output in ``NAME.log``."""
+    def start_guest(self, name: str, *command: str) -> None:
+        """Start Prefect's interpreter with these arguments in the background, its output in ``NAME.log``."""
         with (self.root / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [self.python, str(PROGRAMS / program), *args],
+                [self.python, *command],
                 env=self.guest_environ(),
                 cwd=self.flows,
                 stdin=subprocess.DEVNULL,
@@ -86,7 +87,6 @@ class GuestHouse(House):
                 start_new_session=True,
             )
         self.processes[name] = process
-        return process
 
     def interrupt(self, name: str) -> int:
         """End a background process as Ctrl-C does, and return its exit code."""
@@ -108,7 +108,7 @@ class GuestHouse(House):
             text=True,
         ) as process:
             try:
-                said, _ = process.communicate(timeout=GUEST_PATIENCE)
+                said, _ = process.communicate(timeout=PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
                 said, _ = process.communicate()
@@ -138,6 +138,15 @@ class GuestHouse(House):
         reply = self.ask(method, path, body)
         assert reply.is_success, f"{method} {path}: {reply.status_code} {reply.text}"
         return reply.json() if reply.content else None
+
+    def until_deployed(self, name: str) -> str:
+        """Wait for a deployment, FLOW/NAME, and return its id."""
+
+        def look() -> str:
+            reply = self.ask("GET", f"/deployments/name/{name}")
+            return str(reply.json()["id"]) if reply.status_code == 200 else ""
+
+        return until(f"the deployment {name}", look)
 
     def state_is(self, run_id: str, *names: str) -> Any:
         """Wait until a run is in a state of one of these names, and return the run."""

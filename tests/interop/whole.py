@@ -1,0 +1,213 @@
+"""The rest of what users of Prefect 2.20 do: its commands, deployments of every kind, pauses, inputs, caches.
+
+scripts/interop runs it. It takes minutes, since each command of Prefect takes seconds to start.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.acceptance.house import until
+from tests.interop.guests import GuestHouse
+
+# --- deployments and workers ---
+
+
+def test_deploy_by_yaml_and_run_by_a_worker(house: GuestHouse) -> None:
+    house.prefect("work-pool", "create", "--type", "process", "here")
+    house.prefect("--no-prompt", "deploy", "--all")
+    assert "hello/by-yaml" in house.prefect("deployment", "ls")
+    house.prefect("deployment", "run", "hello/by-yaml", "--param", "name=yaml")
+
+    house.prefect("worker", "start", "--pool", "here", "--type", "process", "--run-once")
+
+    [run] = house.runs_of()
+    assert (run["state_name"], run["tags"]) == ("Completed", ["from-yaml"])
+    assert "hello yaml" in house.log_lines(run["id"])
+
+
+def test_deploy_by_code_and_run_by_a_worker(house: GuestHouse) -> None:
+    house.prefect("work-pool", "create", "--type", "process", "here")
+    house.run_program("deploy.py", "here", str(house.flows))
+    house.prefect("deployment", "run", "hello/by-code")
+
+    house.prefect("worker", "start", "--pool", "here", "--type", "process", "--run-once")
+
+    [run] = house.runs_of()
+    assert run["state_name"] == "Completed"
+
+
+def test_the_commands_of_deployments(house: GuestHouse) -> None:
+    house.run_program("apply.py", "q")
+    name = "applied/q"
+    assert "applied" in house.prefect("deployment", "inspect", name)
+    house.prefect("deployment", "schedule", "create", name, "--interval", "3600")
+    deployment = house.told("GET", f"/deployments/name/{name}")
+    [schedule] = deployment["schedules"]
+    assert schedule["schedule"]["interval"] == 3600
+    house.prefect("deployment", "schedule", "ls", name)
+    house.prefect("deployment", "schedule", "pause", name, schedule["id"])
+    assert not house.told("GET", f"/deployments/{deployment['id']}")["schedules"][0]["active"]
+    house.prefect("deployment", "schedule", "resume", name, schedule["id"])
+    house.prefect("deployment", "schedule", "delete", "--assume-yes", name, schedule["id"])
+    assert house.told("GET", f"/deployments/{deployment['id']}")["schedules"] == []
+    house.prefect("deployment", "delete", name)
+    assert house.ask("GET", f"/deployments/{deployment['id']}").status_code == 404
+
+
+# --- commands ---
+
+
+def test_the_commands_of_pools(house: GuestHouse) -> None:
+    house.prefect("work-pool", "create", "--type", "process", "p")
+    house.prefect("work-pool", "set-concurrency-limit", "p", "3")
+    house.prefect("work-pool", "pause", "p")
+    pool = house.told("GET", "/work_pools/p")
+    assert (pool["is_paused"], pool["concurrency_limit"], pool["type"]) == (True, 3, "process")
+    house.prefect("work-pool", "resume", "p")
+    house.prefect("work-pool", "clear-concurrency-limit", "p")
+    pool = house.told("GET", "/work_pools/p")
+    assert (pool["is_paused"], pool["concurrency_limit"]) == (False, None)
+    assert "process" in house.prefect("work-pool", "ls")
+    assert "base_job_template" in house.prefect("work-pool", "inspect", "p")
+    house.prefect("work-pool", "preview", "p")
+    house.prefect("work-pool", "delete", "p")
+    assert house.ask("GET", "/work_pools/p").status_code == 404
+
+
+def test_the_commands_of_queues(house: GuestHouse) -> None:
+    house.prefect("work-queue", "create", "q", "--limit", "2")
+    house.prefect("work-queue", "pause", "q", "--pool", "default-agent-pool")
+    queue = house.told("GET", "/work_queues/name/q")
+    assert (queue["is_paused"], queue["concurrency_limit"]) == (True, 2)
+    house.prefect("work-queue", "resume", "q")
+    house.prefect("work-queue", "clear-concurrency-limit", "q")
+    house.prefect("work-queue", "set-concurrency-limit", "q", "5")
+    queue = house.told("GET", "/work_queues/name/q")
+    assert (queue["is_paused"], queue["concurrency_limit"]) == (False, 5)
+    assert "q" in house.prefect("work-queue", "ls")
+    house.prefect("work-queue", "inspect", "q")
+    house.prefect("work-queue", "preview", "q")
+    house.prefect("work-queue", "delete", "q")
+    assert house.ask("GET", "/work_queues/name/q").status_code == 404
+
+
+def test_the_commands_of_flow_runs(house: GuestHouse) -> None:
+    house.run_program("direct.py")
+    outer, inner = house.runs_of()
+    assert "outer" in house.prefect("flow", "ls")
+    listed = house.prefect("flow-run", "ls")
+    assert outer["name"][:8] in listed
+    assert "numbers" in house.prefect("flow-run", "inspect", outer["id"])
+    assert "inner says hello" in house.prefect("flow-run", "logs", inner["id"])
+    house.prefect("flow-run", "delete", inner["id"])
+    assert [run["id"] for run in house.runs_of()] == [outer["id"]]
+
+    house.run_program("apply.py", "q")
+    house.prefect("deployment", "run", "applied/q", "--param", "word=late", "--start-in", "1 hour")
+    waiting = next(run for run in house.runs_of() if run["state_name"] == "Scheduled")
+    house.prefect("flow-run", "cancel", waiting["id"])
+    assert house.told("GET", f"/flow_runs/{waiting['id']}")["state_name"] == "Cancelled"
+
+
+def test_the_commands_of_variables(house: GuestHouse) -> None:
+    house.told("POST", "/variables/", {"name": "colour", "value": "blue"})
+    assert "colour" in house.prefect("variable", "ls")
+    assert "blue" in house.prefect("variable", "inspect", "colour")
+    house.prefect("variable", "delete", "colour")
+    assert house.ask("GET", "/variables/name/colour").status_code == 404
+
+
+def test_the_commands_of_limits(house: GuestHouse) -> None:
+    house.prefect("concurrency-limit", "create", "db", "2")
+    assert "db" in house.prefect("concurrency-limit", "ls")
+    house.prefect("concurrency-limit", "inspect", "db")
+    house.prefect("concurrency-limit", "reset", "db")
+    house.prefect("concurrency-limit", "delete", "db")
+    house.prefect("gcl", "create", "g", "--limit", "3")
+    house.prefect("gcl", "update", "g", "--limit", "4")
+    assert house.told("GET", "/v2/concurrency_limits/g")["limit"] == 4
+    house.prefect("gcl", "inspect", "g")
+    assert "g" in house.prefect("gcl", "ls")
+    house.prefect("gcl", "disable", "g")
+    assert not house.told("GET", "/v2/concurrency_limits/g")["active"]
+
+
+def test_the_commands_of_blocks(house: GuestHouse) -> None:
+    house.run_program("blocks.py")
+    assert "secret/password" in house.prefect("block", "ls")
+    assert "hunter2" not in house.prefect("block", "inspect", "secret/password")
+    assert "local-file-system" in house.prefect("block", "type", "ls")
+    house.prefect("block", "delete", "secret/password")
+    assert house.ask("GET", "/block_types/slug/secret/block_documents/name/password").status_code == 404
+
+
+# --- flows ---
+
+
+def test_a_flow_is_retried(house: GuestHouse) -> None:
+    house.run_program("features.py", "retried")
+    [run] = house.runs_of()
+    states = house.told("GET", f"/flow_run_states/?flow_run_id={run['id']}")
+    assert [state["name"] for state in states] == [
+        "Pending",
+        "Running",
+        "AwaitingRetry",
+        "Retrying",
+        "Completed",
+    ]
+    assert run["run_count"] == 2
+
+
+def test_a_cached_task_runs_once(house: GuestHouse) -> None:
+    house.run_program("features.py", "cached")
+    tasks = house.told("POST", "/task_runs/filter", {"sort": "EXPECTED_START_TIME_ASC"})
+    assert [task["state_name"] for task in tasks] == ["Completed", "Cached"]
+
+
+def test_artifacts_are_kept(house: GuestHouse) -> None:
+    house.run_program("features.py", "artifacts")
+    assert "the-report" in house.prefect("artifact", "ls")
+    latest = house.told("GET", "/artifacts/the-report/latest")
+    assert (latest["type"], latest["data"]) == ("markdown", "# second")
+    house.prefect("artifact", "inspect", "the-report")
+    house.prefect("artifact", "delete", "the-report")
+
+
+def test_limits_hold_in_a_flow(house: GuestHouse) -> None:
+    house.prefect("gcl", "create", "narrow", "--limit", "1")
+    house.run_program("features.py", "limited")
+    assert house.told("GET", "/v2/concurrency_limits/narrow")["active_slots"] == 0
+
+
+def test_variables_and_secrets_are_read_in_a_flow(house: GuestHouse) -> None:
+    house.run_program("features.py", "configured")
+    [run] = house.runs_of()
+    assert run["state_name"] == "Completed"
+
+
+def test_a_flow_pauses_for_input(house: GuestHouse) -> None:
+    house.start_guest("paused", "features.py", "asking")
+    run = until("the pause", lambda: paused(house))
+    [keyset] = [run["state"]["state_details"]["run_input_keyset"]]
+    assert house.told("GET", f"/flow_runs/{run['id']}/input/{keyset['schema']}")["properties"]
+    resumed = house.told("POST", f"/flow_runs/{run['id']}/resume", {"run_input": {"name": "Ada"}})
+    assert resumed["status"] == "ACCEPT"
+    house.state_is(run["id"], "Completed")
+    assert "hello Ada" in house.log_lines(run["id"])
+
+
+def test_a_flow_is_suspended_and_comes_back(house: GuestHouse) -> None:
+    house.start_guest("serve", "features.py", "serve-suspended")
+    served = house.until_deployed("suspended/s")
+    run = house.told("POST", f"/deployments/{served}/create_flow_run", {})
+    house.state_is(run["id"], "Suspended")
+    until("the process to end", lambda: not house.members(run["id"]))
+    house.told("POST", f"/flow_runs/{run['id']}/resume", {})
+    assert house.state_is(run["id"], "Completed")["run_count"] == 1
+    assert "back again" in house.log_lines(run["id"])
+
+
+def paused(house: GuestHouse) -> Any:
+    """Return the run that is paused, None while there is none."""
+    return next((run for run in house.runs_of() if run["state_name"] == "Paused"), None)
