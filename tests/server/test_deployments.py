@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 from tests.server.outside import Json, Outside, made
 
-from reeve.server.loops.scheduler import schedule_all
 from reeve.server.services.hub import SCHEDULES_TOPIC
+from reeve.server.services.scheduling import schedule_all
 
 MINUTELY: Json = {"schedule": {"interval": 60, "anchor_date": "2026-01-01T00:00:00+00:00"}}
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from tests.server.outside import Outside, made
+
+from reeve.server.services import flows
 
 
 async def test_a_flow_is_made_once(api: Outside) -> None:
@@ -31,6 +34,37 @@ async def test_a_flow_is_found_by_id_and_name(api: Outside) -> None:
     by_id = await api.get(f"/flows/{uuid4()}")
     assert (by_id.status_code, by_id.json()) == (404, {"detail": "Flow not found"})
     assert (await api.get("/flows/name/other")).status_code == 404
+
+
+async def test_the_tags_of_a_flow_change(api: Outside) -> None:
+    flow = await api.flow(tags=["a"])
+    path = f"/flows/{flow['id']}"
+    for body, tags in (({}, ["a"]), ({"tags": ["x", "x"]}, ["x", "x"]), ({"tags": []}, [])):
+        assert (await api.patch(path, body)).status_code == 204
+        assert made(await api.get(path))["tags"] == tags
+    assert made(await api.get(path))["updated"] > flow["updated"]
+    for wrong in ({"tags": None}, {"name": "g"}):
+        assert (await api.patch(path, wrong)).status_code == 422
+    for body in ({}, {"tags": ["a"]}):
+        unknown = await api.patch(f"/flows/{uuid4()}", body)
+        assert (unknown.status_code, unknown.json()) == (404, {"detail": "Flow not found"})
+
+
+async def test_a_flow_is_deleted_with_all_that_is_its_own(api: Outside, monkeypatch: Any) -> None:
+    monkeypatch.setattr(flows, "RUNS_AT_ONCE", 2)
+    deployment = await api.deployment()
+    runs = [await api.run(name=name) for name in "abcde"]
+    other = await api.run(flow="other")
+    task = made(
+        await api.post("/task_runs/", {"flow_run_id": runs[0]["id"], "task_key": "t", "dynamic_key": "0"})
+    )
+    assert (await api.delete(f"/flows/{deployment['flow_id']}")).status_code == 204
+    gone = [f"/flows/{deployment['flow_id']}", f"/deployments/{deployment['id']}", f"/task_runs/{task['id']}"]
+    for path in [*gone, *(f"/flow_runs/{run['id']}" for run in runs)]:
+        assert (await api.get(path)).status_code == 404, path
+    assert made(await api.get(f"/flow_runs/{other['id']}"))["id"] == other["id"]
+    again = await api.delete(f"/flows/{deployment['flow_id']}")
+    assert (again.status_code, again.json()) == (404, {"detail": "Flow not found"})
 
 
 @pytest.mark.parametrize("character", "/%&><")

@@ -45,7 +45,7 @@ def check_parameters(schema: Mapping[str, Any], parameters: Mapping[str, Any]) -
     values. A parameter that the schema does not name is refused unless it allows others. Of the formats
     date, date-time, time and uuid are checked.
     """
-    validator = _validator(json.dumps(schema, sort_keys=True))
+    validator = validator_of(json.dumps(schema, sort_keys=True))
     if validator is None:
         raise _broken("it is not JSON Schema")
     _check_names(schema, parameters)
@@ -93,7 +93,7 @@ def _first_error(validator: Validator, given: Mapping[str, Any]) -> ValidationEr
 
 
 @lru_cache(maxsize=256)
-def _validator(schema_text: str) -> Validator | None:
+def validator_of(schema_text: str) -> Validator | None:
     """Return the validator of the first dialect in which this is a schema; choosing takes some ms."""
     # Late: only the server checks parameters, and this costs 60 ms and loads socket.
     from jsonschema import Draft7Validator, Draft202012Validator, FormatChecker

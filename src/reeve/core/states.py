@@ -90,6 +90,13 @@ class ProposedState(msgspec.Struct, frozen=True, kw_only=True):
     details: StateDetails = StateDetails()
 
 
+def is_overdue_pause(state: State | None, now: datetime) -> bool:
+    """Whether a run should have been resumed by now; a pause without an end is never overdue."""
+    if state is None or state.type is not StateType.PAUSED:
+        return False
+    return state.details.pause_timeout is not None and state.details.pause_timeout <= now
+
+
 def default_name(type_: StateType) -> str:
     """Return the name of a state that was given none: its capitalised type."""
     return type_.value.capitalize()

@@ -19,9 +19,11 @@ from reeve.core.attempts import LeaseTerms
 from reeve.errors import InvalidInputError, ReeveError
 from reeve.server.http.api import Api
 from reeve.server.http.auth import LOOPBACK, Doors
+from reeve.server.loops.cancellations import CancellationCleaner
 from reeve.server.loops.late import LateMarker
 from reeve.server.loops.loop import Loop
 from reeve.server.loops.notifier import Notifier
+from reeve.server.loops.pauses import PauseExpirer
 from reeve.server.loops.pruner import Pruner
 from reeve.server.loops.reaper import Reaper
 from reeve.server.loops.scheduler import Scheduler
@@ -166,6 +168,8 @@ def _loops(ctx: Context, settings: Settings) -> list[Loop]:
     return [
         Scheduler(ctx, 60),
         LateMarker(ctx, 5),
+        PauseExpirer(ctx, 5),
+        CancellationCleaner(ctx, 20),
         Reaper(ctx, min(1.0, settings.lease_seconds / 4)),
         Statuses(ctx, 10),
         Notifier(

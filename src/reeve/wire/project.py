@@ -11,6 +11,7 @@ from reeve.core import bookkeeping
 from reeve.core.agents import Agent
 from reeve.core.attempts import Attempt
 from reeve.core.deployments import Deployment, DeploymentSchedule, Flow
+from reeve.core.graphs import upstream
 from reeve.core.logs import LogLine
 from reeve.core.rules.verdict import SetStateStatus, Verdict
 from reeve.core.runs import FlowRun, TaskRun
@@ -131,6 +132,22 @@ def task_run(noun: TaskRun, now: datetime) -> responses.TaskRun:
     )
 
 
+def dependency(noun: TaskRun, now: datetime) -> responses.Dependency:
+    """Return a task run as the first graph of 2.20 has it: with the task runs whose results it took."""
+    return responses.Dependency(
+        id=noun.id,
+        name=noun.name,
+        upstream_dependencies=[responses.Upstream(id=each) for each in upstream(noun.task_inputs)],
+        state=state(noun.state) if noun.state else None,
+        expected_start_time=iso_or_none(noun.expected_start_time),
+        start_time=iso_or_none(noun.start_time),
+        end_time=iso_or_none(noun.end_time),
+        total_run_time=noun.total_run_time.total_seconds(),
+        estimated_run_time=bookkeeping.estimated_run_time(noun, now).total_seconds(),
+        untrackable_result=noun.state is not None and noun.state.details.untrackable_result,
+    )
+
+
 def orchestration(
     verdict: Verdict[FlowRun] | Verdict[TaskRun], shown: State | None
 ) -> responses.OrchestrationResult:
@@ -228,6 +245,23 @@ def work_queue(noun: WorkQueue) -> responses.WorkQueueResponse:
         last_polled=iso_or_none(noun.last_polled),
         work_pool_name=noun.work_pool_name,
         status=noun.status,
+    )
+
+
+def queue_alone(noun: WorkQueue) -> responses.WorkQueue:
+    """Return a queue without its pool's name and its status."""
+    return responses.WorkQueue(
+        id=noun.id,
+        created=iso(noun.created),
+        updated=iso(noun.updated),
+        name=noun.name,
+        description=noun.description,
+        is_paused=noun.is_paused,
+        concurrency_limit=noun.concurrency_limit,
+        priority=noun.priority,
+        work_pool_id=noun.work_pool_id,
+        filter=noun.filter,
+        last_polled=iso_or_none(noun.last_polled),
     )
 
 

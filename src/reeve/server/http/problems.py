@@ -21,6 +21,7 @@ from reeve.errors import (
 )
 from reeve.server.http.body import Fault, InvalidRequestError
 from reeve.server.http.reply import Reply, json
+from reeve.server.services.graphs import GraphTooLargeError
 from reeve.server.services.limits import LimitFullError
 from reeve.server.services.work import BlankNameError
 from reeve.wire import endpoints
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 STATUS: dict[type[ReeveError], int] = {
     InvalidInputError: 422,
     BlankNameError: 400,
+    GraphTooLargeError: 400,
     UnauthorizedError: 401,
     ForbiddenError: 403,
     NotFoundError: 404,
@@ -53,6 +55,8 @@ BELOW_THE_ROUTE = frozenset(
     for endpoint in (
         endpoints.set_flow_run_state,
         endpoints.set_task_run_state,
+        endpoints.flow_run_dependencies,
+        endpoints.flow_run_graph,
         endpoints.queue_runs,
         endpoints.work_queue_status,
     )

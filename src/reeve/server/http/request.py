@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -11,6 +12,7 @@ import msgspec
 
 from reeve.server.http.body import Fault, InvalidRequestError
 from reeve.server.services.context import Context, Principal
+from reeve.wire.codec import parse
 from reeve.wire.endpoints import Endpoint
 
 Req = TypeVar("Req")
@@ -50,6 +52,16 @@ class Request(Generic[Req]):
         if text is None:
             raise InvalidRequestError(Fault(("query", name), "field required", "value_error.missing"))
         return as_uuid(text, "query", name)
+
+    def instant_query(self, name: str) -> datetime | None:
+        """Return a query parameter that is an instant, None if absent; raises InvalidRequestError."""
+        text = self.query.get(name)
+        try:
+            # A plus sign that was not escaped has become a blank.
+            return None if text is None else parse(text.replace(" ", "+") if "T" in text else text)
+        except (ValueError, OverflowError):
+            fault = Fault(("query", name), "invalid datetime format", "value_error.datetime")
+            raise InvalidRequestError(fault) from None
 
     def flag_query(self, name: str) -> bool:
         """Return a query parameter that is yes or no, absent: no; raises InvalidRequestError."""

@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+from msgspec import UNSET
+
 from reeve.core.deployments import Flow
 from reeve.core.names import check_name
 from reeve.errors import ConflictError, NotFoundError
 from reeve.server.services.context import Context
-from reeve.server.storage import flows
+from reeve.server.services.hub import pool_topic
+from reeve.server.storage import flows, runs
 
 if TYPE_CHECKING:
     from reeve.server.storage.store import Transaction
-    from reeve.wire.requests import FlowCreate
+    from reeve.wire.requests import FlowCreate, FlowUpdate
+
+RUNS_AT_ONCE = 50  # deleted in one transaction: nobody waits for a flow of many runs
 
 
 async def create(ctx: Context, body: FlowCreate) -> tuple[Flow, bool]:
@@ -53,3 +58,38 @@ async def read_by_name(ctx: Context, name: str) -> Flow:
     if flow is None:
         raise NotFoundError(f"Flow {name} not found")
     return flow
+
+
+async def update(ctx: Context, flow_id: UUID, body: FlowUpdate) -> None:
+    """Change what was sent of a flow; raises NotFoundError."""
+
+    async def change(tx: Transaction) -> None:
+        known = await flows.read(tx, flow_id)
+        tags = body.tags
+        if known is None or (
+            tags is not UNSET and not await flows.set_tags(tx, flow_id, tags, await tx.now())
+        ):
+            raise NotFoundError("Flow not found")
+
+    await ctx.store.write(change)
+
+
+async def delete(ctx: Context, flow_id: UUID) -> None:
+    """Delete a flow with its deployments, its runs and all that belongs to them; raises NotFoundError."""
+
+    async def some_runs(tx: Transaction) -> int:
+        found = await runs.of_flow(tx, flow_id, RUNS_AT_ONCE)
+        for run in await runs.by_ids(tx, found):
+            await runs.delete(tx, run.id)
+            if run.work_pool_id:
+                tx.wake(pool_topic(run.work_pool_id))
+        return len(found)
+
+    async def rest(tx: Transaction) -> None:
+        await some_runs(tx)
+        if not await flows.delete(tx, flow_id):
+            raise NotFoundError("Flow not found")
+
+    while await ctx.store.write(some_runs) == RUNS_AT_ONCE:
+        pass
+    await ctx.store.write(rest)

@@ -19,14 +19,24 @@ from reeve.core.rules.fence import EXECUTING, Caller
 from reeve.core.rules.flow_runs import FlowRunFacts, decide
 from reeve.core.rules.verdict import SetStateStatus, Verdict
 from reeve.core.runs import CreatedBy, FlowRun, FlowRunPolicy
-from reeve.core.states import RESUMING, ProposedState, State, StateType
+from reeve.core.states import RESUMING, ProposedState, State, StateType, is_overdue_pause
 from reeve.core.states import propose as proposal
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.fence import Holding, holding
 from reeve.server.services.hub import pool_topic, run_topic
-from reeve.server.services.states import Decision, enter, new_state, proposed_state, started, tell
-from reeve.server.storage import attempts, claims, deployments, events, runs, work
+from reeve.server.services.states import (
+    Decision,
+    copy_to_parent,
+    enter,
+    force_task,
+    keep_result,
+    new_state,
+    proposed_state,
+    started,
+    tell,
+)
+from reeve.server.storage import attempts, claims, deployments, events, runs, task_runs, work
 
 if TYPE_CHECKING:
     from reeve.core.deployments import Deployment
@@ -41,6 +51,7 @@ if TYPE_CHECKING:
     )
 
 OPERATOR = Principal()
+PARENT_CANCELLED = "The parent flow run was cancelled."  # api-contract §10
 
 
 class RunNotFoundError(NotFoundError):
@@ -155,6 +166,14 @@ async def states(ctx: Context, run_id: UUID) -> list[State]:
     return await ctx.store.read(lambda tx: runs.states(tx, run_id))
 
 
+async def read_state(ctx: Context, state_id: UUID) -> State:
+    """Return a state of any run; raises NotFoundError."""
+    state = await ctx.store.read(lambda tx: runs.state(tx, state_id))
+    if state is None:
+        raise NotFoundError("Flow run state not found")
+    return state
+
+
 async def update(ctx: Context, principal: Principal, run_id: UUID, body: FlowRunUpdate) -> None:
     """Change what was sent of a run.
 
@@ -267,6 +286,35 @@ async def cancel(ctx: Context, run_id: UUID, body: CancelRun) -> Decision[FlowRu
     return await ctx.store.write(judge)
 
 
+async def expire_pause(tx: Transaction, run_id: UUID) -> None:
+    """Fail a run whose pause nobody ended in time; another one, or one without an end, is left alone."""
+    run = await runs.lock(tx, run_id)
+    if run is None or not is_overdue_pause(run.state, await tx.now()):
+        return
+    failed = proposal(StateType.FAILED, message="The flow was paused and never resumed.")
+    await _propose(tx, OPERATOR, run_id, failed, force=True)
+
+
+async def cancel_children(tx: Transaction, run_id: UUID, limit: int) -> bool:
+    """Cancel what a cancelled run left behind: subflows and ``limit`` of its task runs.
+
+    A subflow with a deployment has its own process, which is told; the others ended with that of their
+    parent. Returns whether there may be more task runs.
+    """
+    run = await runs.lock(tx, run_id)
+    if run is None or run.state is None or run.state.type is not StateType.CANCELLED:
+        return False
+    now = await tx.now()
+    for child in await runs.left_running(tx, run_id):
+        type_ = StateType.CANCELLED if child.deployment_id is None else StateType.CANCELLING
+        await _propose(tx, OPERATOR, child.id, proposal(type_, message=PARENT_CANCELLED), force=True)
+    ended = proposal(StateType.CANCELLED, message=PARENT_CANCELLED)
+    unfinished = await task_runs.unfinished(tx, run_id, limit)
+    for task in unfinished:
+        await force_task(tx, task, ended, now)
+    return len(unfinished) == limit
+
+
 async def _create(
     tx: Transaction, principal: Principal, run: FlowRun, state: ProposedState, now: datetime
 ) -> tuple[FlowRun, bool]:
@@ -289,6 +337,8 @@ async def _create(
         run = await _open_foreign(tx, run, now)
         await runs.amend(tx, run)
     await tell(tx, [run], now)
+    await keep_result(tx, run.state, now)
+    await copy_to_parent(tx, run, now)
     return run, True
 
 

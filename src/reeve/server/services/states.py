@@ -13,15 +13,19 @@ from reeve.core import bookkeeping
 from reeve.core.attempts import AttemptState
 from reeve.core.events import Event, EventKind
 from reeve.core.rules import task_runs as task_rules
+from reeve.core.rules.shared import is_persisted
 from reeve.core.rules.verdict import Effect, RunT, Verdict
 from reeve.core.runs import FlowRun, TaskRun
 from reeve.core.states import AWAITING_RETRY, ProposedState, State, StateDetails, StateType, propose
 from reeve.server.services import notifications
 from reeve.server.services.hub import pool_topic, run_topic
-from reeve.server.storage import attempts, events, runs, slots, task_runs
+from reeve.server.storage import artifacts, attempts, events, runs, slots, task_runs
 from reeve.server.storage.store import Transaction
+from reeve.wire.codec import iso
 from reeve.wire.requests import StateCreate
+from reeve.wire.responses import Artifact
 
+ARTIFACT_WORDS = frozenset({"artifact_type", "artifact_description"})  # in a result that a client describes
 CHILDREN = 500  # task runs ended in one statement, so that no transaction holds all of a huge run
 
 # What the agents of a run's pool must hear of: new work, freed slots, cancellations.
@@ -72,8 +76,10 @@ async def enter(tx: Transaction, verdict: Verdict[FlowRun], now: datetime) -> De
     await tell(tx, [run], now)
     if Effect.RESET_FAILED_TASKS in verdict.effects:
         await _reset_failed_tasks(tx, run.id, now)
-    if run.parent_task_run_id is not None:
-        await _copy_to_parent(tx, run, now)
+    await keep_result(tx, run.state, now)
+    if verdict.state.type.is_final:
+        await slots.release_run(tx, run.id)
+    await copy_to_parent(tx, run, now)
     return Decision(verdict, run.state, run)
 
 
@@ -94,6 +100,7 @@ async def enter_task(tx: Transaction, verdict: Verdict[TaskRun], now: datetime) 
         return Decision(verdict, run.state, run)
     run = replace(bookkeeping.enter_task_run_state(run, new_state(verdict.state, now)), updated=now)
     await task_runs.enter(tx, [run])
+    await keep_result(tx, run.state, now)
     if Effect.RELEASE_SLOTS in verdict.effects:
         await slots.release(tx, run.id)
     if Effect.STORE_CACHE in verdict.effects and run.state is not None:
@@ -122,10 +129,33 @@ async def end_children(tx: Transaction, run: FlowRun, type_: StateType, cause: s
             await tell(tx, [entered], now)
 
 
-async def _copy_to_parent(tx: Transaction, run: FlowRun, now: datetime) -> None:
+async def keep_result(tx: Transaction, state: State | None, now: datetime) -> None:
+    """Keep the result of an entered state as an artifact, without the words that are meant for that."""
+    if state is None or not is_persisted(state.data):
+        return
+    described = state.data if isinstance(state.data, dict) else {}
+    plain = {name: value for name, value in described.items() if name not in ARTIFACT_WORDS}
+    at = iso(now)
+    artifact = Artifact(
+        id=uuid4(),
+        created=at,
+        updated=at,
+        type=_text(described.get("artifact_type")),
+        description=_text(described.get("artifact_description")),
+        data=plain if described else state.data,
+        flow_run_id=state.details.flow_run_id,
+        task_run_id=state.details.task_run_id,
+    )
+    await artifacts.insert(tx, artifact)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+async def copy_to_parent(tx: Transaction, run: FlowRun, now: datetime) -> None:
     """A subflow's state is its parent task run's too (api-contract §8.5)."""
-    assert run.parent_task_run_id is not None
-    parent = await task_runs.lock(tx, run.parent_task_run_id)
+    parent = await task_runs.lock(tx, run.parent_task_run_id) if run.parent_task_run_id else None
     if parent is not None:
         await force_task(tx, parent, bookkeeping.parent_task_state(run), now)
 

@@ -20,7 +20,7 @@ from reeve.core.states import propose as proposal
 from reeve.errors import ConflictError, NotFoundError
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.fence import Holding, holding
-from reeve.server.services.states import Decision, enter_task, new_state, proposed_state
+from reeve.server.services.states import Decision, enter_task, keep_result, new_state, proposed_state
 from reeve.server.storage import runs, slots, task_runs
 from reeve.server.storage.dialects.base import IntegrityError
 from reeve.wire.codec import instant
@@ -67,6 +67,7 @@ async def create(ctx: Context, principal: Principal, body: TaskRunCreate) -> tup
         assert verdict.state is not None
         run = bookkeeping.enter_task_run_state(verdict.run, new_state(verdict.state, now))
         if await task_runs.insert(tx, run):
+            await keep_result(tx, run.state, now)
             return run, True
         known = await task_runs.by_key(tx, body.flow_run_id, body.task_key, body.dynamic_key)
         if known is None:
@@ -87,6 +88,25 @@ async def read(ctx: Context, task_run_id: UUID) -> TaskRun:
 async def states(ctx: Context, task_run_id: UUID) -> list[State]:
     """Return all states of a task run, oldest first; none for an unknown one."""
     return await ctx.store.read(lambda tx: task_runs.states(tx, task_run_id))
+
+
+async def read_state(ctx: Context, state_id: UUID) -> State:
+    """Return a state of any task run; raises NotFoundError, with the words that 2.20 has for it."""
+    state = await ctx.store.read(lambda tx: task_runs.state(tx, state_id))
+    if state is None:
+        raise NotFoundError("Flow run state not found")
+    return state
+
+
+async def delete(ctx: Context, task_run_id: UUID) -> None:
+    """Delete a task run with its states, and free its slots; raises NotFoundError."""
+
+    async def remove(tx: Transaction) -> None:
+        await slots.release(tx, task_run_id)
+        if not await task_runs.delete(tx, task_run_id):
+            raise NotFoundError("Task not found")
+
+    await ctx.store.write(remove)
 
 
 async def update(ctx: Context, principal: Principal, task_run_id: UUID, body: TaskRunUpdate) -> None:

@@ -8,8 +8,9 @@ from datetime import datetime
 from uuid import UUID
 
 from reeve.core.deployments import Deployment, DeploymentOptions, DeploymentSchedule
+from reeve.core.work import WorkQueue
 from reeve.server.storage import rows
-from reeve.server.storage.rows import DEPLOYMENT
+from reeve.server.storage.rows import DEPLOYMENT, WORK_QUEUE
 from reeve.server.storage.store import Row, Transaction
 
 INSERT = """
@@ -227,6 +228,23 @@ async def polled_before(tx: Transaction, deployment_ids: list[UUID], since: date
         rows.micros(since),
     )
     return found is not None
+
+
+async def queues(tx: Transaction, deployment: Deployment) -> list[WorkQueue]:
+    """Return the deployment's own queue, and those whose tag filters take its runs (api-contract §9.1)."""
+    found = await tx.fetch(
+        f"{WORK_QUEUE} where q.filter is not null or q.id = $1 order by q.name, q.id",
+        deployment.work_queue_id,
+    )
+    return [queue for queue in map(rows.work_queue, found) if _takes(queue, deployment)]
+
+
+def _takes(queue: WorkQueue, deployment: Deployment) -> bool:
+    wanted = queue.filter
+    if wanted is None:
+        return True
+    ids = wanted.get("deployment_ids")
+    return set(wanted.get("tags") or ()) <= set(deployment.tags) and (not ids or str(deployment.id) in ids)
 
 
 async def _one(tx: Transaction, row: Row | None) -> Deployment | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from reeve.core.deployments import Flow
@@ -33,3 +34,20 @@ async def by_name(tx: Transaction, name: str) -> Flow | None:
     """Return the flow of a name."""
     row = await tx.fetchrow("select * from flows where name = $1", name)
     return None if row is None else rows.flow(row)
+
+
+async def set_tags(tx: Transaction, flow_id: UUID, tags: list[str], now: datetime) -> bool:
+    """Give a flow other tags; False if there is none."""
+    return bool(
+        await tx.execute(
+            "update flows set tags = $2, updated = $3 where id = $1",
+            flow_id,
+            rows.json(tags),
+            rows.micros(now),
+        )
+    )
+
+
+async def delete(tx: Transaction, flow_id: UUID) -> bool:
+    """Delete a flow with its deployments and runs; False if there is none."""
+    return bool(await tx.execute("delete from flows where id = $1", flow_id))

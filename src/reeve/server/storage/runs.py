@@ -58,6 +58,10 @@ order by next_scheduled_start_time, id
 limit $3
 """
 
+OPEN = "coalesce({0}.state_type, '') not in ('COMPLETED', 'FAILED', 'CANCELLED', 'CRASHED')"
+# A subflow that has a process of its own ends by itself once it is told.
+GOES_ON = f"{OPEN} and not ({{0}}.state_type = 'CANCELLING' and {{0}}.deployment_id is not null)"
+
 
 async def read(tx: Transaction, run_id: UUID) -> FlowRun | None:
     """Return a run with its state."""
@@ -123,6 +127,8 @@ async def delete(tx: Transaction, run_id: UUID) -> bool:
     """Delete a run with all that belongs to it; False if there is none."""
     await tx.execute("delete from logs where flow_run_id = $1", run_id)
     await tx.execute("delete from events where flow_run_id = $1", run_id)
+    # Results, which nobody named; what has a key is kept to be looked at.
+    await tx.execute("delete from artifacts where flow_run_id = $1 and key is null", run_id)
     return bool(await tx.execute("delete from flow_runs where id = $1", run_id))
 
 
@@ -132,6 +138,18 @@ async def states(tx: Transaction, run_id: UUID) -> list[State]:
         "select * from flow_run_states where flow_run_id = $1 order by timestamp, cursor", run_id
     )
     return [rows.state(row) for row in found]
+
+
+async def state(tx: Transaction, state_id: UUID) -> State | None:
+    """Return a state of any run."""
+    row = await tx.fetchrow("select * from flow_run_states where id = $1", state_id)
+    return None if row is None else rows.state(row)
+
+
+async def of_flow(tx: Transaction, flow_id: UUID, limit: int) -> list[UUID]:
+    """Return some runs of a flow."""
+    found = await tx.fetch("select id from flow_runs where flow_id = $1 limit $2", flow_id, limit)
+    return [rows.uuid(row["id"]) for row in found]
 
 
 async def states_after(tx: Transaction, run_id: UUID, cursor: int, limit: int) -> list[tuple[int, State]]:
@@ -187,6 +205,43 @@ async def parent_of(tx: Transaction, task_run_id: UUID) -> tuple[UUID, UUID | No
         rows.uuid_or_none(row["parent_task_run_id"]),
         rows.uuid_or_none(row["attempt_id"]),
     )
+
+
+async def left_running(tx: Transaction, run_id: UUID) -> list[FlowRun]:
+    """Return the subflows of a cancelled run that go on, and were not told to end."""
+    found = await tx.fetch(
+        f"{FLOW_RUN} where r.parent_task_run_id in (select id from task_runs where flow_run_id = $1)"
+        f" and {GOES_ON.format('r')}",
+        run_id,
+    )
+    return [rows.flow_run(row) for row in found]
+
+
+async def paused(tx: Transaction, after: UUID | None, limit: int) -> list[FlowRun]:
+    """Return paused runs, by id."""
+    found = await tx.fetch(
+        f"{FLOW_RUN} where r.state_type = 'PAUSED' and r.id > $1 order by r.id limit $2",
+        after or UUID(int=0),
+        limit,
+    )
+    return [rows.flow_run(row) for row in found]
+
+
+async def cancelled_with_children(
+    tx: Transaction, since: datetime, after: UUID | None, limit: int
+) -> list[UUID]:
+    """Return runs, by id, that were cancelled after ``since`` and left task runs or subflows running."""
+    found = await tx.fetch(
+        "select r.id from flow_runs r where r.state_type = 'CANCELLED' and r.end_time >= $1 and r.id > $2"
+        f" and exists (select 1 from task_runs t left join flow_runs c on c.parent_task_run_id = t.id"
+        f" where t.flow_run_id = r.id"
+        f" and ({OPEN.format('t')} or (c.id is not null and {GOES_ON.format('c')})))"
+        " order by r.id limit $3",
+        rows.micros(since),
+        after or UUID(int=0),
+        limit,
+    )
+    return [rows.uuid(row["id"]) for row in found]
 
 
 async def to_mark_late(tx: Transaction, before: datetime, limit: int) -> list[FlowRun]:

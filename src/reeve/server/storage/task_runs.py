@@ -99,6 +99,17 @@ async def states(tx: Transaction, task_run_id: UUID) -> list[State]:
     return [rows.state(row) for row in found]
 
 
+async def state(tx: Transaction, state_id: UUID) -> State | None:
+    """Return a state of any task run."""
+    row = await tx.fetchrow("select * from task_run_states where id = $1", state_id)
+    return None if row is None else rows.state(row)
+
+
+async def delete(tx: Transaction, task_run_id: UUID) -> bool:
+    """Delete a task run with its states; False if there is none."""
+    return bool(await tx.execute("delete from task_runs where id = $1", task_run_id))
+
+
 async def unfinished(tx: Transaction, flow_run_id: UUID, limit: int) -> list[TaskRun]:
     """Lock and return task runs of a flow run that have not ended."""
     found = await tx.fetch(

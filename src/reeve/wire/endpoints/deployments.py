@@ -67,3 +67,51 @@ set_deployment_options: Endpoint[requests.DeploymentOptions, responses.Deploymen
     responses.DeploymentOptions,
     dialect=False,
 )
+count_deployments: Endpoint[filters.DeploymentQuery, int] = Endpoint(
+    "count_deployments",
+    "POST",
+    "/deployments/count",
+    filters.DeploymentQuery,
+    int,
+    door=RUN,
+    body_optional=True,
+)
+read_schedules: Endpoint[None, list[responses.DeploymentSchedule]] = Endpoint(
+    "read_schedules", "GET", "/deployments/{id}/schedules", None, list[responses.DeploymentSchedule], door=RUN
+)
+create_schedules: Endpoint[list[requests.ScheduleCreate], list[responses.DeploymentSchedule]] = Endpoint(
+    "create_schedules",
+    "POST",
+    "/deployments/{id}/schedules",
+    list[requests.ScheduleCreate],
+    list[responses.DeploymentSchedule],
+    201,
+)
+update_schedule: Endpoint[requests.ScheduleUpdate, None] = Endpoint(
+    "update_schedule",
+    "PATCH",
+    "/deployments/{id}/schedules/{schedule_id}",
+    requests.ScheduleUpdate,
+    None,
+    204,
+)
+delete_schedule: Endpoint[None, None] = Endpoint(
+    "delete_schedule", "DELETE", "/deployments/{id}/schedules/{schedule_id}", None, None, 204
+)
+schedule_deployment: Endpoint[requests.Schedule, None] = Endpoint(
+    "schedule_deployment",
+    "POST",
+    "/deployments/{id}/schedule",
+    requests.Schedule,
+    None,
+    body_optional=True,
+)
+set_schedule_active: Endpoint[None, None] = Endpoint(
+    "set_schedule_active", "POST", "/deployments/{id}/set_schedule_active", None, None
+)
+set_schedule_inactive: Endpoint[None, None] = Endpoint(
+    "set_schedule_inactive", "POST", "/deployments/{id}/set_schedule_inactive", None, None
+)
+check_work_queues: Endpoint[None, list[responses.WorkQueue]] = Endpoint(
+    "check_work_queues", "GET", "/deployments/{id}/work_queue_check", None, list[responses.WorkQueue]
+)

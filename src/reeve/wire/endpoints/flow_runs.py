@@ -69,3 +69,25 @@ follow_flow_run: Endpoint[requests.Follow, responses.Followed] = Endpoint(
     body_optional=True,
     dialect=False,
 )
+count_flow_runs: Endpoint[filters.FlowRunQuery, int] = Endpoint(
+    "count_flow_runs", "POST", "/flow_runs/count", filters.FlowRunQuery, int, door=RUN, body_optional=True
+)
+flow_run_history: Endpoint[requests.FlowRunHistory, list[responses.HistoryInterval]] = Endpoint(
+    "flow_run_history",
+    "POST",
+    "/flow_runs/history",
+    requests.FlowRunHistory,
+    list[responses.HistoryInterval],
+)
+flow_run_lateness: Endpoint[filters.FlowRunQuery, float | None] = Endpoint(
+    "flow_run_lateness", "POST", "/flow_runs/lateness", filters.FlowRunQuery, float | None, body_optional=True
+)
+flow_run_dependencies: Endpoint[None, list[responses.Dependency]] = Endpoint(
+    "flow_run_dependencies", "GET", "/flow_runs/{id}/graph", None, list[responses.Dependency]
+)
+flow_run_graph: Endpoint[None, responses.Graph] = Endpoint(
+    "flow_run_graph", "GET", "/flow_runs/{id}/graph-v2", None, responses.Graph, query=("since",)
+)
+read_flow_run_state: Endpoint[None, responses.State] = Endpoint(
+    "read_flow_run_state", "GET", "/flow_run_states/{id}", None, responses.State, door=RUN
+)

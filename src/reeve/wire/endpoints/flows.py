@@ -15,3 +15,10 @@ read_flow_by_name: Endpoint[None, responses.Flow] = Endpoint(
     "read_flow_by_name", "GET", "/flows/name/{name}", None, responses.Flow, door=RUN
 )
 filter_flows = filtering("filter_flows", "/flows/filter", filters.FlowQuery, responses.Flow)
+update_flow: Endpoint[requests.FlowUpdate, None] = Endpoint(
+    "update_flow", "PATCH", "/flows/{id}", requests.FlowUpdate, None, 204
+)
+delete_flow: Endpoint[None, None] = Endpoint("delete_flow", "DELETE", "/flows/{id}", None, None, 204)
+count_flows: Endpoint[filters.FlowQuery, int] = Endpoint(
+    "count_flows", "POST", "/flows/count", filters.FlowQuery, int, door=RUN, body_optional=True
+)

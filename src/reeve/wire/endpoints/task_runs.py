@@ -33,3 +33,19 @@ task_run_states: Endpoint[None, list[responses.State]] = Endpoint(
     query=("task_run_id",),
     door=RUN,
 )
+delete_task_run: Endpoint[None, None] = Endpoint(
+    "delete_task_run", "DELETE", "/task_runs/{id}", None, None, 204
+)
+count_task_runs: Endpoint[filters.TaskRunQuery, int] = Endpoint(
+    "count_task_runs", "POST", "/task_runs/count", filters.TaskRunQuery, int, door=RUN, body_optional=True
+)
+task_run_history: Endpoint[requests.TaskRunHistory, list[responses.HistoryInterval]] = Endpoint(
+    "task_run_history",
+    "POST",
+    "/task_runs/history",
+    requests.TaskRunHistory,
+    list[responses.HistoryInterval],
+)
+read_task_run_state: Endpoint[None, responses.State] = Endpoint(
+    "read_task_run_state", "GET", "/task_run_states/{id}", None, responses.State, door=RUN
+)

@@ -27,7 +27,9 @@ from reeve.wire.requests.deployments import DeploymentCreate as DeploymentCreate
 from reeve.wire.requests.deployments import DeploymentOptions as DeploymentOptions
 from reeve.wire.requests.deployments import DeploymentRuns as DeploymentRuns
 from reeve.wire.requests.deployments import DeploymentUpdate as DeploymentUpdate
+from reeve.wire.requests.deployments import Schedule as Schedule
 from reeve.wire.requests.deployments import ScheduleCreate as ScheduleCreate
+from reeve.wire.requests.deployments import ScheduleUpdate as ScheduleUpdate
 from reeve.wire.requests.flow_runs import CancelRun as CancelRun
 from reeve.wire.requests.flow_runs import DeploymentFlowRunCreate as DeploymentFlowRunCreate
 from reeve.wire.requests.flow_runs import FlowRunCreate as FlowRunCreate
@@ -35,6 +37,11 @@ from reeve.wire.requests.flow_runs import FlowRunUpdate as FlowRunUpdate
 from reeve.wire.requests.flow_runs import Follow as Follow
 from reeve.wire.requests.flow_runs import Resume as Resume
 from reeve.wire.requests.flows import FlowCreate as FlowCreate
+from reeve.wire.requests.flows import FlowUpdate as FlowUpdate
+from reeve.wire.requests.history import FlowRunHistory as FlowRunHistory
+from reeve.wire.requests.history import TaskRunDashboard as TaskRunDashboard
+from reeve.wire.requests.history import TaskRunHistory as TaskRunHistory
+from reeve.wire.requests.history import ValuesCheck as ValuesCheck
 from reeve.wire.requests.inputs import FlowRunInputCreate as FlowRunInputCreate
 from reeve.wire.requests.inputs import FlowRunInputFilter as FlowRunInputFilter
 from reeve.wire.requests.limits import SlotLimitCreate as SlotLimitCreate

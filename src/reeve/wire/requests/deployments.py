@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from reeve.core.deployments import Engine
 from reeve.wire.codec import Count
+
+ActiveRuns = Annotated[int, Meta(gt=0)]
+ScheduledRuns = Annotated[int, Meta(gt=0, le=50)]  # api-contract §10
 
 
 class ScheduleCreate(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -17,9 +20,32 @@ class ScheduleCreate(Struct, kw_only=True, forbid_unknown_fields=True):
 
     schedule: dict[str, Any]
     active: bool = True
-    max_active_runs: int | None = None
-    max_scheduled_runs: int | None = None
+    max_active_runs: ActiveRuns | None = None
+    max_scheduled_runs: ScheduledRuns | None = None
     catchup: bool = False
+
+
+class ScheduleUpdate(Struct, kw_only=True, forbid_unknown_fields=True):
+    """``DeploymentScheduleUpdate``: null, as well as what is not sent, leaves a field as it is."""
+
+    active: bool | None = None
+    schedule: dict[str, Any] | None = None
+    max_active_runs: ActiveRuns | None = None
+    max_scheduled_runs: ScheduledRuns | None = None
+    catchup: bool | None = None
+
+
+class Schedule(Struct, kw_only=True):
+    """Body of ``POST /deployments/{id}/schedule``: what the scheduler would choose by itself, where null.
+
+    ``min_time`` is in seconds.
+    """
+
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    min_time: float | None = None
+    min_runs: Count | None = None
+    max_runs: Count | None = None
 
 
 class DeploymentCreate(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -65,3 +65,19 @@ class DeploymentOptions(Struct, kw_only=True):
     engine: Engine
     crash_retries: int
     code_version: str | None = None
+
+
+class WorkQueue(Struct, kw_only=True):
+    """``WorkQueue``: a queue without what ``WorkQueueResponse`` says of its pool and its status."""
+
+    id: UUID
+    created: Timestamp
+    updated: Timestamp
+    name: str
+    description: str
+    is_paused: bool
+    concurrency_limit: int | None
+    priority: int
+    work_pool_id: UUID
+    filter: dict[str, Any] | None
+    last_polled: Timestamp | None

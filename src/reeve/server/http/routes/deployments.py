@@ -7,7 +7,7 @@ from reeve.core.deployments import DeploymentOptions
 from reeve.server.http.body import page
 from reeve.server.http.created_by import created_by
 from reeve.server.http.request import Answer, Request, created, serves
-from reeve.server.services import deployments, find, runs, work
+from reeve.server.services import deployments, figures, find, runs, scheduling, work
 from reeve.wire import endpoints, filters, project, requests, responses
 
 
@@ -102,3 +102,55 @@ def _options(options: DeploymentOptions) -> responses.DeploymentOptions:
     return responses.DeploymentOptions(
         engine=options.engine, crash_retries=options.crash_retries, code_version=options.code_version
     )
+
+
+@serves(endpoints.count_deployments)
+async def count_deployments(request: Request[filters.DeploymentQuery]) -> int:
+    return await figures.deployments(request.context, request.body)
+
+
+@serves(endpoints.read_schedules)
+async def read_schedules(request: Request[None]) -> list[responses.DeploymentSchedule]:
+    found = await deployments.schedules_of(request.context, request.path["id"])
+    return [project.deployment_schedule(schedule) for schedule in found]
+
+
+@serves(endpoints.create_schedules)
+async def create_schedules(
+    request: Request[list[requests.ScheduleCreate]],
+) -> list[responses.DeploymentSchedule]:
+    added = await deployments.add_schedules(request.context, request.path["id"], request.body)
+    return [project.deployment_schedule(schedule) for schedule in added]
+
+
+@serves(endpoints.update_schedule)
+async def update_schedule(request: Request[requests.ScheduleUpdate]) -> None:
+    await deployments.update_schedule(
+        request.context, request.path["id"], request.path["schedule_id"], request.body
+    )
+
+
+@serves(endpoints.delete_schedule)
+async def delete_schedule(request: Request[None]) -> None:
+    await deployments.delete_schedule(request.context, request.path["id"], request.path["schedule_id"])
+
+
+@serves(endpoints.schedule_deployment)
+async def schedule_deployment(request: Request[requests.Schedule]) -> None:
+    await scheduling.schedule(request.context, request.path["id"], request.body)
+
+
+@serves(endpoints.set_schedule_active)
+async def set_schedule_active(request: Request[None]) -> None:
+    await deployments.set_schedule_active(request.context, request.path["id"], active=True)
+
+
+@serves(endpoints.set_schedule_inactive)
+async def set_schedule_inactive(request: Request[None]) -> None:
+    await deployments.set_schedule_active(request.context, request.path["id"], active=False)
+
+
+@serves(endpoints.check_work_queues)
+async def check_work_queues(request: Request[None]) -> list[responses.WorkQueue]:
+    found = await deployments.check_queues(request.context, request.path["id"])
+    return [project.queue_alone(queue) for queue in found]

@@ -6,7 +6,7 @@ from reeve import clock
 from reeve.server.http.body import page
 from reeve.server.http.created_by import created_by
 from reeve.server.http.request import Answer, Request, created, serves
-from reeve.server.services import attempts, explain, find, follow, runs
+from reeve.server.services import attempts, explain, figures, find, follow, graphs, runs
 from reeve.wire import endpoints, filters, project, requests, responses
 
 
@@ -67,6 +67,38 @@ async def cancel_flow_run(request: Request[requests.CancelRun]) -> responses.Orc
 async def flow_run_states(request: Request[None]) -> list[responses.State]:
     found = await runs.states(request.context, request.uuid_query("flow_run_id"))
     return [project.state(state) for state in found]
+
+
+@serves(endpoints.read_flow_run_state)
+async def read_flow_run_state(request: Request[None]) -> responses.State:
+    return project.state(await runs.read_state(request.context, request.path["id"]))
+
+
+@serves(endpoints.count_flow_runs)
+async def count_flow_runs(request: Request[filters.FlowRunQuery]) -> int:
+    return await figures.flow_runs(request.context, request.body)
+
+
+@serves(endpoints.flow_run_history)
+async def flow_run_history(request: Request[requests.FlowRunHistory]) -> list[responses.HistoryInterval]:
+    return await figures.flow_run_history(request.context, request.body)
+
+
+@serves(endpoints.flow_run_lateness)
+async def flow_run_lateness(request: Request[filters.FlowRunQuery]) -> float | None:
+    return await figures.average_lateness(request.context, request.body)
+
+
+@serves(endpoints.flow_run_dependencies)
+async def flow_run_dependencies(request: Request[None]) -> list[responses.Dependency]:
+    found = await graphs.dependencies(request.context, request.path["id"])
+    now = clock.now()
+    return [project.dependency(run, now) for run in found]
+
+
+@serves(endpoints.flow_run_graph)
+async def flow_run_graph(request: Request[None]) -> responses.Graph:
+    return await graphs.graph(request.context, request.path["id"], request.instant_query("since"))
 
 
 @serves(endpoints.flow_run_attempts)

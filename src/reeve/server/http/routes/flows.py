@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reeve.server.http.body import page
 from reeve.server.http.request import Answer, Request, created, serves
-from reeve.server.services import find, flows
+from reeve.server.services import figures, find, flows
 from reeve.wire import endpoints, filters, project, requests, responses
 
 
@@ -29,3 +29,18 @@ async def filter_flows(request: Request[filters.FlowQuery]) -> list[responses.Fl
     query = request.body
     found = await find.flows(request.context, query, *page(query.limit, query.offset))
     return [project.flow(flow) for flow in found]
+
+
+@serves(endpoints.update_flow)
+async def update_flow(request: Request[requests.FlowUpdate]) -> None:
+    await flows.update(request.context, request.path["id"], request.body)
+
+
+@serves(endpoints.delete_flow)
+async def delete_flow(request: Request[None]) -> None:
+    await flows.delete(request.context, request.path["id"])
+
+
+@serves(endpoints.count_flows)
+async def count_flows(request: Request[filters.FlowQuery]) -> int:
+    return await figures.flows(request.context, request.body)

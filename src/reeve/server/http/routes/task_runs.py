@@ -5,7 +5,7 @@ from __future__ import annotations
 from reeve import clock
 from reeve.server.http.body import page
 from reeve.server.http.request import Answer, Request, created, serves
-from reeve.server.services import find, task_runs
+from reeve.server.services import figures, find, task_runs
 from reeve.wire import endpoints, filters, project, requests, responses
 
 
@@ -47,3 +47,23 @@ async def set_task_run_state(
 async def task_run_states(request: Request[None]) -> list[responses.State]:
     found = await task_runs.states(request.context, request.uuid_query("task_run_id"))
     return [project.state(state) for state in found]
+
+
+@serves(endpoints.read_task_run_state)
+async def read_task_run_state(request: Request[None]) -> responses.State:
+    return project.state(await task_runs.read_state(request.context, request.path["id"]))
+
+
+@serves(endpoints.delete_task_run)
+async def delete_task_run(request: Request[None]) -> None:
+    await task_runs.delete(request.context, request.path["id"])
+
+
+@serves(endpoints.count_task_runs)
+async def count_task_runs(request: Request[filters.TaskRunQuery]) -> int:
+    return await figures.task_runs(request.context, request.body)
+
+
+@serves(endpoints.task_run_history)
+async def task_run_history(request: Request[requests.TaskRunHistory]) -> list[responses.HistoryInterval]:
+    return await figures.task_run_history(request.context, request.body)
