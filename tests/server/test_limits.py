@@ -69,6 +69,7 @@ async def test_what_a_limit_cannot_give(api: Outside) -> None:
         assert answer.status_code == 422
         assert "'l'" in answer.json()["detail"]
     assert (await take(api, "l", slots=0)).status_code == 422
+    assert (await take(api, "l", mode="other")).status_code == 422
 
 
 async def test_requests_at_once_get_no_more_than_there_is(api: Outside) -> None:

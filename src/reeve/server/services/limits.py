@@ -18,7 +18,7 @@ from reeve.wire.responses import MinimalConcurrencyLimit, NewSlotLimit
 
 if TYPE_CHECKING:
     from reeve.server.storage.store import Transaction
-    from reeve.wire.requests import SlotLimitCreate, SlotLimitUpdate, Slots
+    from reeve.wire.requests import GiveSlots, SlotLimitCreate, SlotLimitUpdate, TakeSlots
 
 MISSING = "Concurrency Limit not found"
 SECONDS_A_SLOT = 2.0  # how long a slot is thought to be held (api-contract §2)
@@ -105,7 +105,7 @@ async def delete(ctx: Context, id_or_name: str) -> None:
         raise NotFoundError(MISSING)
 
 
-async def increment(ctx: Context, principal: Principal, body: Slots) -> list[MinimalConcurrencyLimit]:
+async def increment(ctx: Context, principal: Principal, body: TakeSlots) -> list[MinimalConcurrencyLimit]:
     """Take slots of all the named limits, or of none; a limit that is not known is made, and never full.
 
     The slots belong to the caller's attempt and are freed with it (protocol §1). Raises LimitFullError,
@@ -136,7 +136,7 @@ async def increment(ctx: Context, principal: Principal, body: Slots) -> list[Min
     return await ctx.store.write(take)
 
 
-async def decrement(ctx: Context, principal: Principal, body: Slots) -> list[MinimalConcurrencyLimit]:
+async def decrement(ctx: Context, principal: Principal, body: GiveSlots) -> list[MinimalConcurrencyLimit]:
     """Give back slots that the caller holds of each limit; those of others stay."""
 
     async def give_back(tx: Transaction) -> list[MinimalConcurrencyLimit]:
@@ -160,7 +160,7 @@ def _shown(found: Sequence[SlotLimit]) -> list[MinimalConcurrencyLimit]:
     return [MinimalConcurrencyLimit(id=limit.id, name=limit.name, limit=limit.size) for limit in found]
 
 
-def _check(body: Slots, active: Sequence[SlotLimit]) -> None:
+def _check(body: TakeSlots, active: Sequence[SlotLimit]) -> None:
     for limit in active:
         if body.slots > limit.size:
             raise InvalidInputError(

@@ -7,19 +7,19 @@ from reeve.wire.endpoints.table import RUN, Door, Endpoint, filtering
 
 ONE = "/v2/concurrency_limits/{id_or_name}"
 
-increment_slots: Endpoint[requests.Slots, list[responses.MinimalConcurrencyLimit]] = Endpoint(
+increment_slots: Endpoint[requests.TakeSlots, list[responses.MinimalConcurrencyLimit]] = Endpoint(
     "increment_slots",
     "POST",
     "/v2/concurrency_limits/increment",
-    requests.Slots,
+    requests.TakeSlots,
     list[responses.MinimalConcurrencyLimit],
     door=RUN,
 )
-decrement_slots: Endpoint[requests.Slots, list[responses.MinimalConcurrencyLimit]] = Endpoint(
+decrement_slots: Endpoint[requests.GiveSlots, list[responses.MinimalConcurrencyLimit]] = Endpoint(
     "decrement_slots",
     "POST",
     "/v2/concurrency_limits/decrement",
-    requests.Slots,
+    requests.GiveSlots,
     list[responses.MinimalConcurrencyLimit],
     door=RUN,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reeve.wire import responses
+from reeve.wire import requests, responses
 from reeve.wire.endpoints.table import RUN, Door, Endpoint
 
 health: Endpoint[None, bool] = Endpoint(
@@ -20,14 +20,14 @@ hello: Endpoint[None, str] = Endpoint("hello", "GET", "/hello", None, str, door=
 admin_version: Endpoint[None, str] = Endpoint(
     "admin_version", "GET", "/admin/version", None, str, door=Door.ANYONE
 )
-clear_database: Endpoint[dict[str, Any], None] = Endpoint(
-    "clear_database", "POST", "/admin/database/clear", dict[str, Any], None, 204, body_optional=True
+clear_database: Endpoint[requests.Confirmation, None] = Endpoint(
+    "clear_database", "POST", "/admin/database/clear", requests.Confirmation, None, 204, body_optional=True
 )
-create_database: Endpoint[dict[str, Any], None] = Endpoint(
-    "create_database", "POST", "/admin/database/create", dict[str, Any], None, 204, body_optional=True
+create_database: Endpoint[requests.Confirmation, None] = Endpoint(
+    "create_database", "POST", "/admin/database/create", requests.Confirmation, None, 204, body_optional=True
 )
-drop_database: Endpoint[dict[str, Any], None] = Endpoint(
-    "drop_database", "POST", "/admin/database/drop", dict[str, Any], None, 204, body_optional=True
+drop_database: Endpoint[requests.Confirmation, None] = Endpoint(
+    "drop_database", "POST", "/admin/database/drop", requests.Confirmation, None, 204, body_optional=True
 )
 admin_settings: Endpoint[None, dict[str, Any]] = Endpoint(
     "admin_settings", "GET", "/admin/settings", None, dict[str, Any]

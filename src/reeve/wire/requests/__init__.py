@@ -44,13 +44,15 @@ from reeve.wire.requests.history import TaskRunHistory as TaskRunHistory
 from reeve.wire.requests.history import ValuesCheck as ValuesCheck
 from reeve.wire.requests.inputs import FlowRunInputCreate as FlowRunInputCreate
 from reeve.wire.requests.inputs import FlowRunInputFilter as FlowRunInputFilter
+from reeve.wire.requests.limits import GiveSlots as GiveSlots
 from reeve.wire.requests.limits import SlotLimitCreate as SlotLimitCreate
 from reeve.wire.requests.limits import SlotLimitUpdate as SlotLimitUpdate
-from reeve.wire.requests.limits import Slots as Slots
+from reeve.wire.requests.limits import TakeSlots as TakeSlots
 from reeve.wire.requests.logs import LogCreate as LogCreate
 from reeve.wire.requests.notification_policies import NotificationPolicyCreate as NotificationPolicyCreate
 from reeve.wire.requests.notification_policies import NotificationPolicyUpdate as NotificationPolicyUpdate
 from reeve.wire.requests.saved_searches import SavedSearchCreate as SavedSearchCreate
+from reeve.wire.requests.service import Confirmation as Confirmation
 from reeve.wire.requests.states import SetState as SetState
 from reeve.wire.requests.states import StateCreate as StateCreate
 from reeve.wire.requests.tag_limits import TagLimitCreate as TagLimitCreate

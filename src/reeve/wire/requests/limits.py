@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -11,12 +11,19 @@ from reeve.wire.codec import Count
 Rate = Annotated[float, Meta(ge=0)]
 
 
-class Slots(Struct, kw_only=True):
-    """Body of ``/v2/concurrency_limits/increment`` and ``/decrement``."""
+class TakeSlots(Struct, kw_only=True):
+    """Body of ``POST /v2/concurrency_limits/increment``."""
 
     slots: Annotated[int, Meta(gt=0)]
     names: list[str]
-    mode: str = "concurrency"
+    mode: Literal["concurrency", "rate_limit"] = "concurrency"
+
+
+class GiveSlots(Struct, kw_only=True):
+    """Body of ``POST /v2/concurrency_limits/decrement``; how long they were held is not counted."""
+
+    slots: Annotated[int, Meta(gt=0)]
+    names: list[str]
     occupancy_seconds: float | None = None
 
 

@@ -9,12 +9,12 @@ from reeve.wire import endpoints, filters, requests, responses
 
 
 @serves(endpoints.increment_slots)
-async def increment_slots(request: Request[requests.Slots]) -> list[responses.MinimalConcurrencyLimit]:
+async def increment_slots(request: Request[requests.TakeSlots]) -> list[responses.MinimalConcurrencyLimit]:
     return await limits.increment(request.context, request.principal, request.body)
 
 
 @serves(endpoints.decrement_slots)
-async def decrement_slots(request: Request[requests.Slots]) -> list[responses.MinimalConcurrencyLimit]:
+async def decrement_slots(request: Request[requests.GiveSlots]) -> list[responses.MinimalConcurrencyLimit]:
     return await limits.decrement(request.context, request.principal, request.body)
 
 

@@ -10,7 +10,7 @@ from reeve.errors import InvalidInputError, UnavailableError
 from reeve.server.http.request import Answer, Request, serves
 from reeve.server.services import admin
 from reeve.server.services.context import Context
-from reeve.wire import endpoints, responses
+from reeve.wire import endpoints, requests, responses
 
 
 @serves(endpoints.health)
@@ -60,17 +60,17 @@ async def admin_settings(request: Request[None]) -> dict[str, Any]:
 
 
 @serves(endpoints.clear_database)
-async def clear_database(request: Request[dict[str, Any]]) -> Answer[None] | None:
+async def clear_database(request: Request[requests.Confirmation]) -> Answer[None] | None:
     return await _reset(request, admin.clear)
 
 
 @serves(endpoints.drop_database)
-async def drop_database(request: Request[dict[str, Any]]) -> Answer[None] | None:
+async def drop_database(request: Request[requests.Confirmation]) -> Answer[None] | None:
     return await _reset(request, admin.clear)  # a server without tables could not even say so
 
 
 @serves(endpoints.create_database)
-async def create_database(request: Request[dict[str, Any]]) -> Answer[None] | None:
+async def create_database(request: Request[requests.Confirmation]) -> Answer[None] | None:
     return await _reset(request, admin.create)
 
 
@@ -86,10 +86,10 @@ async def validate_template(
 
 
 async def _reset(
-    request: Request[dict[str, Any]], reset: Callable[[Context], Awaitable[None]]
+    request: Request[requests.Confirmation], reset: Callable[[Context], Awaitable[None]]
 ) -> Answer[None] | None:
     """Do what cannot be undone, if the body confirms it."""
-    if request.body.get("confirm") is not True and request.context.allow_reset:
+    if not request.body.confirm and request.context.allow_reset:
         return Answer(None, 400)
     await reset(request.context)
     return None
