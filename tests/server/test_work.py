@@ -49,7 +49,7 @@ async def test_a_pool_comes_with_its_queue(api: Outside) -> None:
         "created": queue["created"],
         "updated": queue["updated"],
         "name": "default",
-        "description": "",
+        "description": "The work pool's default queue.",
         "is_paused": False,
         "concurrency_limit": None,
         "priority": 1,

@@ -84,6 +84,7 @@ async def create_flow_run(
             parent_task_run_id=body.parent_task_run_id,
             infrastructure_document_id=body.infrastructure_document_id,
             created_by=created_by,
+            job_variables={},
         )
         state = proposed_state(body.state) if body.state else proposal(StateType.PENDING)
         return await _create(tx, principal, run, state, now)

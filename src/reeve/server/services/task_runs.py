@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -11,6 +12,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from reeve.core import bookkeeping
+from reeve.core.names import slug
 from reeve.core.rules.fence import Caller
 from reeve.core.rules.task_runs import TaskRunFacts, decide
 from reeve.core.rules.verdict import Effect
@@ -51,7 +53,7 @@ async def create(ctx: Context, principal: Principal, body: TaskRunCreate) -> tup
             id=body.id or uuid4(),
             created=now,
             updated=now,
-            name=body.name or f"{body.task_key}-{body.dynamic_key}",
+            name=body.name or slug(secrets.randbelow),
             task_key=body.task_key,
             dynamic_key=body.dynamic_key,
             flow_run_id=body.flow_run_id,

@@ -182,7 +182,9 @@ async def hear_worker(ctx: Context, pool_name: str, body: WorkerHeartbeat) -> No
 
     async def note(tx: Transaction) -> None:
         pool = await _pool(tx, pool_name)
-        await work.worker_heard(tx, pool.id, body.name, body.heartbeat_interval_seconds, await tx.now())
+        beat = body.heartbeat_interval_seconds
+        seconds = None if beat is None else int(beat)
+        await work.worker_heard(tx, pool.id, body.name, seconds, await tx.now())
         await work.pools_served(tx, [pool.id])
 
     await ctx.store.write(note)

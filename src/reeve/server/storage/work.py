@@ -91,6 +91,7 @@ async def insert_pool(tx: Transaction, pool: WorkPool) -> bool:
         created=pool.created,
         updated=pool.created,
         name=DEFAULT_QUEUE,
+        description="The work pool's default queue.",
         work_pool_id=pool.id,
         work_pool_name=pool.name,
     )

@@ -44,7 +44,7 @@ class WorkerHeartbeat(Struct, kw_only=True):
     """Body of ``workers/heartbeat``."""
 
     name: str
-    heartbeat_interval_seconds: int | None = None
+    heartbeat_interval_seconds: float | None = None  # workers send 30.0; whole seconds are kept
 
 
 class PoolOptions(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -1,0 +1,34 @@
+"""What a 2.20 server was seen to answer, and reeve once did not (tests/interop)."""
+
+from __future__ import annotations
+
+import re
+
+from tests.server.outside import Outside, made
+
+
+async def test_a_run_without_deployment_has_no_job_variables(api: Outside) -> None:
+    flow = await api.flow()
+    run = made(await api.post("/flow_runs/", {"flow_id": flow["id"]}))
+    assert run["job_variables"] == {}
+    assert (await api.get(f"/flow_runs/{run['id']}")).json()["job_variables"] == {}
+
+
+async def test_a_task_run_without_a_name_gets_two_words(api: Outside) -> None:
+    task = made(await api.post("/task_runs/", {"task_key": "t", "dynamic_key": "0"}))
+    assert re.fullmatch("[a-z]+-[a-z]+", task["name"])
+
+
+async def test_the_default_queue_of_a_pool_says_what_it_is(api: Outside) -> None:
+    made(await api.post("/work_pools/", {"name": "p"}))
+    [queue] = (await api.post("/work_pools/p/queues/filter", {})).json()
+    assert queue["description"] == "The work pool's default queue."
+
+
+async def test_a_worker_beats_with_a_number_that_has_a_fraction(api: Outside) -> None:
+    """2.20's ``worker start`` sends 30.0 (its setting is a float)."""
+    made(await api.post("/work_pools/", {"name": "p"}))
+    beat = {"name": "w", "heartbeat_interval_seconds": 30.0}
+    assert (await api.post("/work_pools/p/workers/heartbeat", beat)).status_code == 204
+    [worker] = (await api.post("/work_pools/p/workers/filter", {})).json()
+    assert worker["heartbeat_interval_seconds"] == 30
