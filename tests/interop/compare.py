@@ -24,6 +24,8 @@ _HASH = re.compile(r"[0-9a-f]{32,64}")
 # Lengths of time, which differ from run to run, and where the words of a made-up name stand.
 _LENGTHS = frozenset({"total_run_time", "estimated_run_time", "estimated_start_time_delta", "lateness"})
 _MADE_UP = frozenset({"name", "generated_name"})
+# Lists whose order 2.20 leaves to chance.
+_SETS = frozenset({"capabilities"})
 
 
 def answers(exchanges: Iterable[Exchange], places: Mapping[str, str]) -> Answers:
@@ -50,6 +52,8 @@ def mask(value: Any, places: Mapping[str, str], name: str = "") -> Any:
     """Return a JSON value with whatever differs between two runs of one program replaced by its kind."""
     if isinstance(value, dict):
         return {_masked(key, places): mask(each, places, key) for key, each in value.items()}
+    if name in _SETS and isinstance(value, list):
+        return sorted(value)
     if isinstance(value, list):
         return [mask(each, places, name) for each in value]
     if name in _LENGTHS and isinstance(value, int | float):
