@@ -300,6 +300,14 @@ async def test_private_addresses_are_told_nothing_unless_allowed(api: Outside, r
     assert (receiver.heard, await queued(api)) == ([], [1])
 
 
+async def test_a_block_may_refuse_private_addresses_itself(receiver: Receiver) -> None:
+    message, data = notify.Message("s", "b"), {"url": f"http://127.0.0.1:{receiver.port}/"}
+    with pytest.raises(notify.NotSentError, match="private network"):
+        await notify.send("webhook", {**data, "allow_private_urls": False}, message, private=True)
+    await notify.send("webhook", {**data, "allow_private_urls": True}, message, private=True)
+    assert len(receiver.heard) == 1
+
+
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1", "[::1]", "10.0.0.1", "169.254.169.254", "[::ffff:192.168.0.1]", "0.0.0.0", "224.0.0.1"],

@@ -44,12 +44,12 @@ async def send(slug: str, data: Mapping[str, Any], message: Message, *, private:
     """Send a message to where a block document says.
 
     ``slug`` is the block type's, ``data`` the document's with its secrets, ``private`` allows addresses of
-    this network. Raises NotSentError, whose words are fit for a log.
+    this network, if the document does so too. Raises NotSentError, whose words are fit for a log.
     """
     sender = SENDERS.get(slug)
     if sender is None:
         raise NotSentError(f"Blocks of type {slug!r} take no notifications; these do: {', '.join(SENDERS)}.")
-    await sender(data, message, private)
+    await sender(data, message, private and data.get("allow_private_urls") is not False)
 
 
 async def _slack(data: Mapping[str, Any], message: Message, private: bool) -> None:
@@ -134,7 +134,7 @@ async def _address(host: str, port: int, private: bool) -> str:
     if not private and not all(map(_is_public, addresses)):
         raise NotSentError(
             f"{host} is an address of a private network. Set REEVE_NOTIFY_PRIVATE_ADDRESSES=true for the "
-            "server if notifications may go there."
+            "server if notifications may go there, and leave 'allow_private_urls' of the block on."
         )
     return addresses[0]
 
