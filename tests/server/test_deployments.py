@@ -289,6 +289,15 @@ async def test_pause_and_resume(api: Outside) -> None:
     assert (await read(api, deployment))["is_schedule_active"] is True
 
 
+async def test_a_deployment_of_many_schedules_is_paused_too(api: Outside) -> None:
+    deployment = await api.deployment(schedules=[MINUTELY, {**MINUTELY, "active": False}])
+    for word, paused in (("pause", True), ("resume", False)):
+        assert (await api.post(f"/deployments/{deployment['id']}/{word}_deployment")).status_code == 200
+        found = await read(api, deployment)
+        assert found["paused"] is paused
+        assert [each["active"] for each in found["schedules"]] == [True, False]
+
+
 async def test_changes_wake_the_scheduler(api: Outside) -> None:
     deployment = await api.deployment()
     path = f"/deployments/{deployment['id']}"

@@ -131,6 +131,7 @@ async def test_runs_are_made_on_request(api: Outside) -> None:
         ({"start_time": start.isoformat(), "end_time": (start - timedelta(days=1)).isoformat()}, 10),
         ({"start_time": start.isoformat(), "min_runs": 4, "end_time": "2030-01-01T02:30:00Z"}, 12),
         ({"min_time": 1e300, "max_runs": 12}, 12 + 3),
+        ({"min_time": -1e300}, 12 + 3),
     ):
         answer = await api.post(path, body)
         assert (answer.status_code, answer.content) == (200, b"null"), body
@@ -153,7 +154,10 @@ async def test_the_queues_of_a_deployment(api: Outside) -> None:
     assert (unknown.status_code, unknown.json()) == (404, {"detail": "Deployment not found"})
 
 
-@pytest.mark.parametrize("body", [{"min_runs": -1}, {"max_runs": -1}, {"start_time": "soon"}])
+@pytest.mark.parametrize(
+    "body",
+    [{"min_runs": -1}, {"max_runs": -1}, {"start_time": "soon"}, {"start_time": "9999-12-31T00:00:00Z"}],
+)
 async def test_nonsense_about_runs_to_make(sqlite_api: Outside, body: Json) -> None:
     deployment = await sqlite_api.deployment(schedules=[HOURLY])
     assert (await sqlite_api.post(f"/deployments/{deployment['id']}/schedule", body)).status_code == 422

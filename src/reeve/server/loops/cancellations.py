@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -25,10 +25,10 @@ class CancellationCleaner(Loop):
     name = "cancellation cleaner"
 
     async def round(self) -> None:
-        last: UUID | None = None
+        last: tuple[datetime, UUID] | None = None
         while True:
             page = await self.ctx.store.read(partial(_page, after=last))
-            for run_id in page:
+            for _, run_id in page:
                 while await self.ctx.store.write(partial(cancel_children, run_id=run_id, limit=TASKS)):
                     pass
             if len(page) < PAGE:
@@ -36,5 +36,6 @@ class CancellationCleaner(Loop):
             last = page[-1]
 
 
-async def _page(tx: Transaction, after: UUID | None) -> list[UUID]:
-    return await runs.cancelled_with_children(tx, await tx.now() - LOOKS_BACK, after, PAGE)
+async def _page(tx: Transaction, after: tuple[datetime, UUID] | None) -> list[tuple[datetime, UUID]]:
+    first = (await tx.now() - LOOKS_BACK, UUID(int=0))
+    return await runs.cancelled_with_children(tx, after or first, PAGE)

@@ -19,6 +19,7 @@ from reeve.core.schedules import (
     scheduled_idempotency_key,
 )
 from reeve.core.states import StateDetails, StateType, propose
+from reeve.errors import InvalidInputError
 from reeve.server.services.context import Context
 from reeve.server.services.hub import pool_topic
 from reeve.server.services.runs import run_of
@@ -48,7 +49,8 @@ async def schedule_all(tx: Transaction, deployment_ids: list[UUID]) -> None:
 async def schedule(ctx: Context, deployment_id: UUID, body: requests.Schedule) -> None:
     """Make runs of a deployment as a request wants them; nothing happens to one that is not there.
 
-    A paused deployment gets them too: who asks for runs by name means it (api-contract §3).
+    A paused deployment gets them too: who asks for runs by name means it (api-contract §3). Raises
+    InvalidInputError.
     """
 
     async def make(tx: Transaction) -> None:
@@ -62,15 +64,20 @@ async def schedule(ctx: Context, deployment_id: UUID, body: requests.Schedule) -
 
 def _wanted(body: requests.Schedule, now: datetime, schedule: Schedule) -> list[datetime]:
     start = body.start_time or now
-    seconds = MIN_TIME.total_seconds() if body.min_time is None else body.min_time
-    return dates_to_schedule(
-        schedule,
-        start,
-        min_runs=MIN_RUNS if body.min_runs is None else body.min_runs,
-        min_time=min(timedelta(seconds=min(seconds, MAX_TIME.total_seconds())), MAX_TIME),
-        max_runs=MAX_RUNS if body.max_runs is None else body.max_runs,
-        max_time=MAX_TIME if body.end_time is None else body.end_time - start,
-    )
+    ahead = MIN_TIME.total_seconds() if body.min_time is None else body.min_time
+    try:
+        return dates_to_schedule(
+            schedule,
+            start,
+            min_runs=MIN_RUNS if body.min_runs is None else body.min_runs,
+            min_time=timedelta(seconds=min(max(ahead, 0), MAX_TIME.total_seconds())),
+            max_runs=MAX_RUNS if body.max_runs is None else body.max_runs,
+            max_time=MAX_TIME if body.end_time is None else body.end_time - start,
+        )
+    except OverflowError:
+        raise InvalidInputError(
+            "The dates lie outside of the calendar: choose another start.", field="start_time"
+        ) from None
 
 
 async def _schedule(tx: Transaction, deployment: Deployment, dates: Dates, now: datetime) -> None:

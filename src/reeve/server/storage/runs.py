@@ -228,20 +228,25 @@ async def paused(tx: Transaction, after: UUID | None, limit: int) -> list[FlowRu
 
 
 async def cancelled_with_children(
-    tx: Transaction, since: datetime, after: UUID | None, limit: int
-) -> list[UUID]:
-    """Return runs, by id, that were cancelled after ``since`` and left task runs or subflows running."""
+    tx: Transaction, after: tuple[datetime, UUID], limit: int
+) -> list[tuple[datetime, UUID]]:
+    """Return cancelled runs that left task runs or subflows running: when each ended, and its id, in order.
+
+    They come after the one that ``after`` names in that way.
+    """
+    ended, run_id = after
     found = await tx.fetch(
-        "select r.id from flow_runs r where r.state_type = 'CANCELLED' and r.end_time >= $1 and r.id > $2"
-        f" and exists (select 1 from task_runs t left join flow_runs c on c.parent_task_run_id = t.id"
-        f" where t.flow_run_id = r.id"
+        "select r.end_time, r.id from flow_runs r"
+        " where r.state_type = 'CANCELLED' and (r.end_time, r.id) > ($1, $2)"
+        " and exists (select 1 from task_runs t left join flow_runs c on c.parent_task_run_id = t.id"
+        " where t.flow_run_id = r.id"
         f" and ({OPEN.format('t')} or (c.id is not null and {GOES_ON.format('c')})))"
-        " order by r.id limit $3",
-        rows.micros(since),
-        after or UUID(int=0),
+        " order by r.end_time, r.id limit $3",
+        rows.micros(ended),
+        run_id,
         limit,
     )
-    return [rows.uuid(row["id"]) for row in found]
+    return [(rows.instant(row["end_time"]), rows.uuid(row["id"])) for row in found]
 
 
 async def to_mark_late(tx: Transaction, before: datetime, limit: int) -> list[FlowRun]:
