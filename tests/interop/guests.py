@@ -95,7 +95,8 @@ class GuestHouse(House):
         return process.wait(PATIENCE)
 
     def guest_environ(self) -> dict[str, str]:
-        return environ(self.home / "prefect", self.api_url, self.key)
+        # PWD as a shell has it: prefect.yaml of the fixtures asks for it.
+        return environ(self.home / "prefect", self.api_url, self.key) | {"PWD": str(self.flows)}
 
     def _finish(self, *command: str) -> str:
         with subprocess.Popen(

@@ -49,7 +49,7 @@ def test_the_commands_of_deployments(house: GuestHouse) -> None:
     house.prefect("deployment", "schedule", "pause", name, schedule["id"])
     assert not house.told("GET", f"/deployments/{deployment['id']}")["schedules"][0]["active"]
     house.prefect("deployment", "schedule", "resume", name, schedule["id"])
-    house.prefect("deployment", "schedule", "delete", "--assume-yes", name, schedule["id"])
+    house.prefect("deployment", "schedule", "delete", "--accept-yes", name, schedule["id"])
     assert house.told("GET", f"/deployments/{deployment['id']}")["schedules"] == []
     house.prefect("deployment", "delete", name)
     assert house.ask("GET", f"/deployments/{deployment['id']}").status_code == 404
@@ -153,7 +153,7 @@ def test_a_flow_is_retried(house: GuestHouse) -> None:
         "Pending",
         "Running",
         "AwaitingRetry",
-        "Retrying",
+        "Running",
         "Completed",
     ]
     assert run["run_count"] == 2

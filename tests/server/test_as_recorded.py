@@ -32,3 +32,14 @@ async def test_a_worker_beats_with_a_number_that_has_a_fraction(api: Outside) ->
     assert (await api.post("/work_pools/p/workers/heartbeat", beat)).status_code == 204
     [worker] = (await api.post("/work_pools/p/workers/filter", {})).json()
     assert worker["heartbeat_interval_seconds"] == 30
+
+
+async def test_what_a_paused_run_waits_for_lies_under_its_response_key(api: Outside) -> None:
+    """2.20's ``pause_flow_run(wait_for_input=…)`` reads the whole input there."""
+    flow = await api.flow()
+    details = {"run_input_keyset": {"response": "paused-1-response", "schema": "paused-1-schema"}}
+    body = {"flow_id": flow["id"], "state": {"type": "PAUSED", "state_details": details}}
+    path = f"/flow_runs/{made(await api.post('/flow_runs/', body))['id']}"
+    resumed = await api.post(f"{path}/resume", {"run_input": {"name": "Ada"}})
+    assert resumed.json()["status"] == "ACCEPT"
+    assert (await api.get(f"{path}/input/paused-1-response")).json() == {"name": "Ada"}

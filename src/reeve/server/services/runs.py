@@ -254,8 +254,9 @@ async def resume(ctx: Context, principal: Principal, run_id: UUID, body: Resume)
                 reason="Cannot resume a flow run that is not paused.",
             )
             return Decision(verdict, None, run)
-        for key, value in (body.run_input or {}).items():
-            await runs.put_input(tx, run_id, key, value, await tx.now())
+        keyset = state.details.run_input_keyset
+        if keyset and body.run_input is not None:  # the engine reads the whole of it under this key
+            await runs.put_input(tx, run_id, keyset["response"], body.run_input, await tx.now())
         wanted = (
             proposal(StateType.SCHEDULED, name=RESUMING)
             if state.details.pause_reschedule
