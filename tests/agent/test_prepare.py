@@ -12,6 +12,7 @@ from tests.agent.standin import grant
 from reeve.agent.prepare import Preparation, environment, job_spec, prepare
 from reeve.core.deployments import Engine
 from reeve.errors import InvalidInputError
+from reeve.wire.responses import Infrastructure
 
 ENVIRON = {
     "PATH": "/bin",
@@ -55,6 +56,33 @@ def test_a_run_overrides_its_deployment_which_overrides_the_pool() -> None:
         grant([], template=template, overrides=overrides, run_variables={"env": {"C": "run"}, "env.B": "run"})
     )
     assert (job.command, job.env, job.grace_seconds) == (["pool"], {"B": "run", "C": "run"}, 8)
+
+
+def test_the_block_of_a_deployment_comes_before_the_pools_template() -> None:
+    granted = grant([], template={"command": ["pool"]}, overrides={"env.B": "deployment"})
+    granted.infrastructure = Infrastructure(
+        type="process",
+        data={
+            "type": "process",
+            "block_type_slug": "process",
+            "name": None,
+            "labels": {},
+            "env": {"A": "block", "GONE": None},
+            "command": ["block"],
+            "stream_output": True,
+            "working_dir": None,
+        },
+    )
+    job = job_spec(granted)
+    assert (job.command, job.env) == (["block"], {"A": "block", "GONE": None, "B": "deployment"})
+
+
+@pytest.mark.parametrize("type_", ["docker-container", "deleted", "unreadable"])
+def test_a_block_that_is_no_process_is_refused_by_name(type_: str) -> None:
+    granted = grant([])
+    granted.infrastructure = Infrastructure(type=type_, data={})
+    with pytest.raises(InvalidInputError, match=f"block of the type '{type_}'"):
+        job_spec(granted)
 
 
 def test_a_run_gets_its_token_and_none_of_the_agents_secrets(common: Preparation) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
+from uuid import UUID, uuid4
 
 import pytest
 from tests.server.office import Desk, Office
@@ -13,9 +15,9 @@ from reeve import clock
 from reeve.core.attempts import LeaseTerms
 from reeve.core.states import StateDetails, StateType
 from reeve.errors import ConflictError, NotFoundError
-from reeve.server.services import agents
-from reeve.server.storage.store import Store, open_store
-from reeve.wire import requests
+from reeve.server.services import agents, blocks
+from reeve.server.storage.store import Store, Transaction, open_store
+from reeve.wire import filters, requests, responses
 
 
 @pytest.fixture
@@ -213,3 +215,30 @@ async def test_what_an_agent_dropped_is_scheduled_again_and_in_the_end_crashed(s
     assert ended.state is not None
     assert ended.state.type is StateType.CRASHED
     assert "Not launched in 2 attempts" in (ended.state.message or "")
+
+
+async def test_a_grant_brings_the_block_that_its_deployment_names(store: Store) -> None:
+    office = await Office(store).furnish()
+    await blocks.install_system_types(store)
+    type_ = await blocks.type_by_slug(office.ctx, "process")
+    query = filters.BlockSchemaQuery(
+        block_schemas=filters.BlockSchemaFilter(block_type_id=filters.Ids(any_=[type_.id]))
+    )
+    (schema,) = await blocks.schemas(office.ctx, query, 1, 0)
+    document = await blocks.create_document(
+        office.ctx,
+        requests.BlockDocumentCreate(
+            name="here", data={"command": ["x"]}, block_schema_id=schema.id, block_type_id=type_.id
+        ),
+    )
+    gone = uuid4()
+    agent = await office.agent()
+    for named, type_slug, data in ((document.id, "process", {"command": ["x"]}), (gone, "deleted", {})):
+        await store.write(partial(name_infrastructure, document_id=named))
+        await office.run()
+        (grant,) = (await agent.poll(5)).grants
+        assert grant.infrastructure == responses.Infrastructure(type=type_slug, data=data)
+
+
+async def name_infrastructure(tx: Transaction, document_id: UUID) -> None:
+    await tx.execute("update deployments set infrastructure_document_id = $1", document_id)

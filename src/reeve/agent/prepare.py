@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from reeve.core.deployments import Engine
 from reeve.core.jobs import JobSpec, resolve
 from reeve.drivers.base import Launch, Lease, Renewal
+from reeve.errors import InvalidInputError
 from reeve.wire.endpoints import renew_attempts
 from reeve.wire.responses import Grant
 
@@ -21,6 +22,7 @@ _COMMANDS = {
     Engine.REEVE: [sys.executable, "-m", "reeve.sdk.entry"],
     Engine.PREFECT: [sys.executable, "-m", "prefect.engine"],  # A87
 }
+DRIVEN = "process"  # the type of the infrastructure blocks that the process driver can launch
 # Of the agent's own REEVE_ variables a run gets these; the rest are the agent's affair, its key among them.
 _KEPT = frozenset({"REEVE_HOME", "REEVE_LOG_LEVEL"})
 _SECRETS = frozenset(
@@ -74,12 +76,26 @@ def job_spec(grant: Grant) -> JobSpec:
     deployment = grant.deployment.infra_overrides if grant.deployment else {}
     run = grant.run.job_variables or {}
     overrides = {**{key: value for key, value in deployment.items() if key not in run}, **run}
-    job = resolve(grant.base_job_template, overrides)
+    job = resolve(_template(grant), overrides)
     return replace(
         job,
         command=job.command or _COMMANDS[grant.engine],
         working_dir=job.working_dir or _source_directory(grant),
     )
+
+
+def _template(grant: Grant) -> Mapping[str, Any]:
+    """Return what the job starts from: the infrastructure block where one is named (A81), else the pool's."""
+    block = grant.infrastructure
+    if block is None:
+        return grant.base_job_template
+    if block.type != DRIVEN:
+        raise InvalidInputError(
+            f"Its infrastructure is a block of the type '{block.type}', and this agent launches processes. "
+            "Name a process block, or leave the infrastructure out.",
+            field="infrastructure_document_id",
+        )
+    return block.data
 
 
 def environment(grant: Grant, common: Preparation, job_path: Path) -> dict[str, str]:

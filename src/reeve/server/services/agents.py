@@ -13,11 +13,13 @@ from msgspec import Struct
 
 from reeve.core.agents import SILENT_AFTER_SECONDS, Agent, AgentStatus
 from reeve.core.attempts import AttemptState
-from reeve.core.deployments import DeploymentOptions
+from reeve.core.deployments import Deployment, DeploymentOptions
 from reeve.core.events import Event, EventKind
+from reeve.core.runs import FlowRun
 from reeve.core.states import StateType
 from reeve.core.work import WorkPool
 from reeve.errors import ConflictError, NotFoundError
+from reeve.server.services import blocks
 from reeve.server.services.attempts import crash, give_back
 from reeve.server.services.claims import claim, served
 from reeve.server.services.context import Context
@@ -263,9 +265,18 @@ async def _grants(ctx: Context, tx: Transaction, agent: Agent, granted: list[Hel
                 deployment=project.deployment(deployment) if deployment else None,
                 engine=(deployment.options if deployment else DeploymentOptions()).engine,
                 base_job_template=template,
+                infrastructure=await _infrastructure(ctx, tx, run, deployment),
             )
         )
     return grants
+
+
+async def _infrastructure(
+    ctx: Context, tx: Transaction, run: FlowRun, deployment: Deployment | None
+) -> responses.Infrastructure | None:
+    """Return the block that the run names, or else its deployment (A81, W16)."""
+    named = run.infrastructure_document_id or (deployment and deployment.infrastructure_document_id)
+    return await blocks.infrastructure(tx, ctx.keyring, named) if named else None
 
 
 def _says_something(found: responses.Work) -> bool:

@@ -22,13 +22,13 @@ from reeve.core.blocks import (
 )
 from reeve.core.names import check_name
 from reeve.core.system_blocks import SYSTEM_BLOCKS, VERSION, SystemBlock
-from reeve.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
+from reeve.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError, ReeveError
 from reeve.server.services.context import Context
 from reeve.server.storage import blocks
 from reeve.server.storage.dialects.base import IntegrityError
 from reeve.wire import filters
 from reeve.wire.codec import iso
-from reeve.wire.responses import BlockDocument, BlockSchema, BlockType
+from reeve.wire.responses import BlockDocument, BlockSchema, BlockType, Infrastructure
 
 if TYPE_CHECKING:
     from reeve.server.services.secrets import Keyring
@@ -279,6 +279,18 @@ async def document(ctx: Context, document_id: UUID, *, secrets: bool) -> BlockDo
         return await _shown(tx, ctx.keyring, found, secrets=secrets)
 
     return await ctx.store.read(look)
+
+
+async def infrastructure(tx: Transaction, keyring: Keyring, document_id: UUID) -> Infrastructure:
+    """Return the block that a run is to be launched by; what is wrong with it is for the agent to tell."""
+    stored = await blocks.document(tx, document_id)
+    if stored is None:
+        return Infrastructure(type="deleted", data={})
+    try:
+        shown = await _shown(tx, keyring, stored, secrets=True)
+    except ReeveError:  # a key that this server does not have: other grants must not wait for it
+        return Infrastructure(type="unreadable", data={})
+    return Infrastructure(type=shown.block_type.slug if shown.block_type else "deleted", data=shown.data)
 
 
 async def document_by_name(ctx: Context, slug: str, name: str, *, secrets: bool) -> BlockDocument:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from reeve.wire.responses.agents import Agent as Agent
 from reeve.wire.responses.agents import Cancel as Cancel
 from reeve.wire.responses.agents import Grant as Grant
+from reeve.wire.responses.agents import Infrastructure as Infrastructure
 from reeve.wire.responses.agents import Registration as Registration
 from reeve.wire.responses.agents import Work as Work
 from reeve.wire.responses.artifacts import Artifact as Artifact

@@ -49,6 +49,16 @@ class Registration(Struct, kw_only=True):
     forget: list[UUID]
 
 
+class Infrastructure(Struct, kw_only=True):
+    """The block that a deployment names for its runs: the slug of its type, its data with secrets (A81).
+
+    ``type`` is "deleted" or "unreadable", and ``data`` empty, where there is no such block to give.
+    """
+
+    type: str
+    data: dict[str, Any]
+
+
 class Grant(Struct, kw_only=True):
     """A claimed run with all that launching it needs; ``number`` orders the grants of an agent."""
 
@@ -62,6 +72,7 @@ class Grant(Struct, kw_only=True):
     deployment: DeploymentResponse | None
     engine: Engine
     base_job_template: dict[str, Any]
+    infrastructure: Infrastructure | None = None
 
 
 class Cancel(Struct, kw_only=True):
