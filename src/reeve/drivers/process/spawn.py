@@ -23,8 +23,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
-# What Python or the shim ignores; exec resets handlers, but keeps what is ignored.
-_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT)
+# What Python, the shim, nohup or a shell that starts us in its background ignores; exec resets handlers, but
+# keeps what is ignored.
+_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 _HANDLED = (signal.SIGTERM, signal.SIGCHLD)
 
 
