@@ -17,7 +17,7 @@ from tests import postgres
 
 _KEEPER = "REEVE_TEST_POSTGRES_KEEPER"
 
-# A shell that runs the tests in its background has these ignored, and every program that a test starts would too.
+# A shell that runs the tests in its background has these ignored; every program that a test starts would too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
