@@ -92,6 +92,18 @@ async def test_crashes_are_retried_within_their_budget(store: Store) -> None:
     assert [each.state for each in await office.attempts(run.id)] == ["CRASHED", "CRASHED"]
 
 
+async def test_a_crash_that_the_process_reports_itself_is_retried_too(store: Store) -> None:
+    office = await Office(store).furnish(crash_retries=1)
+    agent = await office.agent()
+    run, attempt_id = await claimed(office, agent)
+    await office.propose(run.id, StateType.CRASHED, attempt_id)
+    assert state_of(await office.read(run.id)) == ("SCHEDULED", "AwaitingRetry")
+    await agent.exited(attempt_id, "exited with code 1", exit_code=1)
+    run = await office.read(run.id)
+    assert (state_of(run), run.crash_count) == (("SCHEDULED", "AwaitingRetry"), 1)
+    assert len((await agent.poll(1)).grants) == 1
+
+
 async def test_exit_code_zero_without_an_end_is_a_crash(store: Store) -> None:
     office = await Office(store).furnish()
     agent = await office.agent()

@@ -20,10 +20,10 @@ from reeve.core.states import propose as proposal
 from reeve.errors import ConflictError, NotFoundError
 from reeve.server.services.context import Context
 from reeve.server.services.hub import run_topic
-from reeve.server.services.runs import close
+from reeve.server.services.runs import close, crash_budget
 from reeve.server.services.states import end_children, enter
 from reeve.server.services.tokens import attempt_of
-from reeve.server.storage import attempts, deployments, events, logs, runs, slots
+from reeve.server.storage import attempts, events, logs, runs, slots
 from reeve.wire import project, responses
 from reeve.wire.codec import instant, iso_or_none
 from reeve.wire.requests import Exited, Launched, NotLaunched, StopFailed
@@ -115,7 +115,7 @@ async def crash(tx: Transaction, attempt: Attempt, state: AttemptState, cause: s
     """
     run = await runs.lock(tx, attempt.flow_run_id)
     assert run is not None
-    verdict = rules.after_crash(run, await _crash_retries(tx, run), cause, now)
+    verdict = rules.after_crash(run, await crash_budget(tx, run), cause, now)
     expected = verdict.state is None or verdict.state.type is StateType.CANCELLED
     await _end(tx, attempt, AttemptState.ENDED if expected else state, verdict, cause, now)
     return replace(attempt, closed=now)
@@ -250,11 +250,6 @@ async def _end(
         cancelled = run.state is not None and run.state.type is StateType.CANCELLED
         ended = StateType.CANCELLED if cancelled else StateType.CRASHED
         await end_children(tx, run, ended, cause, now)
-
-
-async def _crash_retries(tx: Transaction, run: FlowRun) -> int:
-    deployment = await deployments.read(tx, run.deployment_id) if run.deployment_id else None
-    return deployment.options.crash_retries if deployment else 0
 
 
 def _again(run: FlowRun, message: str, now: datetime) -> ProposedState:

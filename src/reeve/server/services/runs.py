@@ -371,6 +371,7 @@ async def _propose(
         new_pause_key=uuid4().hex,
         by_resume=by_resume,
         limit_full=await _full_limit(tx, run, proposed),
+        crash_retries=await crash_budget(tx, run) if proposed.type is StateType.CRASHED else 0,
     )
     before = run.state
     decision = await enter(tx, decide(run, proposed, facts, now, force=force), now)
@@ -427,6 +428,12 @@ async def close(
     if attempt.work_pool_id:
         tx.wake(pool_topic(attempt.work_pool_id))
     return run
+
+
+async def crash_budget(tx: Transaction, run: FlowRun) -> int:
+    """Return how often a run may be started again after its process died."""
+    deployment = await deployments.read(tx, run.deployment_id) if run.deployment_id else None
+    return deployment.options.crash_retries if deployment else 0
 
 
 async def _full_limit(tx: Transaction, run: FlowRun, proposed: ProposedState) -> str | None:
