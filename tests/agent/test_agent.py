@@ -478,7 +478,7 @@ async def test_once_without_a_server_fails(server: StandIn, agents: Agents) -> N
 )
 async def test_a_refusal_is_told_to_the_user(server: StandIn, agents: Agents, refused: Refused) -> None:
     server.refusal = refused
-    agent = await agents.start(pool="nopool")
+    agent = await agents.start(work_pool_name="nopool")
     assert await agent.wait() == 1
     assert f"Error: {refused}" in agent.log
     assert "Traceback" not in agent.log

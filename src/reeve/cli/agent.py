@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from reeve.agent.slots import DEFAULT_LIMIT
@@ -44,20 +42,18 @@ def start(
 ) -> None:
     """Claim due runs of a pool's queues and launch them, until Ctrl-C."""
     chosen = session.settings(drain_timeout=drain_timeout)
-    from reeve.agent.agent import run_agent
+    from reeve.agent.agent import Agent, serve
 
-    sys.exit(
-        run_agent(
-            chosen,
-            pool=pool,
-            queues=queues,
-            prefixes=prefixes,
-            limit=limit,
-            name=name,
-            run_once=run_once,
-            drain_timeout=chosen.drain_timeout,
-        )
+    started = Agent(
+        work_queues=queues,
+        work_queue_prefix=prefixes,
+        work_pool_name=pool,
+        limit=limit,
+        name=name,
+        run_once=run_once,
+        settings=chosen,
     )
+    serve(started, chosen.log_level)
 
 
 @agent.command(epilog=example("reeve agent ls"))

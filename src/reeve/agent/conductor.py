@@ -1,0 +1,245 @@
+"""The conductor: one agent's life, from what its journal remembers to its farewell (design §6)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Collection, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from reeve.agent import faults, launch, prepare, tasks, watch
+from reeve.agent.claim import Claims
+from reeve.agent.course import OVER, Course, Means
+from reeve.agent.journal import Entry, Journal, claimed
+from reeve.agent.leases import Leases
+from reeve.agent.link import Link, SupersededError
+from reeve.agent.slots import Slots
+from reeve.client.calls import ServerUnreachableError
+from reeve.drivers.base import Driver, ExitRecord, Found, Handle
+from reeve.errors import ReeveError
+from reeve.wire.requests import Register
+from reeve.wire.responses import Grant, Work
+
+KEPT_FAILURES = 5  # ended attempts whose output and directory stay, to be looked at (W45)
+ONCE_SECONDS = 10.0  # in which a run-once must have found its server (W8)
+PARTING_SECONDS = 2.0  # for tidying up, and for the last words to the server, which misses us anyway
+DELIVERY_SECONDS = 10.0  # on top of the grace period, for the last reports
+
+_CANCELLED = "its run was cancelled"
+_STOPPING = "its agent is stopping"
+_VANISHED = "ended, nobody saw how: what the driver kept of it is gone"
+
+log = logging.getLogger("reeve.agent")
+
+
+class Conductor:
+    """The attempts that are held, and what the server and the user say about them."""
+
+    def __init__(
+        self, link: Link, journal: Journal, driver: Driver, request: Register, jobs: Path, *, once: bool
+    ) -> None:
+        self._link = link
+        self._journal = journal
+        self._driver = driver
+        self._jobs = jobs
+        self._jobs.mkdir(mode=0o700, exist_ok=True)
+        self._once = once
+        self._held: dict[UUID, Course] = {}
+        self._strays: dict[UUID, Handle] = {}  # they run, and the journal does not know them
+        self._failures: deque[UUID] = deque()  # of these the driver still keeps what there was, oldest first
+        self._slots = Slots(request.limit or 0)
+        self._claims = Claims(link, journal, self._slots, request, self._holding, self._take, once=once)
+        self._leases = Leases(link, driver, self._tokens, self._lose)
+        self._exits = watch.Exits(driver, self._on_stray)
+        self._means = Means(
+            link, journal, driver, self._slots, self._leases, self._exits, jobs, dict(os.environ)
+        )
+        self._running: set[asyncio.Task[None]] = set()
+        self._has_told_limit = False
+        self._superseded = asyncio.Event()
+        self._told_to_stop = asyncio.Event()
+        self._told_to_hurry = asyncio.Event()
+
+    def stop(self) -> None:
+        """Claim no more, and leave when what is held has ended; told again, end it now."""
+        if self._told_to_stop.is_set():
+            self._told_to_hurry.set()
+            return
+        log.info(
+            "Told to stop; %d flow runs in progress. Told again, they are ended at once", len(self._held)
+        )
+        self.leave()
+
+    def leave(self) -> None:
+        """Claim no more, and leave when what is held has ended, or the time for it is over."""
+        self._told_to_stop.set()
+        self._claims.stop()
+
+    async def run(self, drain_timeout: float) -> None:
+        """Live. Raises SupersededError, or the ReeveError of a server that refuses this agent."""
+        try:
+            await self._adopt(await self._driver.recover())
+            exits, superseded = tasks.persist(self._exits.run), self._superseded.wait()
+            await tasks.first(self._live(drain_timeout), exits, superseded)
+        finally:
+            await tasks.cancel(self._running)  # none but after an error; what was launched goes on
+        if self._superseded.is_set():
+            raise SupersededError
+
+    # --- life
+
+    async def _live(self, drain_timeout: float) -> None:
+        await tasks.first(self._work(), self._leave(drain_timeout))
+        await self._driver.retire()
+        if self._link.is_registered:
+            with suppress(ReeveError, TimeoutError):
+                async with asyncio.timeout(PARTING_SECONDS):
+                    await self._link.farewell()
+        log.info("Agent stopped!")
+
+    async def _work(self) -> None:
+        try:
+            async with asyncio.timeout(ONCE_SECONDS if self._once else None):
+                registration = await self._claims.register()
+        except TimeoutError:
+            raise ServerUnreachableError.at(self._link.url, f"tried for {ONCE_SECONDS:g} s") from None
+        queues = f"queue(s) {', '.join(registration.queues)} of " if registration.queues else ""
+        log.info("Agent started! Looking for work from %swork pool '%s'...", queues, registration.pool)
+        await tasks.first(tasks.persist(self._claims.run), tasks.persist(self._leases.run))
+
+    async def _leave(self, drain_timeout: float) -> None:
+        """Return when there is nothing more to do; until then polls and renewals go on (W9)."""
+        await self._claims.over.wait()
+        if not self._told_to_stop.is_set():  # all that was due is claimed
+            await tasks.first(self._slots.empty(), self._told_to_stop.wait())
+        await tasks.first(self._slots.empty(), self._told_to_hurry.wait(), asyncio.sleep(drain_timeout))
+        if self._held:
+            await self._end_all()
+        if self._running and not self._held:
+            await asyncio.wait(self._running, timeout=PARTING_SECONDS)
+        if self._held:
+            log.warning("The server hears at the next start how %d flow runs have ended", len(self._held))
+
+    async def _end_all(self) -> None:
+        log.warning("Ending %d flow runs", len(self._held))
+        for course in list(self._held.values()):
+            course.stop(_STOPPING)
+        graces = [one.entry.grace_seconds for one in self._held.values() if not one.is_gone]
+        grace = max(graces, default=0.0)
+        await tasks.first(self._slots.empty(), asyncio.sleep(grace + DELIVERY_SECONDS))
+
+    # --- what there was before
+
+    async def _adopt(self, found: Collection[Found]) -> None:
+        """Take up what an earlier process of this agent held, as the journal and the driver know it."""
+        known = {one.attempt: one for one in found}
+        for entry in self._journal.entries():
+            seen = known.pop(entry.attempt_id, None)
+            if seen and seen.handle and entry.handle is None:
+                entry.handle = launch.plain(seen.handle)  # it died between launch and journal
+            if entry.handle is not None:
+                self._expect(entry, seen)
+            log.info("Taking up flow run '%s'", entry.flow_run_id)
+            self._start(entry, None, resumed=True)
+        self._strays = {one.attempt: one.handle for one in known.values() if one.handle and not one.exit}
+        ended = [one.exit for one in known.values() if one.exit]
+        for record in sorted(ended, key=lambda one: one.ended_at or 0):
+            await self._let_go(record.attempt, keep=True)
+
+    def _expect(self, entry: Entry, seen: Found | None) -> None:
+        exit_ = self._exits.expect(entry.attempt_id)
+        if seen is None:
+            exit_.set_result(ExitRecord(attempt=entry.attempt_id, message=_VANISHED))
+        elif seen.exit:
+            exit_.set_result(seen.exit)
+
+    def _on_stray(self, record: ExitRecord) -> None:
+        """Take the end of an attempt that nobody waits for."""
+        self._strays.pop(record.attempt, None)
+        self._spawn(self._let_go(record.attempt, keep=True))
+
+    async def _let_go(self, attempt_id: UUID, *, keep: bool) -> None:
+        """Have the driver forget an ended attempt: now, or when enough others are kept."""
+        await self._driver.acknowledge(attempt_id)
+        if keep:
+            self._failures.append(attempt_id)
+        else:
+            await self._driver.discard(attempt_id)
+        while len(self._failures) > KEPT_FAILURES:
+            await self._driver.discard(self._failures.popleft())
+
+    # --- what the server says
+
+    def _holding(self) -> tuple[list[UUID], list[UUID]]:
+        ending = [id_ for id_, course in self._held.items() if course.is_ending]
+        return [*self._held, *self._strays], ending
+
+    def _tokens(self) -> dict[UUID, str]:
+        return {id_: course.entry.token for id_, course in self._held.items()}
+
+    def _take(self, work: Work) -> bool:
+        """Start what was granted, stop what is to stop; return whether anything was new."""
+        for grant in work.grants:
+            # A stray is launched like any other: the driver launches nothing twice.
+            stray = self._strays.pop(grant.attempt_id, None)
+            self._start(claimed(grant), grant, resumed=stray is not None)
+        self._tell_limit(work)
+        told = [self._held[one.attempt_id] for one in work.cancel if one.attempt_id in self._held]
+        stopped = [course.stop(_CANCELLED) for course in told]
+        return self._lose(work.stop) or bool(work.grants) or any(stopped)
+
+    def _tell_limit(self, work: Work) -> None:
+        """Say that the limit is reached, once until there was less to do than slots."""
+        if self._slots.free and not work.grants:
+            self._has_told_limit = False
+        elif not self._slots.free and not self._has_told_limit:
+            self._has_told_limit = True
+            log.info("Flow run limit reached; %d flow runs in progress.", len(self._held))  # A61
+
+    def _lose(self, attempts: Collection[UUID]) -> bool:
+        """End attempts that the server says are over; return whether that was new."""
+        courses = [self._held[one] for one in attempts if one in self._held]
+        strays = [handle for one in attempts if (handle := self._strays.pop(one, None))]
+        for handle in strays:
+            self._spawn(self._driver.stop(handle, 0))
+        return bool([course for course in courses if course.stop(OVER)] or strays)
+
+    # --- attempts
+
+    def _start(self, entry: Entry, grant: Grant | None, *, resumed: bool) -> None:
+        course = self._held[entry.attempt_id] = Course(self._means, entry, grant, resumed=resumed)
+        if grant is None:
+            self._slots.adopt(course.id)
+        else:
+            self._slots.reserve(course.id)
+            if self._claims.over.is_set():
+                course.stop(_STOPPING)
+        self._spawn(self._see_through(course))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _see_through(self, course: Course) -> None:
+        """Let an attempt run its course, then free its slot and forget it."""
+        try:
+            await course.run()
+        except SupersededError:
+            self._superseded.set()
+            return
+        del self._held[course.id]
+        self._slots.release(course.id)
+        self._claims.tell()
+        faults.reach("before_forget")
+        try:
+            await self._journal.settled(course.id)
+            prepare.job_file(self._jobs, course.id).unlink(missing_ok=True)
+            await self._let_go(course.id, keep=course.has_failed)
+        except Exception:  # the run is over all the same, and the next start tidies up
+            log.exception("Flow run '%s' is over, but not all of it could be cleared away", course.run_id)
