@@ -42,9 +42,9 @@ def postgres_url(postgres_server_url: str) -> Iterator[str]:
     """A fresh PostgreSQL database, dropped after the test whoever is still connected."""
     name = f"test_{uuid4().hex}"
     # template0, since nobody is ever connected to it, which CREATE DATABASE demands
-    _execute(postgres_server_url, f"CREATE DATABASE {name} TEMPLATE template0")
+    execute(postgres_server_url, f"CREATE DATABASE {name} TEMPLATE template0")
     yield urlsplit(postgres_server_url)._replace(path=f"/{name}").geturl()
-    _execute(postgres_server_url, f"DROP DATABASE {name} WITH (FORCE)")
+    execute(postgres_server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
-def _execute(url: str, statement: str) -> None:
+def execute(url: str, statement: str) -> None:
     """Run one statement on a thread and a loop of its own: the test's loop stays untouched."""
 
     async def execute() -> None:

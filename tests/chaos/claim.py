@@ -1,0 +1,78 @@
+"""Claim: agents die at random and answers are lost, and each due run is executed, once (protocol §2, §6)."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from random import Random
+
+from tests.chaos.frame import Counts, Row
+from tests.chaos.site import BRIEF, QUICK, Site
+
+LOST_ANSWERS = 0.05
+KILLS_A_SECOND = 0.5
+LONGEST_AWAY = 8.0  # seconds: longer than a lease, so that some leases end
+# Lease, grace and a sweep a second; and what it takes this machine to start the process that says Running.
+LONGEST_PENDING = float(QUICK["REEVE_LEASE_SECONDS"]) + float(QUICK["REEVE_LEASE_GRACE_SECONDS"]) + 1 + 5
+
+PENDING = """
+select coalesce(max(next - timestamp), 0) from (
+    select type, timestamp, lead(timestamp) over (partition by flow_run_id order by cursor) as next
+    from flow_run_states
+) as entered where type = 'PENDING'
+"""
+
+
+def keeps_claim(site: Site, dice: Random, counts: Counts) -> Row:
+    """Every due run completes, no attempt starts user code twice, none waits in Pending for ever."""
+    row = Row(trials=counts.trials(5000, 20))
+    site.open()
+    runs = site.begin(site.deploy(BRIEF), row.trials)
+    line = site.line(dice)
+    line.loss = LOST_ANSWERS
+    names = site.start_agents(counts.scaled(20, 3), "--limit", "2", url=line.url)
+    began = time.monotonic()
+    kills = _kill_at_random(site, dice, names, line.url, row.trials)
+    row.expect(site.settles(120 + row.trials), "not all runs ended")
+    row.expect(site.states() == {"Completed": row.trials}, f"not all runs completed: {site.states()}")
+    seconds = time.monotonic() - began
+
+    starts = Counter(mark.run_id for mark in site.marked())
+    attempts = Counter(mark.attempt_id for mark in site.marked())
+    for run_id in runs:
+        row.expect(starts[run_id] == 1, f"run {run_id} was started {starts[run_id]} times")
+    for attempt_id, times in attempts.items():
+        row.expect(times == 1, f"attempt {attempt_id} started user code {times} times")
+    longest = site.rows(PENDING)[0][0] / 1e6
+    row.expect(longest <= LONGEST_PENDING, f"a run was Pending for {longest:.1f} s")
+    row.figures = {
+        "agents": f"{len(names)}",
+        "agents killed": f"{kills}",
+        "answers dropped": f"{line.dropped}",
+        "longest Pending": f"{longest:.1f} s",
+        "runs a second": f"{row.trials / seconds:.1f}",
+    }
+    return row
+
+
+def _kill_at_random(site: Site, dice: Random, names: list[str], url: str, runs: int) -> int:
+    """Kill agents, and start each again after a while, until almost all runs were started."""
+    kills = 0
+    back: list[tuple[float, str]] = []
+    next_kill = time.monotonic() + 1
+    while len(site.marked()) < 0.9 * runs:
+        now = time.monotonic()
+        for due, name in [one for one in back if one[0] <= now]:
+            back.remove((due, name))
+            site.start_agent(name, "--limit", "2", REEVE_API_URL=url)
+        alive = [name for name in names if name in site.processes]
+        if now >= next_kill and len(alive) > 1:
+            name = dice.choice(alive)
+            site.kill(name)
+            kills += 1
+            back.append((now + dice.uniform(0, LONGEST_AWAY), name))
+            next_kill = now + dice.expovariate(KILLS_A_SECOND)
+        time.sleep(0.1)
+    for _, name in back:
+        site.start_agent(name, "--limit", "2", REEVE_API_URL=url)
+    return kills

@@ -1,0 +1,194 @@
+"""A house for chaos: many agents, several servers, lines that fail, and counts that reeve has no hand in."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from subprocess import Popen
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from tests.acceptance.house import House, alive, free_port, until
+from tests.chaos.proxy import Proxy
+
+# Leases short enough that what they decide is decided within a test, as in tests/acceptance.
+QUICK = {
+    "REEVE_LEASE_SECONDS": "6",
+    "REEVE_RENEW_SECONDS": "1.5",
+    "REEVE_LEASE_MARGIN_SECONDS": "0.6",
+    "REEVE_LEASE_GRACE_SECONDS": "1",
+}
+
+# User code marks its begin and its end: one write each, to a file opened with O_APPEND.
+MARKING = """
+import os, time, uuid
+from pathlib import Path
+from reeve import flow
+
+def mark(marks: str, word: str) -> None:
+    line = f"{word} {os.environ['REEVE_RUN_ID']} {os.environ['REEVE_ATTEMPT']} {os.getpid()} {time.time()}\\n"
+    file = os.open(marks, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(file, line.encode())
+    os.close(file)
+"""
+
+BRIEF = f"""{MARKING}
+@flow
+def main(marks: str, seconds: float = 0.0):
+    mark(marks, "begin")
+    time.sleep(seconds)
+    mark(marks, "end")
+"""
+
+WAITING = f"""{MARKING}
+@flow
+def main(marks: str):
+    mark(marks, "begin")
+    while not Path(marks + ".go").exists():
+        time.sleep(0.1)
+    mark(marks, "end")
+"""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One line that user code has written; ``at`` in seconds since 1970."""
+
+    word: str
+    run_id: UUID
+    attempt_id: UUID
+    pid: int
+    at: float
+
+
+class Site(House):
+    """``source``: the folder of another reeve than the installed one, for all processes of this house."""
+
+    def __init__(self, root: Path, database_url: str, source: Path | None = None, **settings: str) -> None:
+        path = {} if source is None else {"PYTHONPATH": str(source)}
+        super().__init__(root, database_url, **{**QUICK, **path, **settings})
+        self.database_url = database_url
+        self.marks = root / "marks"
+        self.proxies: list[Proxy] = []
+
+    def open(self, pool: str = "default") -> None:
+        """Start the server and make a pool."""
+        self.start_server()
+        self.cli("pools", "create", pool)
+
+    def line(self, dice: Random, port: int | None = None) -> Proxy:
+        """Give a line to a server that can be made to fail."""
+        self.proxies.append(Proxy(self.port if port is None else port, dice))
+        return self.proxies[-1]
+
+    def start_server_beside(self, name: str) -> int:
+        """Start another server on the same database; return its port."""
+        port = free_port()
+        process = self.start(name, "server", "start", REEVE_SERVER_PORT=str(port))
+        until(name, lambda: _listens(port) or process.poll() is not None)
+        assert process.poll() is None, self.log(name)
+        return port
+
+    def start_agents(self, count: int, *options: str, url: str | None = None, **environ: str) -> list[str]:
+        """Start agents by name, on the line ``url``; return their names."""
+        by = {} if url is None else {"REEVE_API_URL": url}
+        names = [f"agent-{number}" for number in range(count)]
+        for name in names:
+            self.start_agent(name, *options, **by, **environ)
+        return names
+
+    def registered(self, count: int) -> None:
+        """Wait until so many agents were taken on."""
+        until(f"{count} agents", lambda: self.rows("select count(*) from agents")[0][0] >= count)
+
+    def process(self, name: str) -> Popen[bytes]:
+        """Return a process by its name."""
+        return self.processes[name]
+
+    def begin(self, deployment: str, count: int, **parameters: Any) -> list[UUID]:
+        """Ask for runs whose user code marks its begin and end."""
+        return self.run_at_once(deployment, count, marks=str(self.marks), **parameters)
+
+    def go(self) -> None:
+        """Let runs of WAITING end."""
+        Path(f"{self.marks}.go").touch()
+
+    def marked(self, word: str = "begin") -> list[Mark]:
+        """Return what user code has written; a line that its process did not live to end is left out."""
+        lines = self.marks.read_text().split("\n")[:-1] if self.marks.exists() else []
+        found = [line.split() for line in lines]
+        return [
+            Mark(one[0], UUID(one[1]), UUID(one[2]), int(one[3]), float(one[4]))
+            for one in found
+            if one[0] == word
+        ]
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Ask the database itself, beside reeve. Times are microseconds since 1970."""
+        if self.database_url.startswith("sqlite:"):
+            path = self.database_url.removeprefix("sqlite:///")
+            connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
+            try:
+                return connection.execute(sql).fetchall()
+            finally:
+                connection.close()
+        return asyncio.run(self._rows(sql))
+
+    async def _rows(self, sql: str) -> list[tuple[Any, ...]]:
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            return [tuple(row) for row in await connection.fetch(sql)]
+        finally:
+            await connection.close()
+
+    def states(self) -> dict[str, int]:
+        """Count the runs by the name of their state."""
+        found = self.rows("select state_name, count(*) from flow_runs group by state_name")
+        return {name: count for name, count in found}  # noqa: C416 - rows are no pairs to mypy
+
+    def settles(self, patience: float) -> bool:
+        """Wait until all runs have ended and no attempt is open; say whether they did."""
+        going_on = (
+            "select (select count(*) from attempts where closed is null)"
+            " + (select count(*) from flow_runs where state_type not in"
+            " ('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED'))"
+        )
+        try:
+            until("all runs to settle", lambda: self.rows(going_on)[0][0] == 0, patience)
+        except AssertionError:
+            return False
+        return True
+
+    def killed(self, pids: Sequence[int]) -> None:
+        """Kill processes that may be gone already."""
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGCONT)  # one that is stopped could not be waited for
+        super().close()
+        for proxy in self.proxies:
+            proxy.close()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+__all__ = ["BRIEF", "MARKING", "QUICK", "WAITING", "Mark", "Site", "alive", "until"]
