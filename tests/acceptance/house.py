@@ -188,14 +188,16 @@ class House:
         printed = self.cli("run", deployment, "--json", *options)
         return UUID(json.loads(printed)["id"])
 
-    def run_at_once(self, deployment: str, count: int, **parameters: Any) -> list[UUID]:
-        """Ask for many runs by the API."""
+    def run_at_once(
+        self, deployment: str, count: int, *, queue: str | None = None, **parameters: Any
+    ) -> list[UUID]:
+        """Ask for many runs by the API; ``queue``: another than their deployment's."""
         flow, name = deployment.split("/")
         target = self.client.call(api.read_deployment_by_name, flow_name=flow, deployment_name=name)
         return [
             self.client.call(
                 api.create_run_of_deployment,
-                requests.DeploymentFlowRunCreate(parameters=parameters),
+                requests.DeploymentFlowRunCreate(parameters=parameters, work_queue_name=queue),
                 id=target.id,
             ).id
             for _ in range(count)

@@ -18,7 +18,7 @@ BOTH = ("sqlite", "postgres")
 
 @dataclass(frozen=True)
 class Mutant:
-    """What is off, by which edit (``old`` stands once in ``file``), and who must notice, on which databases."""
+    """What is off, by which edit (``old`` stands once in ``file``), and who notices, on which databases."""
 
     what: str
     promise: str

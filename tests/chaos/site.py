@@ -17,16 +17,9 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from tests.acceptance.conftest import QUICK
 from tests.acceptance.house import House, alive, free_port, until
 from tests.chaos.proxy import Proxy
-
-# Leases short enough that what they decide is decided within a test, as in tests/acceptance.
-QUICK = {
-    "REEVE_LEASE_SECONDS": "6",
-    "REEVE_RENEW_SECONDS": "1.5",
-    "REEVE_LEASE_MARGIN_SECONDS": "0.6",
-    "REEVE_LEASE_GRACE_SECONDS": "1",
-}
 
 # User code marks its begin and its end: one write each, to a file opened with O_APPEND.
 MARKING = """
@@ -59,6 +52,19 @@ def main(marks: str):
 """
 
 
+FINAL = "('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED')"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The state of a run, since when (seconds since 1970), why, and the last lines of its last attempt."""
+
+    state: str
+    at: float
+    message: str
+    tail: str
+
+
 @dataclass(frozen=True)
 class Mark:
     """One line that user code has written; ``at`` in seconds since 1970."""
@@ -79,6 +85,9 @@ class Site(House):
         self.database_url = database_url
         self.marks = root / "marks"
         self.proxies: list[Proxy] = []
+        self.lease = float(self.settings["REEVE_LEASE_SECONDS"])  # seconds
+        self.grace = float(self.settings["REEVE_LEASE_GRACE_SECONDS"])
+        self.is_postgres = database_url.startswith("postgres")
 
     def open(self, pool: str = "default") -> None:
         """Start the server and make a pool."""
@@ -97,6 +106,17 @@ class Site(House):
         until(name, lambda: _listens(port) or process.poll() is not None)
         assert process.poll() is None, self.log(name)
         return port
+
+    def start_agents_of_queues(self, count: int) -> list[str]:
+        """Start agents that serve one queue each, of their own name; return the names."""
+        names = [f"agent-{number}" for number in range(count)]
+        for name in names:
+            self.start_agent_of_queue(name)
+        return names
+
+    def start_agent_of_queue(self, name: str, *options: str) -> None:
+        """Start an agent that serves the queue of its own name."""
+        self.start(name, "agent", "start", "-p", "default", "-q", name, "--name", name, *options)
 
     def start_agents(self, count: int, *options: str, url: str | None = None, **environ: str) -> list[str]:
         """Start agents by name, on the line ``url``; return their names."""
@@ -122,9 +142,10 @@ class Site(House):
         """Let runs of WAITING end."""
         Path(f"{self.marks}.go").touch()
 
-    def marked(self, word: str = "begin") -> list[Mark]:
+    def marked(self, word: str = "begin", marks: Path | None = None) -> list[Mark]:
         """Return what user code has written; a line that its process did not live to end is left out."""
-        lines = self.marks.read_text().split("\n")[:-1] if self.marks.exists() else []
+        file = marks or self.marks
+        lines = file.read_text().split("\n")[:-1] if file.exists() else []
         found = [line.split() for line in lines]
         return [
             Mark(one[0], UUID(one[1]), UUID(one[2]), int(one[3]), float(one[4]))
@@ -134,7 +155,7 @@ class Site(House):
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask the database itself, beside reeve. Times are microseconds since 1970."""
-        if self.database_url.startswith("sqlite:"):
+        if not self.is_postgres:
             path = self.database_url.removeprefix("sqlite:///")
             connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
             try:
@@ -150,6 +171,27 @@ class Site(House):
         finally:
             await connection.close()
 
+    def outcome(self, run_id: UUID) -> Outcome:
+        """Return what became of a run."""
+        state, at, message = self.rows(
+            "select s.name, s.timestamp, s.message"
+            " from flow_runs r join flow_run_states s on s.id = r.state_id"
+            f" where r.id = '{run_id}'"
+        )[0]
+        tails = self.rows(
+            f"select output_tail from attempts where flow_run_id = '{run_id}' order by number desc limit 1"
+        )
+        return Outcome(state, at / 1e6, message or "", (tails[0][0] if tails else None) or "")
+
+    def until_final(self, runs: Sequence[UUID]) -> None:
+        """Wait until runs have ended, and all their attempts."""
+        if not runs:
+            return
+        ids = ", ".join(f"'{run_id}'" for run_id in runs)
+        ended = f"select count(*) from flow_runs where id in ({ids}) and state_type in {FINAL}"
+        held = f"select count(*) from attempts where flow_run_id in ({ids}) and closed is null"
+        until("runs to end", lambda: self.rows(f"select ({ended}) - ({held})")[0][0] == len(runs))
+
     def states(self) -> dict[str, int]:
         """Count the runs by the name of their state."""
         found = self.rows("select state_name, count(*) from flow_runs group by state_name")
@@ -159,8 +201,7 @@ class Site(House):
         """Wait until all runs have ended and no attempt is open; say whether they did."""
         going_on = (
             "select (select count(*) from attempts where closed is null)"
-            " + (select count(*) from flow_runs where state_type not in"
-            " ('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED'))"
+            f" + (select count(*) from flow_runs where state_type not in {FINAL})"
         )
         try:
             until("all runs to settle", lambda: self.rows(going_on)[0][0] == 0, patience)
@@ -168,7 +209,7 @@ class Site(House):
             return False
         return True
 
-    def killed(self, pids: Sequence[int]) -> None:
+    def kill_pids(self, pids: Sequence[int]) -> None:
         """Kill processes that may be gone already."""
         for pid in pids:
             with suppress(ProcessLookupError):
