@@ -1,4 +1,6 @@
-"""The limits of a claim: locked first, counted in a later statement (protocol §2).
+"""What a claim goes by: pools and queues, what agents can launch, and limits (protocol §2).
+
+Limits are locked first, and counted in a later statement.
 
 Counting in the statement that locks would read a snapshot older than the lock: three claimers then fill
 seven of five places.
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from reeve.core.system_blocks import RUNS
 from reeve.core.work import Limit, WorkPool, WorkQueue
 from reeve.server.storage import attempts, rows
 from reeve.server.storage.rows import WORK_QUEUE
@@ -24,6 +27,27 @@ async def queues(tx: Transaction, pool_id: UUID) -> list[WorkQueue]:
     """Return the queues of a pool, first priority first."""
     found = await tx.fetch(f"{WORK_QUEUE} where q.work_pool_id = $1 order by q.priority, q.name", pool_id)
     return [rows.work_queue(row) for row in found]
+
+
+async def foreign_documents(tx: Transaction, kinds: list[str]) -> list[UUID]:
+    """Return the infrastructure documents whose types are none of these."""
+    found = await tx.fetch(
+        "select d.id from block_documents d join block_schemas s on s.id = d.block_schema_id"
+        " join block_types t on t.id = d.block_type_id"
+        " where t.slug <> all($1::text[]) and s.capabilities @> $2::jsonb",
+        kinds,
+        rows.json([*RUNS]),
+    )
+    return [rows.uuid(row["id"]) for row in found]
+
+
+async def document_kind(tx: Transaction, document_id: UUID) -> str | None:
+    """Return the type of a block document; None: there is none."""
+    slug: str | None = await tx.fetchval(
+        "select t.slug from block_documents d join block_types t on t.id = d.block_type_id where d.id = $1",
+        document_id,
+    )
+    return slug
 
 
 async def lock_pool(tx: Transaction, pool: WorkPool) -> Limit:
