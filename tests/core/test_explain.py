@@ -9,9 +9,10 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from reeve.core.agents import Agent, AgentStatus
+from reeve.core.agents import Agent, AgentMode, AgentStatus
 from reeve.core.attempts import Attempt, AttemptKind, AttemptState
-from reeve.core.explain import Circumstances, explain
+from reeve.core.deployments import Deployment
+from reeve.core.explain import CauseKind, Circumstances, Occupied, Serving, explain
 from reeve.core.runs import FlowRun, FlowRunPolicy, RetryType
 from reeve.core.states import State, StateDetails, StateType
 from reeve.core.work import Limit, WorkPool, WorkQueue
@@ -33,6 +34,9 @@ AGENT = Agent(
     started=NOW,
     last_seen=NOW - timedelta(seconds=5),
 )
+
+
+DEPLOYMENT = Deployment(id=ID, created=NOW, updated=NOW, flow_id=ID, name="d")
 
 
 def run(type_: StateType, due: timedelta = timedelta(), name: str | None = None, **fields: Any) -> FlowRun:
@@ -67,7 +71,13 @@ def attempt(**fields: Any) -> Attempt:
 
 def due(**fields: Any) -> Circumstances:
     return Circumstances(
-        **{"run": run(StateType.SCHEDULED), "pool": POOL, "queue": QUEUE, "serving": [AGENT], **fields}
+        **{
+            "run": run(StateType.SCHEDULED),
+            "pool": POOL,
+            "queue": QUEUE,
+            "serving": [Serving(AGENT)],
+            **fields,
+        }
     )
 
 
@@ -76,15 +86,24 @@ SILENT = replace(AGENT, status=AgentStatus.SILENT, last_seen=NOW - timedelta(sec
 CAUSES: list[tuple[str, Circumstances, str]] = [
     ("not due", due(run=run(StateType.SCHEDULED, timedelta(seconds=90))), "It is due in 90 s"),
     ("no queue", due(pool=None, queue=None), "in no work queue"),
-    ("pool paused", due(pool=replace(POOL, is_paused=True)), "Work pool 'pool' is paused."),
+    (
+        "pool paused",
+        due(pool=replace(POOL, is_paused=True, paused_since=NOW)),
+        "Work pool 'pool' is paused since 2026-03-01 12:00:00 UTC.",
+    ),
     (
         "queue paused",
         due(queue=replace(QUEUE, is_paused=True)),
         "Work queue 'queue' of pool 'pool' is paused.",
     ),
-    ("limit full", due(limits=[Limit("work queue 'queue'", 2, 2)]), "2 of 2 slots are taken"),
+    (
+        "limit full",
+        due(limits=[Occupied(Limit("work queue 'queue'", 7, 7), ["brave-owl", "shy-fox"])]),
+        "7 of 7 slots are taken, held by brave-owl, shy-fox and 5 more.",
+    ),
+    ("limit of nothing", due(limits=[Occupied(Limit("work queue 'queue'", 0, 0))]), "is 0: nothing may run"),
     ("nobody serves", due(serving=[]), "No agent serves queue 'queue' of pool 'pool'."),
-    ("silent", due(serving=[SILENT]), "'anna' on farm was last heard of 90 s ago"),
+    ("silent", due(serving=[Serving(SILENT)]), "'anna' on farm was last heard of 90 s ago"),
     (
         "in process",
         due(
@@ -96,11 +115,40 @@ CAUSES: list[tuple[str, Circumstances, str]] = [
         ),
         "waits for a retry in the process of the client",
     ),
-    ("busy", due(serving=[replace(AGENT, limit=1)], ahead=3), "may be at their own limit: anna"),
+    ("stopped", due(serving=[Serving(replace(SILENT, status=AgentStatus.STOPPED))]), "was stopped 90 s ago"),
+    (
+        "polled",
+        due(serving=[], queue=replace(QUEUE, last_polled=NOW - timedelta(seconds=70))),
+        "It was polled last 70 s ago.",
+    ),
+    (
+        "agent full",
+        due(serving=[Serving(replace(AGENT, limit=1), 1, ["brave-owl"])]),
+        "Agent 'anna' is at its limit: 1 of 1 slots are taken, held by brave-owl.",
+    ),
+    (
+        "agent paused",
+        due(serving=[Serving(replace(AGENT, mode=AgentMode.PAUSED))]),
+        "Agent 'anna' is paused.",
+    ),
+    ("draining", due(serving=[Serving(replace(AGENT, mode=AgentMode.DRAINING))]), "'anna' is draining"),
+    ("ahead", due(ahead=3), "3 due runs of its queue come first."),
+    ("ahead elsewhere", due(ahead_elsewhere=1), "Ahead of it: 1 due run of a queue with a higher priority."),
+    ("about to start", due(), "serves its queue and has free slots; it was heard of 5 s ago"),
+    (
+        "deployment paused",
+        due(deployment=replace(DEPLOYMENT, paused=True, paused_since=NOW)),
+        "Its deployment is paused since 2026-03-01 12:00:00 UTC",
+    ),
+    (
+        "retry",
+        due(run=run(StateType.SCHEDULED, timedelta(seconds=40), name="AwaitingRetry", run_count=1)),
+        "It waits for its next try, due in 40 s",
+    ),
     (
         "claimed",
         due(run=run(StateType.PENDING), attempt=attempt(launched=None), holder=AGENT),
-        "It was claimed and is not launched yet.",
+        "It was claimed and has not started yet.",
     ),
     (
         "unreachable",
@@ -132,18 +180,36 @@ CAUSES: list[tuple[str, Circumstances, str]] = [
 ]
 
 
+STARTED = {"foreign", "cancelling", "ended"}
+
+
 @pytest.mark.parametrize(
     ("seen", "said"), [cause[1:] for cause in CAUSES], ids=[cause[0] for cause in CAUSES]
 )
 def test_each_cause_is_named(seen: Circumstances, said: str) -> None:
     account = explain(seen, NOW)
-    assert any(said in reason for reason in account.reasons), account
-    others = [text for _, _, text in CAUSES if text != said]
-    assert not any(other in reason for other in others for reason in account.reasons), account
+    sentences = [*account.notes, *(cause.sentence for cause in account.causes)]
+    assert any(said in sentence for sentence in sentences), account
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"), [cause[:2] for cause in CAUSES], ids=[cause[0] for cause in CAUSES]
+)
+def test_what_has_not_started_has_a_cause(name: str, seen: Circumstances) -> None:
+    assert bool(explain(seen, NOW).causes) == (name not in STARTED)
+
+
+def test_no_agent_is_blamed_while_another_can_take_the_run() -> None:
+    idle = Serving(replace(AGENT, id=UUID(int=2), name="bert"))
+    others = [Serving(replace(AGENT, limit=1), 1), Serving(replace(AGENT, mode=AgentMode.PAUSED))]
+    account = explain(due(serving=[*others, idle]), NOW)
+    assert [cause.kind for cause in account.causes] == [CauseKind.BEING_CLAIMED]
+    assert "'bert'" in account.causes[0].sentence
 
 
 def test_a_due_run_that_nothing_holds_back_is_about_to_be_claimed() -> None:
     assert explain(due(), NOW).summary == "The run is due and is about to be claimed."
+    assert explain(due(ahead=2), NOW).summary == "The run is due and is about to be claimed."
 
 
 def test_remedies_are_commands() -> None:

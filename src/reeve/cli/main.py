@@ -23,6 +23,7 @@ COMMANDS = {
     "deploy": ("reeve.cli.deploy:deploy", "Say how, where and when a flow runs."),
     "run": ("reeve.cli.run:run", "Ask for a run of a deployment, and watch it."),
     "runs": ("reeve.cli.runs:runs", "List, show, follow, cancel and explain runs."),
+    "explain": ("reeve.cli.runs:explain", "Say why a run has not started, and what to do."),
     "deployments": ("reeve.cli.deployments:deployments", "List, show, pause and delete deployments."),
     "pools": ("reeve.cli.pools:pools", "Work pools: create, pause and limit them."),
     "queues": ("reeve.cli.queues:queues", "Work queues: create, pause, limit and rank them."),

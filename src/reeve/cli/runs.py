@@ -132,21 +132,33 @@ def cancel(*, id_: str, force: bool, no_wait: bool) -> None:
             sys.exit(_wait(run))
 
 
-@runs.command(epilog=example("reeve runs explain 0198c7d2"))
-@click.argument("id_", metavar="ID")
-@json_option
-def explain(*, id_: str, as_json: bool) -> None:
-    """Say why a run is where it is, and what to do."""
+def _explain(id_: str, *, as_json: bool) -> None:
     with connect() as client:
         found = client.call(endpoints.explain_flow_run, id=find.run(client, id_).id)
     if as_json:
         return show.document(found)
     click.echo(f"{found.state}: {found.summary}")
-    for reason in found.reasons:
-        click.echo(f"  - {reason}")
+    for fact in (*found.notes, *(cause.sentence for cause in found.causes)):
+        click.echo(f"  - {fact}")
     for remedy in found.remedies:
         click.echo(f"  > {remedy}")
     return None
+
+
+@runs.command("explain", epilog=example("reeve runs explain 0198c7d2"))
+@click.argument("id_", metavar="ID")
+@json_option
+def explain_of_runs(*, id_: str, as_json: bool) -> None:
+    """Say why a run is where it is, and what to do."""
+    _explain(id_, as_json=as_json)
+
+
+@click.command(epilog=example("reeve explain 0198c7d2"))
+@click.argument("id_", metavar="RUN")
+@json_option
+def explain(*, id_: str, as_json: bool) -> None:
+    """Say why a run has not started, and what to do."""
+    _explain(id_, as_json=as_json)
 
 
 def _query(state: str | None, deployment_id: UUID | None, limit: int) -> filters.FlowRunQuery:

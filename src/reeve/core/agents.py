@@ -17,6 +17,18 @@ class AgentStatus(StrEnum):
     STOPPED = "STOPPED"
 
 
+class AgentMode(StrEnum):
+    """What an operator told an agent; only a running one is granted runs.
+
+    A paused agent goes on with what it holds, also after its own restart, until it is resumed. A draining
+    one ends when it holds nothing any more; started again, it runs.
+    """
+
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    DRAINING = "DRAINING"
+
+
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
     """The process that claims and launches. ``epoch`` grows with each start of it."""
 
@@ -37,6 +49,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     started: datetime
     last_seen: datetime
     status: AgentStatus = AgentStatus.ONLINE
+    mode: AgentMode = AgentMode.RUNNING
 
 
 SILENT_AFTER_SECONDS = 30.0  # protocol §3: within 30 s of the last sign

@@ -72,6 +72,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None
     description: str | None = None
     paused: bool = False
+    paused_since: datetime | None = None
     schedules: list[DeploymentSchedule] = msgspec.field(default_factory=list)
     job_variables: dict[str, Any] = msgspec.field(default_factory=dict)
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)

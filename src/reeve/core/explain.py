@@ -1,16 +1,73 @@
-"""Why a run is where it is, in sentences: each cause of waiting has its own, and its remedy."""
+"""Why a run is where it is, in sentences: each cause of waiting has its own, and its remedy.
+
+What keeps a run from starting is a cause; the list of them is complete: without them the run starts. What a
+reader wants to know besides is a note.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from enum import StrEnum
 
 from msgspec import Struct
 
-from reeve.core.agents import SILENT_AFTER_SECONDS, Agent, AgentStatus
+from reeve.core.agents import SILENT_AFTER_SECONDS, Agent, AgentMode, AgentStatus
 from reeve.core.attempts import Attempt, AttemptKind
+from reeve.core.deployments import Deployment
 from reeve.core.runs import FlowRun, RetryType
 from reeve.core.states import StateType
 from reeve.core.work import Limit, WorkPool, WorkQueue
+
+
+class CauseKind(StrEnum):
+    """What can keep a run from starting, as programs call it."""
+
+    NOT_DUE = "NOT_DUE"
+    RETRY_NOT_DUE = "RETRY_NOT_DUE"
+    RETRY_ELSEWHERE = "RETRY_ELSEWHERE"
+    RUN_PAUSED = "RUN_PAUSED"
+    NO_QUEUE = "NO_QUEUE"
+    POOL_PAUSED = "POOL_PAUSED"
+    QUEUE_PAUSED = "QUEUE_PAUSED"
+    LIMIT_FULL = "LIMIT_FULL"
+    NO_AGENT = "NO_AGENT"
+    AGENT_PAUSED = "AGENT_PAUSED"
+    AGENT_DRAINING = "AGENT_DRAINING"
+    AGENT_FULL = "AGENT_FULL"
+    RUNS_AHEAD = "RUNS_AHEAD"
+    BEING_CLAIMED = "BEING_CLAIMED"
+    BEING_LAUNCHED = "BEING_LAUNCHED"
+    UNREACHABLE = "UNREACHABLE"
+    NOT_HELD = "NOT_HELD"
+
+
+class Cause(Struct, frozen=True):
+    """One thing that keeps a run from starting, and what to do about it, if anything."""
+
+    kind: CauseKind
+    sentence: str
+    remedy: str | None = None
+
+
+class Occupied(Struct, frozen=True):
+    """A limit and the names of the first runs that fill it."""
+
+    limit: Limit
+    holders: list[str] = []
+
+
+class Serving(Struct, frozen=True):
+    """An agent that serves the queue, living or not, with what it holds."""
+
+    agent: Agent
+    held: int = 0
+    holders: list[str] = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has no free slot."""
+        return self.agent.limit is not None and self.held >= self.agent.limit
 
 
 class Circumstances(Struct, frozen=True, kw_only=True):
@@ -20,53 +77,70 @@ class Circumstances(Struct, frozen=True, kw_only=True):
     attempt: Attempt | None = None
     attempts: int = 0
     holder: Agent | None = None
+    deployment: Deployment | None = None
     pool: WorkPool | None = None
     queue: WorkQueue | None = None
-    limits: list[Limit] = []
-    serving: list[Agent] = []  # agents that serve the queue, living or not
+    limits: list[Occupied] = []
+    serving: list[Serving] = []
     ahead: int = 0  # due runs of the same queue that come first
+    ahead_elsewhere: int = 0  # due runs of queues that come first
 
 
 class Account(Struct, frozen=True):
-    """The answer: a sentence, the facts behind it, what can be done."""
+    """The answer: a sentence, what keeps the run from starting, the facts besides, what can be done."""
 
     summary: str
-    reasons: list[str]
-    remedies: list[str]
+    causes: list[Cause] = []
+    notes: list[str] = []
+    more_remedies: list[str] = []
+
+    @property
+    def remedies(self) -> list[str]:
+        """What can be done, each once."""
+        return list(dict.fromkeys([*(one.remedy for one in self.causes if one.remedy), *self.more_remedies]))
 
 
 def explain(seen: Circumstances, now: datetime) -> Account:
     """Say why the run is where it is."""
     state = seen.run.state
     if state is None:
-        return Account("The run has no state yet.", [], [])
+        cause = Cause(CauseKind.NOT_HELD, "No client has proposed a state for it yet.")
+        return Account("The run has no state yet.", [cause])
     if state.is_final:
         return _ended(seen)
     if seen.attempt is not None:
         return _held(seen, seen.attempt, now)
     if state.type is StateType.PAUSED:
-        return Account("The run is paused.", [state.message or "It waits to be resumed."], ["Resume it."])
+        sentence = state.message or "It waits to be resumed."
+        return Account("The run is paused.", [Cause(CauseKind.RUN_PAUSED, sentence, "Resume it.")])
     if state.type is StateType.SCHEDULED:
         return _waiting(seen, now)
     return Account(
         f"The run is {state.name} and no attempt holds it.",
-        ["It was set to this state by a client, outside of any attempt."],
-        [f"reeve cancel --force {seen.run.id}"],
+        [
+            Cause(
+                CauseKind.NOT_HELD,
+                "It was set to this state by a client, outside of any attempt.",
+                f"reeve runs cancel --force {seen.run.id}",
+            )
+        ],
     )
+
+
+# --- ended, held
 
 
 def _ended(seen: Circumstances) -> Account:
     state = seen.run.state
     assert state is not None
-    reasons = [state.message] if state.message else []
+    notes = [state.message] if state.message else []
     if seen.attempts:
-        reasons.append(f"It took {seen.attempts} attempt{'s' if seen.attempts > 1 else ''}.")
+        notes.append(f"It took {seen.attempts} attempt{'s' if seen.attempts > 1 else ''}.")
     if seen.attempt is not None:
-        reasons.append("Its process is not observed gone yet: hooks or last logs may still be under way.")
-    again = state.type in {StateType.FAILED, StateType.CRASHED}
-    return Account(
-        f"The run ended: {state.name}.", reasons, [f"reeve runs logs {seen.run.id}"] if again else []
-    )
+        notes.append("Its process is not observed gone yet: hooks or last logs may still be under way.")
+    failed = state.type in {StateType.FAILED, StateType.CRASHED}
+    remedies = [f"reeve runs logs {seen.run.id}"] if failed else []
+    return Account(f"The run ended: {state.name}.", [], notes, remedies)
 
 
 def _held(seen: Circumstances, attempt: Attempt, now: datetime) -> Account:
@@ -75,100 +149,189 @@ def _held(seen: Circumstances, attempt: Attempt, now: datetime) -> Account:
     if attempt.kind is AttemptKind.FOREIGN:
         return Account(
             f"The run is {state.name}, run by a 2.20 client.",
+            _not_started(seen, CauseKind.BEING_LAUNCHED, "That client has not started it yet."),
             ["That client sends no heartbeat: its death cannot be noticed."],
             [f"If its process is gone: reeve runs cancel --force {seen.run.id}"],
         )
     agent = f"agent {seen.holder.name!r} on {seen.holder.host}" if seen.holder else "an agent"
-    reasons = [f"Attempt {attempt.number} is held by {agent}."]
-    if attempt.launched is None:
-        reasons.append("It was claimed and is not launched yet.")
-    elif attempt.handle:
-        reasons.append(f"Its process is {attempt.handle.get('pid', 'known to the agent')}.")
+    notes = [f"Attempt {attempt.number} is held by {agent}."]
+    causes = _not_started(seen, CauseKind.BEING_LAUNCHED, "It was claimed and has not started yet.")
+    if attempt.launched is not None and attempt.handle:
+        notes.append(f"Its process is {attempt.handle.get('pid', 'known to the agent')}.")
     if attempt.unreachable and attempt.lease_until is not None:
         silence = round((now - attempt.lease_until).total_seconds())
-        reasons.append(f"There is no sign of it: its lease ended {silence} s ago.")
+        sentence = f"There is no sign of it: its lease ended {silence} s ago."
+        remedy = "Start the agent again on its machine: it adopts the run, or reports its end."
         return Account(
-            "The run's agent is unreachable.",
-            reasons,
-            ["Start the agent again on its machine: it adopts the run, or reports its end."],
+            "The run's agent is unreachable.", [Cause(CauseKind.UNREACHABLE, sentence, remedy)], notes
         )
     if state.type is StateType.CANCELLING:
-        reasons.append(state.message or "Its processes are being ended; Cancelled follows with the proof.")
-        return Account("The run is being cancelled.", reasons, [f"reeve runs cancel --force {seen.run.id}"])
+        notes.append(state.message or "Its processes are being ended; Cancelled follows with the proof.")
+        remedy = f"reeve runs cancel --force {seen.run.id}"
+        return Account("The run is being cancelled.", [], notes, [remedy])
     if state.type is StateType.SCHEDULED:
         at = state.details.scheduled_time
-        reasons.append(
-            f"Its own process tries again at {at:%Y-%m-%d %H:%M:%S} UTC." if at else "It tries again."
-        )
-        return Account("The run waits for its next try.", reasons, [])
-    return Account(f"The run is {state.name}.", reasons, [])
+        when = f"Its own process tries again at {_clock(at)}." if at else "Its own process tries again."
+        return Account("The run waits for its next try.", [Cause(CauseKind.RETRY_NOT_DUE, when)], notes)
+    return Account(f"The run is {state.name}.", causes, notes)
+
+
+def _not_started(seen: Circumstances, kind: CauseKind, sentence: str) -> list[Cause]:
+    is_pending = seen.run.state is not None and seen.run.state.type is StateType.PENDING
+    return [Cause(kind, sentence)] if is_pending else []
+
+
+# --- waiting
 
 
 def _waiting(seen: Circumstances, now: datetime) -> Account:
     run, due = seen.run, seen.run.next_scheduled_start_time
-    message = run.state.message if run.state else None
-    before = [message] if message else []
-    if due is not None and due > now:
-        left = round((due - now).total_seconds())
-        return Account(
-            "The run is not due yet.",
-            [*before, f"It is due in {left} s, at {due:%Y-%m-%d %H:%M:%S} UTC."],
-            [],
+    notes = [run.state.message] if run.state and run.state.message else []
+    if seen.deployment is not None and seen.deployment.paused:
+        since = _since(seen.deployment.paused_since)
+        notes.append(
+            f"Its deployment is paused{since}: no new runs are scheduled; this one starts all the same."
         )
-    reasons, remedies = _obstacles(seen, now)
-    if reasons:
-        return Account("The run is due and does not start.", [*before, *reasons], remedies)
-    return Account("The run is due and is about to be claimed.", before, [])
+    obstacles = list(_obstacles(seen, now))
+    if due is not None and due > now:
+        # Whoever reads this before the time wants to know what else will be in the way then.
+        return Account("The run is not due yet.", [_not_due(run, due, now), *obstacles], notes)
+    if all(one.kind is CauseKind.RUNS_AHEAD for one in obstacles):
+        causes = [*obstacles, _being_claimed(seen, now)]
+        return Account("The run is due and is about to be claimed.", causes, notes)
+    return Account("The run is due and does not start.", obstacles, notes)
 
 
-def _obstacles(seen: Circumstances, now: datetime) -> tuple[list[str], list[str]]:
-    """Return everything that stands in the way of a due run, with what to do about it."""
+def _not_due(run: FlowRun, due: datetime, now: datetime) -> Cause:
+    left = (due - now).total_seconds()
+    when = f"in {left:.0f} s, at {_clock(due)}" if left >= 1 else "within a second"
+    if run.run_count or run.crash_count:
+        return Cause(CauseKind.RETRY_NOT_DUE, f"It waits for its next try, due {when}.")
+    return Cause(CauseKind.NOT_DUE, f"It is due {when}.")
+
+
+def _obstacles(seen: Circumstances, now: datetime) -> Iterator[Cause]:
+    """Give everything that stands in the way of a due run."""
     pool, queue = seen.pool, seen.queue
     if pool is None or queue is None:
-        return (
-            ["It is in no work queue, so no agent can claim it."],
-            ["Deploy it to a work pool: reeve deploy … -p POOL -q QUEUE"],
-        )
+        remedy = "Deploy it to a work pool: reeve deploy … -p POOL -q QUEUE"
+        yield Cause(CauseKind.NO_QUEUE, "It is in no work queue, so no agent can claim it.", remedy)
+        return
     if seen.run.empirical_policy.retry_type is RetryType.IN_PROCESS:
-        return (
-            ["It waits for a retry in the process of the client that ran it."],
-            [f"If that process is gone: reeve runs cancel --force {seen.run.id}"],
+        yield Cause(
+            CauseKind.RETRY_ELSEWHERE,
+            "It waits for a retry in the process of the client that ran it.",
+            f"If that process is gone: reeve runs cancel --force {seen.run.id}",
         )
-    reasons, remedies = [], []
+        return
     if pool.is_paused:
-        reasons.append(f"Work pool {pool.name!r} is paused.")
-        remedies.append(f"reeve pools resume {pool.name}")
+        sentence = f"Work pool {pool.name!r} is paused{_since(pool.paused_since)}."
+        yield Cause(CauseKind.POOL_PAUSED, sentence, f"reeve pools resume {pool.name}")
     if queue.is_paused:
-        reasons.append(f"Work queue {queue.name!r} of pool {pool.name!r} is paused.")
-        remedies.append(f"reeve queues resume {queue.name} -p {pool.name}")
-    reasons += [
-        f"The limit of {limit.name} is full: {limit.occupied} of {limit.size} slots are taken."
-        for limit in seen.limits
-        if limit.free == 0
-    ]
-    reasons += _who_serves(seen, pool, queue, now)
-    living = [agent for agent in seen.serving if agent.status is AgentStatus.ONLINE]
+        sentence = f"Work queue {queue.name!r} of pool {pool.name!r} is paused{_since(queue.paused_since)}."
+        yield Cause(CauseKind.QUEUE_PAUSED, sentence, f"reeve queues resume {queue.name} -p {pool.name}")
+    yield from (_full(one) for one in seen.limits if one.limit.free == 0)
+    yield from _ahead(seen)
+    yield from _who_takes_it(seen, pool, queue, now)
+
+
+def _full(occupied: Occupied) -> Cause:
+    limit = occupied.limit
+    if limit.size == 0:
+        return Cause(CauseKind.LIMIT_FULL, f"The limit of {limit.name} is 0: nothing may run.")
+    held = _held_by(occupied.holders, limit.occupied)
+    sentence = f"The limit of {limit.name} is full: {limit.occupied} of {limit.size} slots are taken{held}."
+    return Cause(CauseKind.LIMIT_FULL, sentence)
+
+
+def _ahead(seen: Circumstances) -> Iterator[Cause]:
+    if seen.ahead:
+        come = "run of its queue comes" if seen.ahead == 1 else "runs of its queue come"
+        yield Cause(CauseKind.RUNS_AHEAD, f"{seen.ahead} due {come} first.")
+    if seen.ahead_elsewhere:
+        come = "run of a queue" if seen.ahead_elsewhere == 1 else "runs of queues"
+        sentence = f"Ahead of it: {seen.ahead_elsewhere} due {come} with a higher priority."
+        yield Cause(CauseKind.RUNS_AHEAD, sentence)
+
+
+def _who_takes_it(seen: Circumstances, pool: WorkPool, queue: WorkQueue, now: datetime) -> Iterator[Cause]:
+    living = [one for one in seen.serving if _is_living(one)]
     if not living:
-        remedies.append(f"reeve agent start -p {pool.name} -q {queue.name}")
-    if seen.ahead and reasons:
-        reasons.append(f"{seen.ahead} due run{'s' if seen.ahead > 1 else ''} of its queue come first.")
-    return reasons, remedies
+        yield _nobody(seen.serving, pool, queue, now)
+        return
+    hindrances = [_hindrance(one) for one in living]
+    if None not in hindrances:
+        yield from (one for one in hindrances if one)
 
 
-def _who_serves(seen: Circumstances, pool: WorkPool, queue: WorkQueue, now: datetime) -> list[str]:
-    living = [agent for agent in seen.serving if agent.status is AgentStatus.ONLINE]
-    if living:
-        busy = [agent.name for agent in living if agent.limit is not None]
-        return (
-            [f"{len(living)} agent(s) serve it and may be at their own limit: {', '.join(busy)}."]
-            if (busy and seen.ahead)
-            else []
+def _being_claimed(seen: Circumstances, now: datetime) -> Cause:
+    able = [one.agent for one in seen.serving if _is_living(one) and _hindrance(one) is None]
+    last = max(able, key=lambda agent: agent.last_seen)
+    ago = _ago(last.last_seen, now)
+    return Cause(
+        CauseKind.BEING_CLAIMED,
+        f"Agent {last.name!r} on {last.host} serves its queue and has free slots; it was heard of {ago} ago.",
+    )
+
+
+def _is_living(serving: Serving) -> bool:
+    return serving.agent.status is AgentStatus.ONLINE
+
+
+def _hindrance(serving: Serving) -> Cause | None:
+    """Return why a living agent that serves the queue takes no run."""
+    agent = serving.agent
+    if agent.mode is AgentMode.PAUSED:
+        return Cause(
+            CauseKind.AGENT_PAUSED, f"Agent {agent.name!r} is paused.", f"reeve agent resume {agent.name}"
         )
-    if not seen.serving:
-        return [f"No agent serves queue {queue.name!r} of pool {pool.name!r}."]
-    last = max(seen.serving, key=lambda agent: agent.last_seen)
-    silence = round((now - last.last_seen).total_seconds())
-    heard = f"{last.name!r} on {last.host} was last heard of {silence} s ago"
-    return [
-        f"No living agent serves queue {queue.name!r}: {heard} (silent after {SILENT_AFTER_SECONDS:.0f} s)."
-    ]
+    if agent.mode is AgentMode.DRAINING:
+        sentence = f"Agent {agent.name!r} is draining: it claims no more, and ends when it holds nothing."
+        return Cause(CauseKind.AGENT_DRAINING, sentence, "Start it again when it has ended, or another.")
+    if serving.is_full:
+        held = _held_by(serving.holders, serving.held)
+        sentence = (
+            f"Agent {agent.name!r} is at its limit: {serving.held} of {agent.limit} slots are taken{held}."
+        )
+        return Cause(CauseKind.AGENT_FULL, sentence)
+    return None
+
+
+def _nobody(serving: Sequence[Serving], pool: WorkPool, queue: WorkQueue, now: datetime) -> Cause:
+    remedy = f"reeve agent start -p {pool.name} -q {queue.name}"
+    if not serving:
+        sentence = f"No agent serves queue {queue.name!r} of pool {pool.name!r}."
+        if queue.last_polled is not None:
+            sentence += f" It was polled last {_ago(queue.last_polled, now)} ago."
+        return Cause(CauseKind.NO_AGENT, sentence, remedy)
+    last = max((one.agent for one in serving), key=lambda agent: agent.last_seen)
+    ago = _ago(last.last_seen, now)
+    if last.status is AgentStatus.STOPPED:
+        heard = f"{last.name!r} on {last.host} was stopped {ago} ago"
+    else:
+        silent = f"silent after {SILENT_AFTER_SECONDS:.0f} s"
+        heard = f"{last.name!r} on {last.host} was last heard of {ago} ago ({silent})"
+    return Cause(CauseKind.NO_AGENT, f"No living agent serves queue {queue.name!r}: {heard}.", remedy)
+
+
+# --- words
+
+
+def _held_by(names: Iterable[str], count: int) -> str:
+    shown = list(names)
+    if not shown:
+        return ""
+    more = f" and {count - len(shown)} more" if count > len(shown) else ""
+    return f", held by {', '.join(shown)}{more}"
+
+
+def _since(at: datetime | None) -> str:
+    return f" since {_clock(at)}" if at else ""
+
+
+def _ago(at: datetime, now: datetime) -> str:
+    return f"{max((now - at).total_seconds(), 0):.0f} s"
+
+
+def _clock(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"

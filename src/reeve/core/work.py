@@ -51,6 +51,7 @@ class WorkPool(msgspec.Struct, frozen=True, kw_only=True):
     status: WorkStatus | None = None
     default_queue_id: UUID | None = None
     on_lost: OnLost = OnLost.WAIT
+    paused_since: datetime | None = None
 
 
 class WorkQueue(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +70,7 @@ class WorkQueue(msgspec.Struct, frozen=True, kw_only=True):
     filter: dict[str, Any] | None = None
     last_polled: datetime | None = None
     status: WorkStatus = WorkStatus.NOT_READY
+    paused_since: datetime | None = None
 
 
 class Limit(msgspec.Struct, frozen=True):

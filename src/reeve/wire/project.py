@@ -308,17 +308,29 @@ def attempt(noun: Attempt, agent_name: str | None) -> responses.Attempt:
 
 def agent(noun: Agent, open_attempts: int) -> responses.Agent:
     """Return an agent with the number of attempts that it holds."""
-    return responses.Agent(
-        id=noun.id,
-        name=noun.name,
-        host=noun.host,
-        epoch=noun.epoch,
-        work_pool_name=noun.work_pool_name,
-        queues=noun.queues,
-        limit=noun.limit,
-        version=noun.version,
-        started=iso(noun.started),
-        last_seen=iso(noun.last_seen),
-        status=noun.status,
-        open_attempts=open_attempts,
+    return responses.Agent(**_agent(noun), open_attempts=open_attempts)
+
+
+def agent_details(noun: Agent, holds: list[responses.HeldRun], open_attempts: int) -> responses.AgentDetails:
+    """Return an agent with what it runs."""
+    return responses.AgentDetails(
+        **_agent(noun), machine_id=noun.machine_id, holds=holds, open_attempts=open_attempts
     )
+
+
+def _agent(noun: Agent) -> dict[str, Any]:
+    return {
+        "id": noun.id,
+        "name": noun.name,
+        "host": noun.host,
+        "epoch": noun.epoch,
+        "work_pool_name": noun.work_pool_name,
+        "queues": noun.queues,
+        "limit": noun.limit,
+        "version": noun.version,
+        "started": iso(noun.started),
+        "last_seen": iso(noun.last_seen),
+        "status": noun.status,
+        "prefixes": noun.prefixes,
+        "mode": noun.mode,
+    }

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from reeve.core.agents import SILENT_AFTER_SECONDS, Agent, AgentStatus
+from reeve.core.agents import SILENT_AFTER_SECONDS, Agent, AgentMode, AgentStatus
 from reeve.core.attempts import AttemptState
 from reeve.core.deployments import Deployment, DeploymentOptions
 from reeve.core.events import Event, EventKind
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from reeve.server.storage.store import Transaction
     from reeve.wire.requests import Farewell, Poll, Register
 
+UNKNOWN = "There is no such agent. See: reeve agent ls"
 POLL_SECONDS = 25.0  # how long a poll is held open at most
 
 
@@ -72,6 +74,7 @@ async def register(ctx: Context, body: Register) -> responses.Registration:
             grant=earlier.grant if earlier else 0,
             started=now,
             last_seen=now,
+            mode=_mode_of_start(earlier),
         )
         await agents.upsert(tx, agent)
         for name in body.queues:
@@ -122,7 +125,7 @@ async def poll(ctx: Context, agent_id: UUID, body: Poll) -> responses.Work:
                 if granted:
                     look = await ctx.store.read(lambda tx: _look(ctx, tx, agent_id, body))
             left = deadline - asyncio.get_running_loop().time()
-            if _says_something(look.work) or left <= 0 or superseded or ctx.stopping.is_set():
+            if _says_something(look.work, body) or left <= 0 or superseded or ctx.stopping.is_set():
                 return look.work
             await woken(event, _until_due(look.due, now, left))
 
@@ -140,6 +143,46 @@ async def stop(ctx: Context, agent_id: UUID, body: Farewell) -> None:
         await events.record(tx, [_event(EventKind.AGENT_STOPPED, agent, now)])
 
     await ctx.store.write(leave)
+
+
+async def set_mode(ctx: Context, agent_id: UUID, mode: AgentMode) -> responses.Agent:
+    """Tell an agent what to do: it hears of it in its open poll, or in its next.
+
+    Raises NotFoundError, ConflictError for one that is ending already.
+    """
+
+    async def change(tx: Transaction) -> responses.Agent:
+        agent = await agents.lock(tx, agent_id)
+        if agent is None:
+            raise NotFoundError(UNKNOWN)
+        ending = agent.mode is AgentMode.DRAINING and agent.status is AgentStatus.ONLINE
+        if ending and mode is not AgentMode.DRAINING:
+            raise ConflictError(f"{agent.name} is draining and will end. Start it again when it has.")
+        await agents.set_mode(tx, agent_id, mode)
+        tx.wake(agent_topic(agent_id))
+        return project.agent(replace(agent, mode=mode), await attempts.held_count(tx, agent_id))
+
+    return await ctx.store.write(change)
+
+
+async def read(ctx: Context, agent_id: UUID) -> responses.AgentDetails:
+    """Return an agent and what it runs; raises NotFoundError."""
+
+    async def look(tx: Transaction) -> responses.AgentDetails:
+        agent = await agents.read(tx, agent_id)
+        if agent is None:
+            raise NotFoundError(UNKNOWN)
+        return project.agent_details(
+            agent, await attempts.held_runs(tx, agent_id), await attempts.held_count(tx, agent_id)
+        )
+
+    return await ctx.store.read(look)
+
+
+def _mode_of_start(earlier: Agent | None) -> AgentMode:
+    """A pause lasts over the agent's own restart; who was drained and is started again is to work."""
+    paused = earlier is not None and earlier.mode is AgentMode.PAUSED
+    return AgentMode.PAUSED if paused else AgentMode.RUNNING
 
 
 async def listing(ctx: Context) -> list[responses.Agent]:
@@ -223,10 +266,12 @@ async def _look(ctx: Context, tx: Transaction, agent_id: UUID, body: Poll) -> _L
             if attempt.run_state_type == StateType.CANCELLING and attempt.id not in body.stopping
         ],
         stop=sorted(held - open_ids - set(body.stopping)),
+        mode=agent.mode,
     )
     dropped = [attempt.id for attempt in acknowledged if attempt.id not in held]
     pool = await claims.pool(tx, agent.work_pool_id)
-    queues = [] if pool is None or pool.is_paused else served(agent, await claims.queues(tx, pool.id))
+    idle = pool is None or pool.is_paused or agent.mode is not AgentMode.RUNNING
+    queues = [] if pool is None or idle else served(agent, await claims.queues(tx, pool.id))
     return _Look(found, dropped, await runs.next_due(tx, [queue.id for queue in queues]))
 
 
@@ -279,8 +324,8 @@ async def _infrastructure(
     return await blocks.infrastructure(tx, ctx.keyring, named) if named else None
 
 
-def _says_something(found: responses.Work) -> bool:
-    return bool(found.grants or found.cancel or found.stop)
+def _says_something(found: responses.Work, asked: Poll) -> bool:
+    return bool(found.grants or found.cancel or found.stop) or found.mode is not asked.mode
 
 
 def _until_due(due: datetime | None, now: datetime, left: float) -> float:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from msgspec.structs import replace
 
 from reeve.core import bookkeeping
-from reeve.core.agents import Agent
+from reeve.core.agents import Agent, AgentMode
 from reeve.core.attempts import Attempt, AttemptKind, AttemptState, LeaseTerms
 from reeve.core.events import Event, EventKind
 from reeve.core.rules.flow_runs import FlowRunFacts, decide
@@ -45,7 +45,7 @@ async def claim(tx: Transaction, agent: Agent, free: int, terms: LeaseTerms) -> 
     Limits are locked, pool before queues, then counted; queues come by priority, runs by scheduled time.
     """
     pool = await claims.pool(tx, agent.work_pool_id)
-    if pool is None or pool.is_paused:
+    if pool is None or pool.is_paused or agent.mode is not AgentMode.RUNNING:
         return 0
     now = await tx.now()
     pool_limit = await claims.lock_pool(tx, pool)

@@ -5,15 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from reeve.core import explain as core
 from reeve.errors import NotFoundError
 from reeve.server.services.claims import served
 from reeve.server.services.context import Context
-from reeve.server.storage import agents, attempts, claims, runs
+from reeve.server.storage import agents, attempts, claims, deployments, runs
 from reeve.wire import responses
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from reeve.core.runs import FlowRun
+    from reeve.core.work import Limit, WorkPool, WorkQueue
+    from reeve.server.storage.attempts import Holding
     from reeve.server.storage.store import Transaction
 
 
@@ -24,41 +30,69 @@ async def explain(ctx: Context, run_id: UUID) -> responses.Explanation:
         run = await runs.read(tx, run_id)
         if run is None:
             raise NotFoundError("Flow run not found")
-        account = core.explain(await _circumstances(tx, run), await tx.now())
+        now = await tx.now()
+        account = core.explain(await _circumstances(tx, run, now), now)
         return responses.Explanation(
             flow_run_id=run.id,
             state=run.state.name if run.state else "none",
             summary=account.summary,
-            reasons=account.reasons,
+            causes=[responses.Cause(kind=one.kind, sentence=one.sentence) for one in account.causes],
+            notes=account.notes,
             remedies=account.remedies,
         )
 
     return await ctx.store.read(look)
 
 
-async def _circumstances(tx: Transaction, run: FlowRun) -> core.Circumstances:
+async def _circumstances(tx: Transaction, run: FlowRun, now: datetime) -> core.Circumstances:
     tried = await attempts.of_run(tx, run.id)
     attempt = next((each for each, _ in tried if each.is_open), None)
-    pool = await claims.pool(tx, run.work_pool_id) if run.work_pool_id else None
-    queues = await claims.queues(tx, pool.id) if pool else []
-    queue = next((each for each in queues if each.id == run.work_queue_id), None)
-    serving = []
-    limits = []
-    if pool and queue:
-        # Paused or not, who serves the queue is to be named.
-        line = [queue] if not queue.is_paused else []
-        serving = [
-            each for each in await agents.of_pool(tx, pool.id) if served(each, line) or queue.is_paused
-        ]
-        limits = [await claims.pool_limit(tx, pool), await claims.queue_limit(tx, queue)]
-    return core.Circumstances(
+    seen = core.Circumstances(
         run=run,
         attempt=attempt,
         attempts=len(tried),
         holder=await agents.read(tx, attempt.agent_id) if attempt and attempt.agent_id else None,
+        deployment=await deployments.read(tx, run.deployment_id) if run.deployment_id else None,
+    )
+    pool = await claims.pool(tx, run.work_pool_id) if run.work_pool_id else None
+    queues = await claims.queues(tx, pool.id) if pool else []
+    queue = next((each for each in queues if each.id == run.work_queue_id), None)
+    if pool is None or queue is None:
+        return seen
+    first = [each.id for each in queues[: queues.index(queue)] if await _is_served(tx, each)]
+    return replace(
+        seen,
         pool=pool,
         queue=queue,
-        limits=limits,
-        serving=serving,
-        ahead=await runs.ahead_of(tx, run) if queue else 0,
+        limits=[
+            await _occupied(tx, await claims.pool_limit(tx, pool), "work_pool_id", pool.id),
+            await _occupied(tx, await claims.queue_limit(tx, queue), "work_queue_id", queue.id),
+        ],
+        serving=await _serving(tx, pool, queue),
+        ahead=await runs.ahead_of(tx, run),
+        ahead_elsewhere=await runs.due_in(tx, first, now),
     )
+
+
+async def _is_served(tx: Transaction, queue: WorkQueue) -> bool:
+    """Whether runs of a queue can be granted: blocked ones block nobody."""
+    return not queue.is_paused and (await claims.queue_limit(tx, queue)).free != 0
+
+
+async def _occupied(tx: Transaction, limit: Limit, column: Holding, key: UUID) -> core.Occupied:
+    holders = await attempts.holders(tx, column, key) if limit.free == 0 else []
+    return core.Occupied(limit, holders)
+
+
+async def _serving(tx: Transaction, pool: WorkPool, queue: WorkQueue) -> list[core.Serving]:
+    """Return who serves a queue, with what they hold; paused or not, they are to be named."""
+    line = [replace(queue, is_paused=False)]
+    return [
+        core.Serving(
+            agent,
+            await attempts.held_count(tx, agent.id),
+            await attempts.holders(tx, "agent_id", agent.id),
+        )
+        for agent in await agents.of_pool(tx, pool.id)
+        if served(agent, line)
+    ]

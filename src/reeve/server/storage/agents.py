@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from reeve.core.agents import Agent, AgentStatus
+from reeve.core.agents import Agent, AgentMode, AgentStatus
 from reeve.server.storage import rows
 from reeve.server.storage.rows import AGENT
 from reeve.server.storage.store import Transaction
@@ -13,13 +13,14 @@ from reeve.server.storage.store import Transaction
 UPSERT = """
 insert into agents (
     id, created, name, host, machine_id, boot_id, epoch, work_pool_id, queues, prefixes, slots, version,
-    last_grant, started, last_seen, status
-) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+    last_grant, started, last_seen, status, mode
+) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 on conflict (id) do update set
     name = excluded.name, host = excluded.host, machine_id = excluded.machine_id, boot_id = excluded.boot_id,
     epoch = excluded.epoch, work_pool_id = excluded.work_pool_id, queues = excluded.queues,
     prefixes = excluded.prefixes, slots = excluded.slots, version = excluded.version,
-    started = excluded.started, last_seen = excluded.last_seen, status = excluded.status
+    started = excluded.started, last_seen = excluded.last_seen, status = excluded.status,
+    mode = excluded.mode
 """
 
 
@@ -75,6 +76,7 @@ async def upsert(tx: Transaction, agent: Agent) -> None:
         rows.micros(agent.started),
         rows.micros(agent.last_seen),
         agent.status,
+        agent.mode,
     )
 
 
@@ -94,6 +96,11 @@ async def set_status(tx: Transaction, agent_id: UUID, status: AgentStatus, now: 
     await tx.execute(
         "update agents set status = $2, last_seen = $3 where id = $1", agent_id, status, rows.micros(now)
     )
+
+
+async def set_mode(tx: Transaction, agent_id: UUID, mode: AgentMode) -> None:
+    """Record what an operator told an agent."""
+    await tx.execute("update agents set mode = $2 where id = $1", agent_id, mode)
 
 
 async def seen(tx: Transaction, agent_ids: list[UUID], now: datetime) -> None:

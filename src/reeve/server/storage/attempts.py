@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 import msgspec
@@ -12,6 +13,8 @@ from reeve.core.attempts import Attempt
 from reeve.core.work import OnLost
 from reeve.server.storage import rows
 from reeve.server.storage.store import Row, Transaction
+from reeve.wire.codec import iso
+from reeve.wire.responses import HeldRun
 
 INSERT = """
 insert into attempts (
@@ -31,6 +34,10 @@ update attempts set
     output_tail = $15, epoch = $16
 where id = $1 and closed is null
 """
+
+
+HOLDERS_SHOWN = 5  # names of runs that fill a limit
+Holding = Literal["work_pool_id", "work_queue_id", "agent_id"]
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +140,45 @@ async def held_in_pool(tx: Transaction, pool_id: UUID) -> int:
         pool_id,
     )
     return count
+
+
+async def held_count(tx: Transaction, agent_id: UUID) -> int:
+    """Count the open attempts of an agent."""
+    count: int = await tx.fetchval(
+        "select count(*) from attempts where agent_id = $1 and closed is null", agent_id
+    )
+    return count
+
+
+async def held_runs(tx: Transaction, agent_id: UUID) -> list[HeldRun]:
+    """Return the runs that an agent holds, the longest held first; of more than 1000 the first."""
+    found = await tx.fetch(
+        "select t.id, t.flow_run_id, t.opened, t.unreachable, r.name, r.state_name from attempts t"
+        " join flow_runs r on r.id = t.flow_run_id"
+        " where t.agent_id = $1 and t.closed is null order by t.opened, t.grant_number limit 1000",
+        agent_id,
+    )
+    return [
+        HeldRun(
+            attempt_id=rows.uuid(row["id"]),
+            flow_run_id=rows.uuid(row["flow_run_id"]),
+            name=row["name"],
+            state_name=row["state_name"],
+            opened=iso(rows.instant(row["opened"])),
+            unreachable=bool(row["unreachable"]),
+        )
+        for row in found
+    ]
+
+
+async def holders(tx: Transaction, column: Holding, key: UUID) -> list[str]:
+    """Return the names of the runs that hold slots of a pool, a queue or an agent, the first few."""
+    found = await tx.fetch(
+        "select r.name from attempts t join flow_runs r on r.id = t.flow_run_id"
+        f" where t.{column} = $1 and t.closed is null order by t.opened limit {HOLDERS_SHOWN}",
+        key,
+    )
+    return [row["name"] for row in found]
 
 
 async def rebind(tx: Transaction, agent_id: UUID, epoch: int, lease_until: datetime) -> None:

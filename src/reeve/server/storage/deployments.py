@@ -18,10 +18,10 @@ insert into deployments (
     id, created, updated, flow_id, name, version, description, paused, job_variables, parameters, tags,
     work_queue_id, work_queue_name, last_polled, parameter_openapi_schema, enforce_parameter_schema, path,
     entrypoint, pull_steps, manifest_path, storage_document_id, infrastructure_document_id, created_by,
-    updated_by, status
+    updated_by, status, paused_since
 ) values (
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-    $23, $24, $25
+    $23, $24, $25, case when $8 then $2::bigint end
 ) on conflict (flow_id, name) do nothing
 """
 
@@ -30,7 +30,8 @@ update deployments set
     updated = $2, version = $3, description = $4, paused = $5, job_variables = $6, parameters = $7, tags = $8,
     work_queue_id = $9, work_queue_name = $10, parameter_openapi_schema = $11, enforce_parameter_schema = $12,
     path = $13, entrypoint = $14, pull_steps = $15, manifest_path = $16, storage_document_id = $17,
-    infrastructure_document_id = $18, updated_by = $19
+    infrastructure_document_id = $18, updated_by = $19,
+    paused_since = case when $5 then coalesce(paused_since, $2) end
 where id = $1
 """
 

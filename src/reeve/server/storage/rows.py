@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from reeve.core.agents import Agent, AgentStatus
+from reeve.core.agents import Agent, AgentMode, AgentStatus
 from reeve.core.attempts import Attempt, AttemptKind, AttemptState
 from reeve.core.deployments import (
     Deployment,
@@ -228,6 +228,7 @@ def deployment(row: Row, schedules: list[DeploymentSchedule]) -> Deployment:
         version=row["version"],
         description=row["description"],
         paused=bool(row["paused"]),
+        paused_since=instant_or_none(row["paused_since"]),
         schedules=schedules,
         job_variables=loaded(row["job_variables"]),
         parameters=loaded(row["parameters"]),
@@ -288,6 +289,7 @@ def work_pool(row: Row) -> WorkPool:
         status=None if row["status"] is None else WorkStatus(row["status"]),
         default_queue_id=uuid_or_none(row["default_queue_id"]),
         on_lost=OnLost(row["on_lost"]),
+        paused_since=instant_or_none(row["paused_since"]),
     )
 
 
@@ -311,6 +313,7 @@ def work_queue(row: Row) -> WorkQueue:
         filter=loaded(row["filter"]),
         last_polled=instant_or_none(row["last_polled"]),
         status=WorkStatus(row["status"]),
+        paused_since=instant_or_none(row["paused_since"]),
     )
 
 
@@ -338,6 +341,7 @@ def agent(row: Row) -> Agent:
         started=instant(row["started"]),
         last_seen=instant(row["last_seen"]),
         status=AgentStatus(row["status"]),
+        mode=AgentMode(row["mode"]),
     )
 
 

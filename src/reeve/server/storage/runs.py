@@ -48,12 +48,14 @@ update flow_runs set
 where id = $1
 """
 
-# The line of a queue: due runs that no attempt holds, first come first served. A run that waits for the
-# next try in a process of its own is nobody else's (W3).
-DUE = """
+# A run that no attempt holds. One that waits for the next try in a process of its own is nobody else's (W3).
+WAITS = "state_type = 'SCHEDULED' and attempt_id is null and coalesce(retry_type, '') <> 'in_process'"
+COUNTED = 1000  # runs in a line; whoever waits behind more needs no exact figure
+
+# The line of a queue, first come first served.
+DUE = f"""
 select id from flow_runs
-where work_queue_id = $1 and state_type = 'SCHEDULED' and attempt_id is null
-    and next_scheduled_start_time <= $2 and coalesce(retry_type, '') <> 'in_process'
+where work_queue_id = $1 and {WAITS} and next_scheduled_start_time <= $2
 order by next_scheduled_start_time, id
 limit $3
 """
@@ -173,9 +175,7 @@ async def next_due(tx: Transaction, queue_ids: list[UUID]) -> datetime | None:
     """Return when the next run of these queues is due, or was; None if none is waiting."""
     stored = [
         await tx.fetchval(
-            "select min(next_scheduled_start_time) from flow_runs"
-            " where work_queue_id = $1 and state_type = 'SCHEDULED' and attempt_id is null"
-            " and coalesce(retry_type, '') <> 'in_process'",
+            f"select min(next_scheduled_start_time) from flow_runs where work_queue_id = $1 and {WAITS}",
             queue_id,
         )
         for queue_id in queue_ids
@@ -352,15 +352,26 @@ def state_columns(state: State | None) -> tuple[object, ...]:
 
 
 async def ahead_of(tx: Transaction, run: FlowRun) -> int:
-    """Count the waiting runs of the same queue that come before a run; 1000 at the most."""
+    """Count the due runs of the same queue that come before a run; COUNTED at the most."""
     if run.next_scheduled_start_time is None:
         return 0
     count: int = await tx.fetchval(
-        "select count(*) from (select 1 as one from flow_runs where work_queue_id = $1"
-        " and state_type = 'SCHEDULED' and attempt_id is null and next_scheduled_start_time < $2"
-        " limit 1000) line",
+        f"select count(*) from (select 1 as one from flow_runs where work_queue_id = $1 and {WAITS}"
+        f" and (next_scheduled_start_time, id) < ($2, $3) limit {COUNTED}) line",
         run.work_queue_id,
         rows.micros(run.next_scheduled_start_time),
+        run.id,
+    )
+    return count
+
+
+async def due_in(tx: Transaction, queue_ids: list[UUID], now: datetime) -> int:
+    """Count the due runs of queues; COUNTED at the most."""
+    count: int = await tx.fetchval(
+        "select count(*) from (select 1 as one from flow_runs where work_queue_id = any($1::uuid[])"
+        f" and {WAITS} and next_scheduled_start_time <= $2 limit {COUNTED}) line",
+        queue_ids,
+        rows.micros(now),
     )
     return count
 

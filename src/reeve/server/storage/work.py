@@ -32,16 +32,16 @@ BEAT_SECONDS = 30  # the heartbeat of a worker that did not say its own
 INSERT_POOL = """
 insert into work_pools (
     id, created, updated, name, type, description, base_job_template, is_paused, concurrency_limit, status,
-    default_queue_id, on_lost
-) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    default_queue_id, on_lost, paused_since
+) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, case when $8 then $2::bigint end)
 on conflict (name) do nothing
 """
 
 INSERT_QUEUE = """
 insert into work_queues (
     id, created, updated, name, work_pool_id, description, is_paused, concurrency_limit, priority, filter,
-    last_polled, status
-) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    last_polled, status, paused_since
+) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, case when $7 then $2::bigint end)
 on conflict (work_pool_id, name) do nothing
 """
 
@@ -102,6 +102,7 @@ async def update_pool(tx: Transaction, pool: WorkPool) -> None:
     """Store what may change of a pool."""
     await tx.execute(
         "update work_pools set updated = $2, description = $3, base_job_template = $4, is_paused = $5,"
+        " paused_since = case when $5 then coalesce(paused_since, $2) end,"
         " concurrency_limit = $6, status = $7, on_lost = $8 where id = $1",
         pool.id,
         rows.micros(pool.updated),
@@ -206,6 +207,7 @@ async def update_queue(tx: Transaction, queue: WorkQueue) -> None:
     """Store what may change of a queue."""
     await tx.execute(
         "update work_queues set updated = $2, name = $3, description = $4, is_paused = $5,"
+        " paused_since = case when $5 then coalesce(paused_since, $2) end,"
         " concurrency_limit = $6, priority = $7, filter = $8, last_polled = $9, status = $10 where id = $1",
         queue.id,
         rows.micros(queue.updated),

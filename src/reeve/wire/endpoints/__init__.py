@@ -10,7 +10,9 @@ from typing import Any
 
 from reeve.wire.endpoints.agents import list_agents as list_agents
 from reeve.wire.endpoints.agents import poll_agent as poll_agent
+from reeve.wire.endpoints.agents import read_agent as read_agent
 from reeve.wire.endpoints.agents import register_agent as register_agent
+from reeve.wire.endpoints.agents import set_agent_mode as set_agent_mode
 from reeve.wire.endpoints.agents import stop_agent as stop_agent
 from reeve.wire.endpoints.artifacts import count_artifacts as count_artifacts
 from reeve.wire.endpoints.artifacts import count_latest_artifacts as count_latest_artifacts

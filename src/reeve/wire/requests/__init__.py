@@ -5,6 +5,7 @@ from __future__ import annotations
 from reeve.wire.requests.agents import Farewell as Farewell
 from reeve.wire.requests.agents import Poll as Poll
 from reeve.wire.requests.agents import Register as Register
+from reeve.wire.requests.agents import SetMode as SetMode
 from reeve.wire.requests.artifacts import ArtifactCreate as ArtifactCreate
 from reeve.wire.requests.artifacts import ArtifactUpdate as ArtifactUpdate
 from reeve.wire.requests.attempts import AnyReport as AnyReport

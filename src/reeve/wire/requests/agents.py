@@ -6,6 +6,8 @@ from uuid import UUID
 
 from msgspec import Struct, field
 
+from reeve.core.agents import AgentMode
+
 
 class Register(Struct, kw_only=True):
     """An agent that starts. ``held``: the attempts its journal and shim know; ``limit``: its slots."""
@@ -33,6 +35,13 @@ class Poll(Struct, kw_only=True):
     acked_grant: int
     stopping: list[UUID] = field(default_factory=list)  # being ended already: not to be told again
     hold_seconds: float = 25.0
+    mode: AgentMode = AgentMode.RUNNING  # what the agent was told last: news of another is answered at once
+
+
+class SetMode(Struct, kw_only=True):
+    """What an agent is to do from now on."""
+
+    mode: AgentMode
 
 
 class Farewell(Struct, kw_only=True):

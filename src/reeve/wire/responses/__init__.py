@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from reeve.wire.responses.agents import Agent as Agent
+from reeve.wire.responses.agents import AgentDetails as AgentDetails
 from reeve.wire.responses.agents import Cancel as Cancel
 from reeve.wire.responses.agents import Grant as Grant
+from reeve.wire.responses.agents import HeldRun as HeldRun
 from reeve.wire.responses.agents import Infrastructure as Infrastructure
 from reeve.wire.responses.agents import Registration as Registration
 from reeve.wire.responses.agents import Work as Work
@@ -20,6 +22,7 @@ from reeve.wire.responses.deployments import DeploymentOptions as DeploymentOpti
 from reeve.wire.responses.deployments import DeploymentResponse as DeploymentResponse
 from reeve.wire.responses.deployments import DeploymentSchedule as DeploymentSchedule
 from reeve.wire.responses.deployments import WorkQueue as WorkQueue
+from reeve.wire.responses.flow_runs import Cause as Cause
 from reeve.wire.responses.flow_runs import Explanation as Explanation
 from reeve.wire.responses.flow_runs import FlowRun as FlowRun
 from reeve.wire.responses.flow_runs import FlowRunResponse as FlowRunResponse

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct, field
 
-from reeve.core.agents import AgentStatus
+from reeve.core.agents import AgentMode, AgentStatus
 from reeve.core.deployments import Engine
 from reeve.core.work import OnLost
 from reeve.wire.codec import Timestamp
@@ -30,6 +30,26 @@ class Agent(Struct, kw_only=True):
     last_seen: Timestamp
     status: AgentStatus
     open_attempts: int = 0
+    prefixes: list[str] = field(default_factory=list)
+    mode: AgentMode = AgentMode.RUNNING
+
+
+class HeldRun(Struct, kw_only=True):
+    """A run that an agent holds, and since when."""
+
+    attempt_id: UUID
+    flow_run_id: UUID
+    name: str
+    state_name: str | None
+    opened: Timestamp
+    unreachable: bool = False
+
+
+class AgentDetails(Agent, kw_only=True):
+    """An agent and what it runs, the oldest first; of more than 1000 the first."""
+
+    machine_id: str
+    holds: list[HeldRun] = field(default_factory=list)
 
 
 class Registration(Struct, kw_only=True):
@@ -83,8 +103,12 @@ class Cancel(Struct, kw_only=True):
 
 
 class Work(Struct, kw_only=True):
-    """The answer to a poll: grants above the acknowledged one, cancellations, and attempts that are over."""
+    """The answer to a poll: grants above the acknowledged one, cancellations, attempts that are over.
+
+    ``mode``: what the agent is to do from now on.
+    """
 
     grants: list[Grant] = field(default_factory=list)
     cancel: list[Cancel] = field(default_factory=list)
     stop: list[UUID] = field(default_factory=list)
+    mode: AgentMode = AgentMode.RUNNING

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from msgspec import Struct, field
 
+from reeve.core.explain import CauseKind
 from reeve.core.runs import CreatedBy, FlowRunPolicy
 from reeve.core.states import StateType
 from reeve.wire.codec import Timestamp
@@ -67,13 +68,24 @@ class WorkerFlowRunResponse(Struct, kw_only=True):
     flow_run: FlowRun
 
 
+class Cause(Struct, kw_only=True):
+    """What keeps a run from starting: a word for programs, a sentence for people."""
+
+    kind: CauseKind
+    sentence: str
+
+
 class Explanation(Struct, kw_only=True):
-    """Why a run is where it is: one sentence, then each fact that bears on it, then what to do."""
+    """Why a run is where it is: one sentence, each fact that bears on it, what to do.
+
+    ``causes``: all that keeps the run from starting; none once it has started.
+    """
 
     flow_run_id: UUID
     state: str
     summary: str
-    reasons: list[str]
+    causes: list[Cause] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     remedies: list[str] = field(default_factory=list)
 
 

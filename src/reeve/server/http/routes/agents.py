@@ -22,6 +22,16 @@ async def stop_agent(request: Request[requests.Farewell]) -> None:
     await agents.stop(request.context, request.path["id"], request.body)
 
 
+@serves(endpoints.read_agent)
+async def read_agent(request: Request[None]) -> responses.AgentDetails:
+    return await agents.read(request.context, request.path["id"])
+
+
+@serves(endpoints.set_agent_mode)
+async def set_agent_mode(request: Request[requests.SetMode]) -> responses.Agent:
+    return await agents.set_mode(request.context, request.path["id"], request.body.mode)
+
+
 @serves(endpoints.list_agents)
 async def list_agents(request: Request[None]) -> list[responses.Agent]:
     return await agents.listing(request.context)
