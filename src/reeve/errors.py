@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from inspect import cleandoc
 
 
@@ -29,6 +30,14 @@ class InvalidInputError(ReeveError):
         self.field = field
 
 
+class InvalidFieldsError(InvalidInputError):
+    """Several values given by the user cannot be used; ``faults``: what is wrong, by field."""
+
+    def __init__(self, faults: Mapping[str, str]) -> None:
+        super().__init__(" ".join(faults.values()), field=next(iter(faults)))
+        self.faults = faults
+
+
 class NotFoundError(ReeveError):
     """There is no such object."""
 
@@ -45,6 +54,10 @@ class ForbiddenError(ReeveError):
     """This key may not do that."""
 
     code = "forbidden"
+
+
+class ReservedError(ForbiddenError):
+    """Prefect 2.20 keeps this for itself, and refuses it in the same words."""
 
 
 class AttemptSupersededError(ForbiddenError):

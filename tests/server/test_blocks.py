@@ -274,6 +274,21 @@ async def test_secrets_are_hidden_unless_asked_for(blocks: Blocks) -> None:
     assert shown["block_type_name"] == "My Type"
 
 
+async def test_every_fault_of_a_name_is_told(blocks: Blocks) -> None:
+    """To 2.20 a name that cannot be used is missing too, unless the document needs none."""
+
+    def places(answer: httpx2.Response) -> list[list[str]]:
+        assert answer.status_code == 422, answer.text
+        return [fault["loc"] for fault in answer.json()["exception_detail"]]
+
+    wrong, missing = ["body", "name"], ["body", "__root__"]
+    assert places(await blocks.ask(name="UPPER")) == [wrong, missing]
+    assert places(await blocks.ask(name="UPPER", is_anonymous=True)) == [wrong]
+    assert places(await blocks.ask(name="")) == [missing]
+    both = await blocks.api.post("/block_types/", {"name": "a/b", "slug": "A"})
+    assert places(both) == [wrong, ["body", "slug"]]
+
+
 async def test_what_cannot_be_a_document(blocks: Blocks) -> None:
     await blocks.document("taken")
     other = await blocks.type("Other")

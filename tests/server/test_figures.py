@@ -33,6 +33,20 @@ async def task_of(api: Outside, run: Json, key: str, *states: str) -> Json:
     return task
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"/{noun}/count" for noun in ("flows", "deployments", "flow_runs", "task_runs", "artifacts")),
+        *(f"/{noun}/count" for noun in ("artifacts/latest", "variables", "work_pools", "block_documents")),
+        *("/flow_runs/lateness", "/flow_runs/history", "/task_runs/history", "/ui/task_runs/count"),
+    ],
+)
+async def test_figures_have_no_pages_and_ignore_what_is_asked_of_them(api: Outside, path: str) -> None:
+    span = {**HISTORY, "history_end": at(hours=1)} if path.endswith("history") else {}
+    answer = await api.post(path, {**span, "limit": "x", "offset": -1, "sort": 7})
+    assert answer.status_code == 200, answer.text
+
+
 async def test_what_matches_is_counted(api: Outside) -> None:
     await api.pool()
     await api.deployment(work_pool_name="p", tags=["t"])

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import product
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 from uuid import UUID, uuid4
 
 import msgspec
@@ -22,7 +22,7 @@ from reeve.server.storage.store import Transaction
 from reeve.wire import filters
 from reeve.wire.filters import Criterion, Filter, Operator
 
-LISTINGS: list[tuple[Any, type[filters.Page]]] = [
+LISTINGS: list[tuple[Any, type[msgspec.Struct]]] = [
     (find.flows, filters.FlowQuery),
     (find.deployments_, filters.DeploymentQuery),
     (find.flow_runs, filters.FlowRunQuery),
@@ -51,7 +51,7 @@ PLAIN: dict[type, list[Any]] = {
 
 def some(type_: Any) -> Iterable[Any]:
     """Return values of a field's type: every operator alone, all together, under both words."""
-    if get_origin(type_) is UnionType:
+    if get_origin(type_) in {UnionType, Union}:
         return [value for each in get_args(type_) if each is not type(None) for value in some(each)]
     if get_origin(type_) is list:
         return [[], list(some(get_args(type_)[0])), [*some(get_args(type_)[0])] * 2]

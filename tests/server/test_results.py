@@ -18,7 +18,7 @@ async def results(api: Outside, run: Json) -> list[Json]:
     return [{name: each[name] for name in names} for each in found]
 
 
-@pytest.mark.parametrize("data", [{"type": "literal", "value": 7}, [1], "text", 0, False, {}])
+@pytest.mark.parametrize("data", [{"type": "literal", "value": 7}, [1], [], "text", 0, False, {}])
 async def test_a_result_is_kept(api: Outside, data: Any) -> None:
     run = await api.run(state={"type": "RUNNING"})
     answer = made(await api.enter(run, "COMPLETED", data=data))

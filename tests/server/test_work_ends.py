@@ -29,8 +29,15 @@ async def test_a_pool_goes_with_its_queues_and_leaves_their_names(api: Outside) 
 
 
 async def test_pools_that_2_20_keeps(api: Outside) -> None:
-    assert (await api.delete("/work_pools/Prefect-x")).status_code == 403
-    assert (await api.patch("/work_pools/prefect-x", {"description": "d"})).status_code == 403
+    kept = "Work pools starting with 'Prefect' are reserved for internal use"
+    changing = f"{kept} and can only be updated to set concurrency limits or pause."
+    for answer, sentence in (
+        (await api.post("/work_pools/", {"name": "prefect-x"}), f"{kept}."),
+        (await api.post("/work_pools/", {"name": "PREFECTED"}), f"{kept}."),
+        (await api.delete("/work_pools/Prefect-x"), f"{kept} and can not be deleted."),
+        (await api.patch("/work_pools/prefect-x", {"description": "d", "is_paused": True}), changing),
+    ):
+        assert (answer.status_code, answer.json()) == (403, {"detail": sentence})
     for body in ({"is_paused": True}, {"concurrency_limit": 3}):
         assert (await api.patch("/work_pools/prefect-x", body)).status_code == 404
 

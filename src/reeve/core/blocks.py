@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
-from reeve.errors import InvalidInputError
+from reeve.core.names import check_name
+from reeve.errors import InvalidFieldsError, InvalidInputError
 
 HIDDEN = "********"  # what stands for a secret in an answer (api-contract §2)
 EVERY = "*"  # a step of a path: everything below
@@ -17,22 +18,31 @@ EVERY = "*"  # a step of a path: everything below
 _ALLOWED = re.compile(r"[a-z0-9-]*")
 
 
-def check_slug(slug: str) -> None:
-    """Raise InvalidInputError for the slug of a block type that has other characters than it may."""
+def check_type(name: str, slug: str) -> None:
+    """Raise InvalidFieldsError for the name and the slug of a block type, with what is wrong with either."""
+    faults = {}
+    try:
+        check_name("block type", name)
+    except InvalidInputError as error:
+        faults["name"] = error.message
     if not _ALLOWED.fullmatch(slug):
-        raise InvalidInputError(
-            "Block type slug must only contain lowercase letters, numbers, and dashes.", field="slug"
-        )
+        faults["slug"] = "Block type slug must only contain lowercase letters, numbers, and dashes."
+    if faults:
+        raise InvalidFieldsError(faults)
 
 
 def check_document_name(name: str | None, *, anonymous: bool) -> None:
-    """Raise InvalidInputError for a name that cannot be used; only an anonymous document may have none."""
+    """Raise InvalidFieldsError for a name that cannot be used; only an anonymous document may have none.
+
+    To 2.20 a name that cannot be used is wrong, and is missing too.
+    """
+    faults = {}
     if name and not _ALLOWED.fullmatch(name):
-        raise InvalidInputError(
-            "Block document name must only contain lowercase letters, numbers, and dashes.", field="name"
-        )
-    if not name and not anonymous:
-        raise InvalidInputError("Names must be provided for block documents.", field="__root__")
+        faults["name"] = "Block document name must only contain lowercase letters, numbers, and dashes."
+    if not anonymous and (faults or not name):
+        faults["__root__"] = "Names must be provided for block documents."
+    if faults:
+        raise InvalidFieldsError(faults)
 
 
 # Schemas

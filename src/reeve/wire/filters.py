@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from reeve.core.states import StateType
 from reeve.core.work import WorkerStatus
@@ -386,17 +387,24 @@ class LogSort(StrEnum):
     TIMESTAMP_DESC = "TIMESTAMP_DESC"
 
 
+# Of a page. The server checks the bounds itself, in the words of api-contract §1; null means the default.
+Limit = Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": MAX_LIMIT})]
+Offset = Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": 2**63 - 1})]
+
+
 class Page(Struct, kw_only=True):
-    """``limit`` and ``offset`` of a listing; null means the default. The server checks their bounds (§1)."""
+    """Body of a listing that has no filter."""
 
-    limit: int | None = None
-    offset: int | None = None
+    limit: Limit | None = None
+    offset: Offset | None = None
 
 
-class FlowRunQuery(Page, kw_only=True):
-    """Body of ``/flow_runs/filter``."""
+class FlowRunFilters(Struct, kw_only=True):
+    """Body of ``/flow_runs/count`` and ``/lateness``, and of ``/deployments/count``.
 
-    sort: FlowRunSort | None = None
+    What counts has neither pages nor an order: what is asked of them is ignored, whatever it is.
+    """
+
     flows: FlowFilter | None = None
     flow_runs: FlowRunFilter | None = None
     task_runs: TaskRunFilter | None = None
@@ -405,37 +413,64 @@ class FlowRunQuery(Page, kw_only=True):
     work_pool_queues: WorkQueueFilter | None = None
 
 
-class TaskRunQuery(Page, kw_only=True):
-    """Body of ``/task_runs/filter``."""
+class FlowRunQuery(FlowRunFilters, kw_only=True):
+    """Body of ``/flow_runs/filter``."""
 
-    sort: TaskRunSort | None = None
-    flows: FlowFilter | None = None
-    flow_runs: FlowRunFilter | None = None
-    task_runs: TaskRunFilter | None = None
-    deployments: DeploymentFilter | None = None
+    limit: Limit | None = None
+    offset: Offset | None = None
+    sort: FlowRunSort | None = None
 
 
-class DeploymentQuery(FlowRunQuery, kw_only=True):
+class DeploymentQuery(FlowRunFilters, kw_only=True):
     """Body of ``/deployments/filter``."""
 
-    sort: NameSort | None = None  # type: ignore[assignment]  # the same key with other orders
-
-
-class FlowQuery(Page, kw_only=True):
-    """Body of ``/flows/filter``."""
-
+    limit: Limit | None = None
+    offset: Offset | None = None
     sort: NameSort | None = None
+
+
+class TaskRunFilters(Struct, kw_only=True):
+    """Body of ``/task_runs/count``."""
+
     flows: FlowFilter | None = None
     flow_runs: FlowRunFilter | None = None
     task_runs: TaskRunFilter | None = None
     deployments: DeploymentFilter | None = None
+
+
+class TaskRunQuery(TaskRunFilters, kw_only=True):
+    """Body of ``/task_runs/filter``."""
+
+    limit: Limit | None = None
+    offset: Offset | None = None
+    sort: TaskRunSort | None = None
+
+
+class FlowFilters(TaskRunFilters, kw_only=True):
+    """Body of ``/flows/count``."""
+
     work_pools: WorkPoolFilter | None = None
 
 
-class WorkPoolQuery(Page, kw_only=True):
-    """Body of ``/work_pools/filter`` and ``/work_pools/count``."""
+class FlowQuery(FlowFilters, kw_only=True):
+    """Body of ``/flows/filter``."""
+
+    limit: Limit | None = None
+    offset: Offset | None = None
+    sort: NameSort | None = None
+
+
+class WorkPoolFilters(Struct, kw_only=True):
+    """Body of ``/work_pools/count``."""
 
     work_pools: WorkPoolFilter | None = None
+
+
+class WorkPoolQuery(WorkPoolFilters, kw_only=True):
+    """Body of ``/work_pools/filter``."""
+
+    limit: Limit | None = None
+    offset: Offset | None = None
 
 
 class WorkQueueQuery(Page, kw_only=True):
@@ -457,17 +492,19 @@ class BlockSchemaQuery(Page, kw_only=True):
     block_schemas: BlockSchemaFilter | None = None
 
 
-class BlockDocumentCount(Page, kw_only=True):
-    """Body of ``/block_documents/count``, which has no pages: what is asked of them is ignored."""
+class BlockDocumentFilters(Struct, kw_only=True):
+    """Body of ``/block_documents/count``."""
 
     block_documents: BlockDocumentFilter | None = None
     block_types: BlockTypeFilter | None = None
     block_schemas: BlockSchemaFilter | None = None
 
 
-class BlockDocumentQuery(BlockDocumentCount, kw_only=True):
+class BlockDocumentQuery(BlockDocumentFilters, kw_only=True):
     """Body of ``/block_documents/filter``."""
 
+    limit: Limit | None = None
+    offset: Offset | None = None
     include_secrets: bool = False
     sort: BlockDocumentSort | None = None
 
@@ -485,28 +522,46 @@ class LogQuery(Page, kw_only=True):
     logs: LogFilter | None = None
 
 
-class VariableQuery(Page, kw_only=True):
-    """Body of ``/variables/filter`` and ``/variables/count``."""
+class VariableFilters(Struct, kw_only=True):
+    """Body of ``/variables/count``."""
 
-    sort: NameSort | None = None
     variables: VariableFilter | None = None
 
 
-class ArtifactQuery(Page, kw_only=True):
-    """Body of ``/artifacts/filter`` and ``/artifacts/count``."""
+class VariableQuery(VariableFilters, kw_only=True):
+    """Body of ``/variables/filter``."""
 
-    sort: ArtifactSort | None = None
+    limit: Limit | None = None
+    offset: Offset | None = None
+    sort: NameSort | None = None
+
+
+class ArtifactFilters(TaskRunFilters, kw_only=True):
+    """Body of ``/artifacts/count``."""
+
     artifacts: ArtifactFilter | None = None
-    flow_runs: FlowRunFilter | None = None
-    task_runs: TaskRunFilter | None = None
-    flows: FlowFilter | None = None
-    deployments: DeploymentFilter | None = None
 
 
-class ArtifactCollectionQuery(ArtifactQuery, kw_only=True):
-    """Body of ``/artifacts/latest/filter`` and ``/artifacts/latest/count``."""
+class ArtifactQuery(ArtifactFilters, kw_only=True):
+    """Body of ``/artifacts/filter``."""
 
-    artifacts: ArtifactCollectionFilter | None = None  # type: ignore[assignment]  # the same key, other fields
+    limit: Limit | None = None
+    offset: Offset | None = None
+    sort: ArtifactSort | None = None
+
+
+class ArtifactCollectionFilters(TaskRunFilters, kw_only=True):
+    """Body of ``/artifacts/latest/count``."""
+
+    artifacts: ArtifactCollectionFilter | None = None
+
+
+class ArtifactCollectionQuery(ArtifactCollectionFilters, kw_only=True):
+    """Body of ``/artifacts/latest/filter``."""
+
+    limit: Limit | None = None
+    offset: Offset | None = None
+    sort: ArtifactSort | None = None
 
 
 class NotificationPolicyQuery(Page, kw_only=True):

@@ -120,7 +120,7 @@ def _decoded(route: Route, raw: bytes) -> Any:
     if route.decoder is None:
         return None
     if route.endpoint.body_optional and raw.strip() in {b"", b"null"}:
-        raw = b"{}"
+        raw = route.endpoint.empty_body
     elif not raw:
         raise InvalidRequestError(Fault(("body",), "field required", "value_error.missing"))
     return body.decode(raw, route.decoder)

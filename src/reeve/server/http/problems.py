@@ -13,9 +13,11 @@ import msgspec
 from reeve.errors import (
     ConflictError,
     ForbiddenError,
+    InvalidFieldsError,
     InvalidInputError,
     NotFoundError,
     ReeveError,
+    ReservedError,
     UnauthorizedError,
     UnavailableError,
 )
@@ -61,8 +63,6 @@ BELOW_THE_ROUTE = frozenset(
         endpoints.work_queue_status,
     )
 )
-
-CODED = frozenset({401, 403})  # answers that 2.20 does not give, and so may carry a code
 
 
 def reply(error: Exception, endpoint: Endpoint[Any, Any] | None, raw: bytes) -> Reply:
@@ -111,12 +111,19 @@ def _dialect(error: ReeveError, status: int, endpoint: Endpoint[Any, Any] | None
     if isinstance(error, InvalidRequestError):
         return _invalid(error.faults, raw)
     if isinstance(error, InvalidInputError) and error.field is not None and status == 422:
-        return _invalid((Fault(("body", *error.field.split(".")), error.message, "value_error"),), raw)
+        faults = error.faults if isinstance(error, InvalidFieldsError) else {error.field: error.message}
+        return _invalid(tuple(_fault(*each) for each in faults.items()), raw)
     if isinstance(error, UnavailableError):
         return {"exception_message": "Service Unavailable", "detail": error.message}
     if isinstance(error, NotFoundError) and endpoint is not None and endpoint.name in BELOW_THE_ROUTE:
         return {"exception_message": error.message}
-    return {"detail": error.message} | ({"code": error.code} if status in CODED else {})
+    # Where 2.20 never answers so, the answer may carry a code.
+    coded = isinstance(error, UnauthorizedError | ForbiddenError) and not isinstance(error, ReservedError)
+    return {"detail": error.message} | ({"code": error.code} if coded else {})
+
+
+def _fault(field: str, message: str) -> Fault:
+    return Fault(("body", *field.split(".")), message, "value_error")
 
 
 def _invalid(faults: tuple[Fault, ...], raw: bytes) -> dict[str, Any]:

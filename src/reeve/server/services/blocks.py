@@ -12,7 +12,7 @@ from msgspec.structs import asdict, replace
 
 from reeve.core.blocks import (
     check_document_name,
-    check_slug,
+    check_type,
     checksum,
     hidden,
     references,
@@ -20,9 +20,8 @@ from reeve.core.blocks import (
     secret_fields,
     slugs_referred_to,
 )
-from reeve.core.names import check_name
 from reeve.core.system_blocks import SYSTEM_BLOCKS, VERSION, SystemBlock
-from reeve.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError, ReeveError
+from reeve.errors import ConflictError, InvalidInputError, NotFoundError, ReeveError, ReservedError
 from reeve.server.services.context import Context
 from reeve.server.storage import blocks
 from reeve.server.storage.dialects.base import IntegrityError
@@ -58,13 +57,12 @@ T = TypeVar("T")
 async def create_type(ctx: Context, body: BlockTypeCreate) -> BlockType:
     """Make a type.
 
-    Raises InvalidInputError for its name or slug, ForbiddenError for a name that 2.20 keeps for itself,
+    Raises InvalidInputError for its name or slug, ReservedError for a name that 2.20 keeps for itself,
     ConflictError for a name or slug that is taken.
     """
-    check_name("block type", body.name)
-    check_slug(body.slug)
+    check_type(body.name, body.slug)
     if body.name.lower().startswith(PROTECTED):
-        raise ForbiddenError("Block type names beginning with 'Prefect' are reserved.")
+        raise ReservedError("Block type names beginning with 'Prefect' are reserved.")
 
     async def insert(tx: Transaction) -> BlockType:
         now = iso(await tx.now())
@@ -102,11 +100,11 @@ async def update_type(ctx: Context, type_id: UUID, body: BlockTypeUpdate) -> Non
 
 
 async def delete_type(ctx: Context, type_id: UUID) -> None:
-    """Delete a type with its schemas and documents; raises NotFoundError, ForbiddenError for a system one."""
+    """Delete a type with its schemas and documents; raises NotFoundError, ReservedError for a system one."""
 
     async def delete(tx: Transaction) -> None:
         if (await _type(tx, type_id)).is_protected:
-            raise ForbiddenError("protected block types cannot be deleted.")
+            raise ReservedError("protected block types cannot be deleted.")
         await blocks.delete_type(tx, type_id)
 
     await ctx.store.write(delete)
@@ -192,12 +190,12 @@ async def schemas(
 
 
 async def delete_schema(ctx: Context, schema_id: UUID) -> None:
-    """Delete a schema with its documents; raises NotFoundError, ForbiddenError for one of a system type."""
+    """Delete a schema with its documents; raises NotFoundError, ReservedError for one of a system type."""
 
     async def delete(tx: Transaction) -> None:
         doomed = await _schema(tx, schema_id)
         if doomed.block_type is not None and doomed.block_type.is_protected:
-            raise ForbiddenError("Block schemas for protected block types cannot be deleted.")
+            raise ReservedError("Block schemas for protected block types cannot be deleted.")
         await blocks.delete_schema(tx, schema_id)
 
     await ctx.store.write(delete)
@@ -323,7 +321,7 @@ async def documents_of_type(ctx: Context, slug: str, limit: int, *, secrets: boo
     return await documents(ctx, query, limit, 0)
 
 
-async def count_documents(ctx: Context, query: filters.BlockDocumentCount) -> int:
+async def count_documents(ctx: Context, query: filters.BlockDocumentFilters) -> int:
     """Return how many documents match; anonymous ones only when asked for."""
     return await ctx.store.read(lambda tx: blocks.count_documents(tx, query))
 

@@ -50,7 +50,7 @@ async def work_pools(ctx: Context, query: filters.WorkPoolQuery, limit: int, off
     return await ctx.store.read(lambda tx: find.work_pools(tx, query, limit, offset))
 
 
-async def count_work_pools(ctx: Context, query: filters.WorkPoolQuery) -> int:
+async def count_work_pools(ctx: Context, query: filters.WorkPoolFilters) -> int:
     """Count the work pools that match."""
     return await ctx.store.read(lambda tx: find.count_work_pools(tx, query))
 
@@ -91,7 +91,7 @@ async def variables_(ctx: Context, query: filters.VariableQuery, limit: int, off
     return await ctx.store.read(lambda tx: find.variables_(tx, query, limit, offset))
 
 
-async def count_variables(ctx: Context, query: filters.VariableQuery) -> int:
+async def count_variables(ctx: Context, query: filters.VariableFilters) -> int:
     """Count the variables that match."""
     return await ctx.store.read(lambda tx: find.count_variables(tx, query))
 
@@ -101,7 +101,7 @@ async def artifacts_(ctx: Context, query: filters.ArtifactQuery, limit: int, off
     return await ctx.store.read(lambda tx: find.artifacts_(tx, query, limit, offset))
 
 
-async def count_artifacts(ctx: Context, query: filters.ArtifactQuery) -> int:
+async def count_artifacts(ctx: Context, query: filters.ArtifactFilters) -> int:
     """Count the artifacts that match."""
     return await ctx.store.read(lambda tx: find.count_artifacts(tx, query))
 
@@ -113,7 +113,7 @@ async def latest_artifacts(
     return await ctx.store.read(lambda tx: find.latest_artifacts(tx, query, limit, offset))
 
 
-async def count_latest_artifacts(ctx: Context, query: filters.ArtifactCollectionQuery) -> int:
+async def count_latest_artifacts(ctx: Context, query: filters.ArtifactCollectionFilters) -> int:
     """Count the keys whose newest artifact matches."""
     return await ctx.store.read(lambda tx: find.count_latest_artifacts(tx, query))
 

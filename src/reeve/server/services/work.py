@@ -21,7 +21,7 @@ from reeve.core.work import (
     WorkStatus,
     grantable,
 )
-from reeve.errors import ConflictError, ForbiddenError, InvalidInputError, NotFoundError
+from reeve.errors import ConflictError, InvalidInputError, NotFoundError, ReservedError
 from reeve.server.services.context import Context
 from reeve.server.services.hub import pool_topic
 from reeve.server.storage import attempts, claims, deployments, waiting, work
@@ -70,13 +70,13 @@ class _Poll(Struct, frozen=True):
 async def create_pool(ctx: Context, body: WorkPoolCreate) -> WorkPool:
     """Make a pool with its queue ``default``.
 
-    Raises InvalidInputError for its name, ForbiddenError for a name that 2.20 keeps for itself,
+    Raises InvalidInputError for its name, ReservedError for a name that 2.20 keeps for itself,
     ConflictError for one that is taken.
     """
     check_name("work pool", body.name)
     if not body.name.strip():
         raise BlankNameError
-    _check_unprotected(body.name)
+    _check_unprotected(body.name, "")
     _check_template(body.base_job_template)
 
     async def insert(tx: Transaction) -> WorkPool:
@@ -109,11 +109,11 @@ async def read_pool(ctx: Context, name: str) -> WorkPool:
 async def update_pool(ctx: Context, name: str, body: WorkPoolUpdate) -> None:
     """Change what was sent of a pool.
 
-    Raises NotFoundError, and ForbiddenError for more than pause and limit of a pool that 2.20 keeps.
+    Raises NotFoundError, and ReservedError for more than pause and limit of a pool that 2.20 keeps.
     """
     fixed = (body.description, body.base_job_template)
     if any(value is not UNSET for value in fixed):
-        _check_unprotected(name)
+        _check_unprotected(name, " and can only be updated to set concurrency limits or pause")
     if isinstance(body.base_job_template, dict):
         _check_template(body.base_job_template)
 
@@ -157,10 +157,10 @@ async def set_pool_options(ctx: Context, name: str, body: PoolOptions) -> WorkPo
 async def delete_pool(ctx: Context, name: str) -> None:
     """Delete a pool with its queues; deployments and runs keep the names of these.
 
-    Raises NotFoundError, ForbiddenError for a pool that 2.20 keeps, and ConflictError while agents hold runs
+    Raises NotFoundError, ReservedError for a pool that 2.20 keeps, and ConflictError while agents hold runs
     of it: with the pool their agents would go, and nobody could tell what became of the runs.
     """
-    _check_unprotected(name)
+    _check_unprotected(name, " and can not be deleted")
 
     async def delete(tx: Transaction) -> None:
         pool = await work.lock_pool_by_name(tx, name)
@@ -531,9 +531,10 @@ def _pool_status(type_: str, *, paused: bool, served: bool) -> WorkStatus | None
     return WorkStatus.READY if served else WorkStatus.NOT_READY
 
 
-def _check_unprotected(name: str) -> None:
+def _check_unprotected(name: str, moreover: str) -> None:
+    """Raise ReservedError for the name of a pool of 2.20's own, in the words that its clients show."""
     if name.lower().startswith(PROTECTED):
-        raise ForbiddenError(f"Names of work pools that begin with {PROTECTED!r} are kept for 2.20 itself.")
+        raise ReservedError(f"Work pools starting with 'Prefect' are reserved for internal use{moreover}.")
 
 
 def _check_template(template: dict[str, Any]) -> None:

@@ -257,7 +257,7 @@ async def documents(
     return [_document(row) for row in found]
 
 
-async def count_documents(tx: Transaction, query: filters.BlockDocumentCount) -> int:
+async def count_documents(tx: Transaction, query: filters.BlockDocumentFilters) -> int:
     """Return how many documents match."""
     where = Where()
     condition = where.of_block_documents(query, "d", "t", "s")

@@ -30,31 +30,31 @@ LATENESS = (
 )
 
 
-async def count_flows(tx: Transaction, query: filters.FlowQuery) -> int:
+async def count_flows(tx: Transaction, query: filters.FlowFilters) -> int:
     """Count flows."""
     where = Where()
     return await _count(tx, "flows f", where, where.of_flows(query, "f"))
 
 
-async def count_deployments(tx: Transaction, query: filters.DeploymentQuery) -> int:
+async def count_deployments(tx: Transaction, query: filters.FlowRunFilters) -> int:
     """Count deployments."""
     where = Where()
     return await _count(tx, "deployments d", where, where.of_deployments(query, "d"))
 
 
-async def count_flow_runs(tx: Transaction, query: filters.FlowRunQuery) -> int:
+async def count_flow_runs(tx: Transaction, query: filters.FlowRunFilters) -> int:
     """Count flow runs."""
     where = Where()
     return await _count(tx, "flow_runs r", where, where.of_flow_runs(query, "r"))
 
 
-async def count_task_runs(tx: Transaction, query: filters.TaskRunQuery) -> int:
+async def count_task_runs(tx: Transaction, query: filters.TaskRunFilters) -> int:
     """Count task runs."""
     where = Where()
     return await _count(tx, "task_runs r", where, where.of_task_runs(query, "r"))
 
 
-async def task_runs_by_state(tx: Transaction, query: filters.TaskRunQuery) -> dict[StateType, int]:
+async def task_runs_by_state(tx: Transaction, query: filters.TaskRunFilters) -> dict[StateType, int]:
     """Count task runs by the type of their state."""
     where = Where()
     condition = where.of_task_runs(query, "r")
@@ -67,7 +67,7 @@ async def task_runs_by_state(tx: Transaction, query: filters.TaskRunQuery) -> di
 
 
 async def flow_run_history(
-    tx: Transaction, query: filters.FlowRunQuery, intervals: list[tuple[datetime, datetime]], now: datetime
+    tx: Transaction, query: filters.FlowRunFilters, intervals: list[tuple[datetime, datetime]], now: datetime
 ) -> list[list[HistoryState]]:
     """Count flow runs by state, for each interval those that were to start in it."""
     where = Where()
@@ -75,14 +75,14 @@ async def flow_run_history(
 
 
 async def task_run_history(
-    tx: Transaction, query: filters.TaskRunQuery, intervals: list[tuple[datetime, datetime]], now: datetime
+    tx: Transaction, query: filters.TaskRunFilters, intervals: list[tuple[datetime, datetime]], now: datetime
 ) -> list[list[HistoryState]]:
     """Count task runs by state, for each interval those that were to start in it."""
     where = Where()
     return await _history(tx, "task_runs", where, where.of_task_runs(query, "r"), intervals, now)
 
 
-async def average_lateness(tx: Transaction, query: filters.FlowRunQuery, now: datetime) -> float | None:
+async def average_lateness(tx: Transaction, query: filters.FlowRunFilters, now: datetime) -> float | None:
     """Return how late flow runs started, or are by now, on average: in seconds, None without any run."""
     where = Where()
     lateness = LATENESS.format(now=_now(where, now))
@@ -120,8 +120,8 @@ async def simple_flow_runs(
 
 async def dashboard(
     tx: Transaction,
-    query: filters.TaskRunQuery,
-    place: filters.FlowRunQuery,
+    query: filters.TaskRunFilters,
+    place: filters.FlowRunFilters,
     window: tuple[datetime, datetime],
 ) -> list[TaskRunCount]:
     """Count ended task runs, whose flow runs match ``place``, in equal parts of a window by their start."""

@@ -105,7 +105,7 @@ async def work_pools(
     return [rows.work_pool(row) for row in found]
 
 
-async def count_work_pools(tx: Transaction, query: filters.WorkPoolQuery) -> int:
+async def count_work_pools(tx: Transaction, query: filters.WorkPoolFilters) -> int:
     """Count work pools."""
     where = Where()
     condition = where.work_pool(query.work_pools or filters.WorkPoolFilter(), "p")
@@ -149,7 +149,7 @@ async def variables_(
     return [variables.variable(row) for row in found]
 
 
-async def count_variables(tx: Transaction, query: filters.VariableQuery) -> int:
+async def count_variables(tx: Transaction, query: filters.VariableFilters) -> int:
     """Count variables."""
     where = Where()
     condition = where.variable(query.variables or filters.VariableFilter(), "v")
@@ -167,7 +167,7 @@ async def artifacts_(
     return [artifacts.artifact(row) for row in found]
 
 
-async def count_artifacts(tx: Transaction, query: filters.ArtifactQuery) -> int:
+async def count_artifacts(tx: Transaction, query: filters.ArtifactFilters) -> int:
     """Count artifacts."""
     where = Where()
     return await _count(tx, "artifacts a", where, where.of_artifacts(query, "a"))
@@ -184,7 +184,7 @@ async def latest_artifacts(
     return [artifacts.collection(row) for row in found]
 
 
-async def count_latest_artifacts(tx: Transaction, query: filters.ArtifactCollectionQuery) -> int:
+async def count_latest_artifacts(tx: Transaction, query: filters.ArtifactCollectionFilters) -> int:
     """Count the keys of artifacts."""
     where = Where()
     return await _count(tx, "artifacts a", where, where.of_latest_artifacts(query, "a"))

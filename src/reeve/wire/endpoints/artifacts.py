@@ -23,8 +23,8 @@ delete_artifact: Endpoint[None, None] = Endpoint(
 filter_artifacts = filtering(
     "filter_artifacts", "/artifacts/filter", filters.ArtifactQuery, responses.Artifact
 )
-count_artifacts: Endpoint[filters.ArtifactQuery, int] = Endpoint(
-    "count_artifacts", "POST", "/artifacts/count", filters.ArtifactQuery, int, door=RUN, body_optional=True
+count_artifacts: Endpoint[filters.ArtifactFilters, int] = Endpoint(
+    "count_artifacts", "POST", "/artifacts/count", filters.ArtifactFilters, int, door=RUN, body_optional=True
 )
 filter_latest_artifacts = filtering(
     "filter_latest_artifacts",
@@ -32,11 +32,11 @@ filter_latest_artifacts = filtering(
     filters.ArtifactCollectionQuery,
     responses.ArtifactCollection,
 )
-count_latest_artifacts: Endpoint[filters.ArtifactCollectionQuery, int] = Endpoint(
+count_latest_artifacts: Endpoint[filters.ArtifactCollectionFilters, int] = Endpoint(
     "count_latest_artifacts",
     "POST",
     "/artifacts/latest/count",
-    filters.ArtifactCollectionQuery,
+    filters.ArtifactCollectionFilters,
     int,
     door=RUN,
     body_optional=True,

@@ -49,11 +49,11 @@ create_block_document: Endpoint[requests.BlockDocumentCreate, responses.BlockDoc
 filter_block_documents = filtering(
     "filter_block_documents", "/block_documents/filter", filters.BlockDocumentQuery, responses.BlockDocument
 )
-count_block_documents: Endpoint[filters.BlockDocumentCount, int] = Endpoint(
+count_block_documents: Endpoint[filters.BlockDocumentFilters, int] = Endpoint(
     "count_block_documents",
     "POST",
     "/block_documents/count",
-    filters.BlockDocumentCount,
+    filters.BlockDocumentFilters,
     int,
     door=RUN,
     body_optional=True,

@@ -67,11 +67,11 @@ set_deployment_options: Endpoint[requests.DeploymentOptions, responses.Deploymen
     responses.DeploymentOptions,
     dialect=False,
 )
-count_deployments: Endpoint[filters.DeploymentQuery, int] = Endpoint(
+count_deployments: Endpoint[filters.FlowRunFilters, int] = Endpoint(
     "count_deployments",
     "POST",
     "/deployments/count",
-    filters.DeploymentQuery,
+    filters.FlowRunFilters,
     int,
     door=RUN,
     body_optional=True,

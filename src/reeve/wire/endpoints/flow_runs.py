@@ -69,8 +69,8 @@ follow_flow_run: Endpoint[requests.Follow, responses.Followed] = Endpoint(
     body_optional=True,
     dialect=False,
 )
-count_flow_runs: Endpoint[filters.FlowRunQuery, int] = Endpoint(
-    "count_flow_runs", "POST", "/flow_runs/count", filters.FlowRunQuery, int, door=RUN, body_optional=True
+count_flow_runs: Endpoint[filters.FlowRunFilters, int] = Endpoint(
+    "count_flow_runs", "POST", "/flow_runs/count", filters.FlowRunFilters, int, door=RUN, body_optional=True
 )
 flow_run_history: Endpoint[requests.FlowRunHistory, list[responses.HistoryInterval]] = Endpoint(
     "flow_run_history",
@@ -79,8 +79,13 @@ flow_run_history: Endpoint[requests.FlowRunHistory, list[responses.HistoryInterv
     requests.FlowRunHistory,
     list[responses.HistoryInterval],
 )
-flow_run_lateness: Endpoint[filters.FlowRunQuery, float | None] = Endpoint(
-    "flow_run_lateness", "POST", "/flow_runs/lateness", filters.FlowRunQuery, float | None, body_optional=True
+flow_run_lateness: Endpoint[filters.FlowRunFilters, float | None] = Endpoint(
+    "flow_run_lateness",
+    "POST",
+    "/flow_runs/lateness",
+    filters.FlowRunFilters,
+    float | None,
+    body_optional=True,
 )
 flow_run_dependencies: Endpoint[None, list[responses.Dependency]] = Endpoint(
     "flow_run_dependencies", "GET", "/flow_runs/{id}/graph", None, list[responses.Dependency]

@@ -19,6 +19,6 @@ update_flow: Endpoint[requests.FlowUpdate, None] = Endpoint(
     "update_flow", "PATCH", "/flows/{id}", requests.FlowUpdate, None, 204
 )
 delete_flow: Endpoint[None, None] = Endpoint("delete_flow", "DELETE", "/flows/{id}", None, None, 204)
-count_flows: Endpoint[filters.FlowQuery, int] = Endpoint(
-    "count_flows", "POST", "/flows/count", filters.FlowQuery, int, door=RUN, body_optional=True
+count_flows: Endpoint[filters.FlowFilters, int] = Endpoint(
+    "count_flows", "POST", "/flows/count", filters.FlowFilters, int, door=RUN, body_optional=True
 )

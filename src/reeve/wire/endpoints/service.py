@@ -32,12 +32,11 @@ drop_database: Endpoint[requests.Confirmation, None] = Endpoint(
 admin_settings: Endpoint[None, dict[str, Any]] = Endpoint(
     "admin_settings", "GET", "/admin/settings", None, dict[str, Any]
 )
-# A text; an empty body, which counts as an empty object, stands for an empty one.
-validate_template: Endpoint[str | dict[str, Any], dict[str, Any] | None] = Endpoint(
+validate_template: Endpoint[str | None, dict[str, Any] | None] = Endpoint(
     "validate_template",
     "POST",
     "/templates/validate",
-    str | dict[str, Any],
+    str | None,
     dict[str, Any] | None,
     204,
     body_optional=True,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Generic, TypeVar
+from types import NoneType
+from typing import Any, Generic, TypeVar, get_args
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
@@ -30,8 +31,13 @@ class Endpoint(Generic[Req, Res]):
     status: int = 200
     door: Door = Door.OPERATOR
     query: tuple[str, ...] = ()
-    body_optional: bool = False  # an empty body means an empty object (api-contract §1, /filter)
+    body_optional: bool = False  # an empty body means an empty object (api-contract §1, /filter), or null
     dialect: bool = True  # part of the 2.20 dialect, and so under its version header
+
+    @property
+    def empty_body(self) -> bytes:
+        """Return what an empty body stands for where it is optional."""
+        return b"null" if NoneType in get_args(self.request) else b"{}"
 
 
 RUN = Door.ATTEMPT  # the door of everything that a run needs

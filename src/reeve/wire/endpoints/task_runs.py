@@ -36,8 +36,8 @@ task_run_states: Endpoint[None, list[responses.State]] = Endpoint(
 delete_task_run: Endpoint[None, None] = Endpoint(
     "delete_task_run", "DELETE", "/task_runs/{id}", None, None, 204
 )
-count_task_runs: Endpoint[filters.TaskRunQuery, int] = Endpoint(
-    "count_task_runs", "POST", "/task_runs/count", filters.TaskRunQuery, int, door=RUN, body_optional=True
+count_task_runs: Endpoint[filters.TaskRunFilters, int] = Endpoint(
+    "count_task_runs", "POST", "/task_runs/count", filters.TaskRunFilters, int, door=RUN, body_optional=True
 )
 task_run_history: Endpoint[requests.TaskRunHistory, list[responses.HistoryInterval]] = Endpoint(
     "task_run_history",

@@ -13,11 +13,11 @@ ui_flow_run_history: Endpoint[filters.FlowRunQuery, list[responses.SimpleFlowRun
     list[responses.SimpleFlowRun],
     body_optional=True,
 )
-ui_count_task_runs: Endpoint[filters.TaskRunQuery, responses.CountByState] = Endpoint(
+ui_count_task_runs: Endpoint[filters.TaskRunFilters, responses.CountByState] = Endpoint(
     "ui_count_task_runs",
     "POST",
     "/ui/task_runs/count",
-    filters.TaskRunQuery,
+    filters.TaskRunFilters,
     responses.CountByState,
     body_optional=True,
 )

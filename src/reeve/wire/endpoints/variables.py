@@ -29,6 +29,6 @@ delete_variable_by_id: Endpoint[None, None] = Endpoint(
 filter_variables = filtering(
     "filter_variables", "/variables/filter", filters.VariableQuery, responses.Variable
 )
-count_variables: Endpoint[filters.VariableQuery, int] = Endpoint(
-    "count_variables", "POST", "/variables/count", filters.VariableQuery, int, door=RUN, body_optional=True
+count_variables: Endpoint[filters.VariableFilters, int] = Endpoint(
+    "count_variables", "POST", "/variables/count", filters.VariableFilters, int, door=RUN, body_optional=True
 )

@@ -44,8 +44,8 @@ set_pool_options: Endpoint[requests.PoolOptions, responses.PoolOptions] = Endpoi
 delete_work_pool: Endpoint[None, None] = Endpoint(
     "delete_work_pool", "DELETE", "/work_pools/{name}", None, None, 204
 )
-count_work_pools: Endpoint[filters.WorkPoolQuery, int] = Endpoint(
-    "count_work_pools", "POST", "/work_pools/count", filters.WorkPoolQuery, int, body_optional=True
+count_work_pools: Endpoint[filters.WorkPoolFilters, int] = Endpoint(
+    "count_work_pools", "POST", "/work_pools/count", filters.WorkPoolFilters, int, body_optional=True
 )
 filter_workers = filtering(
     "filter_workers",

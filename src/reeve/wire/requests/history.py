@@ -11,9 +11,9 @@ from reeve.wire.filters import (
     DeploymentFilter,
     FlowFilter,
     FlowRunFilter,
-    FlowRunQuery,
+    FlowRunFilters,
     TaskRunFilter,
-    TaskRunQuery,
+    TaskRunFilters,
     WorkPoolFilter,
     WorkQueueFilter,
 )
@@ -33,9 +33,9 @@ class FlowRunHistory(Struct, kw_only=True):
     work_queues: WorkQueueFilter | None = None
 
     @property
-    def query(self) -> FlowRunQuery:
+    def query(self) -> FlowRunFilters:
         """Return the filters under their usual keys."""
-        return FlowRunQuery(
+        return FlowRunFilters(
             flows=self.flows,
             flow_runs=self.flow_runs,
             task_runs=self.task_runs,
@@ -45,7 +45,7 @@ class FlowRunHistory(Struct, kw_only=True):
         )
 
 
-class TaskRunHistory(TaskRunQuery, kw_only=True):
+class TaskRunHistory(TaskRunFilters, kw_only=True):
     """Body of ``/task_runs/history``."""
 
     history_start: datetime

@@ -40,7 +40,7 @@ async def filter_artifacts(request: Request[filters.ArtifactQuery]) -> list[resp
 
 
 @serves(endpoints.count_artifacts)
-async def count_artifacts(request: Request[filters.ArtifactQuery]) -> int:
+async def count_artifacts(request: Request[filters.ArtifactFilters]) -> int:
     return await find.count_artifacts(request.context, request.body)
 
 
@@ -53,5 +53,5 @@ async def filter_latest_artifacts(
 
 
 @serves(endpoints.count_latest_artifacts)
-async def count_latest_artifacts(request: Request[filters.ArtifactCollectionQuery]) -> int:
+async def count_latest_artifacts(request: Request[filters.ArtifactCollectionFilters]) -> int:
     return await find.count_latest_artifacts(request.context, request.body)

@@ -51,7 +51,7 @@ async def filter_block_documents(
 
 
 @serves(endpoints.count_block_documents)
-async def count_block_documents(request: Request[filters.BlockDocumentCount]) -> int:
+async def count_block_documents(request: Request[filters.BlockDocumentFilters]) -> int:
     return await blocks.count_documents(request.context, request.body)
 
 

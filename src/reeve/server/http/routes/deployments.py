@@ -105,7 +105,7 @@ def _options(options: DeploymentOptions) -> responses.DeploymentOptions:
 
 
 @serves(endpoints.count_deployments)
-async def count_deployments(request: Request[filters.DeploymentQuery]) -> int:
+async def count_deployments(request: Request[filters.FlowRunFilters]) -> int:
     return await figures.deployments(request.context, request.body)
 
 

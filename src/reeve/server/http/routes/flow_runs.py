@@ -75,7 +75,7 @@ async def read_flow_run_state(request: Request[None]) -> responses.State:
 
 
 @serves(endpoints.count_flow_runs)
-async def count_flow_runs(request: Request[filters.FlowRunQuery]) -> int:
+async def count_flow_runs(request: Request[filters.FlowRunFilters]) -> int:
     return await figures.flow_runs(request.context, request.body)
 
 
@@ -85,7 +85,7 @@ async def flow_run_history(request: Request[requests.FlowRunHistory]) -> list[re
 
 
 @serves(endpoints.flow_run_lateness)
-async def flow_run_lateness(request: Request[filters.FlowRunQuery]) -> float | None:
+async def flow_run_lateness(request: Request[filters.FlowRunFilters]) -> float | None:
     return await figures.average_lateness(request.context, request.body)
 
 

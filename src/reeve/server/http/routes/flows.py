@@ -42,5 +42,5 @@ async def delete_flow(request: Request[None]) -> None:
 
 
 @serves(endpoints.count_flows)
-async def count_flows(request: Request[filters.FlowQuery]) -> int:
+async def count_flows(request: Request[filters.FlowFilters]) -> int:
     return await figures.flows(request.context, request.body)

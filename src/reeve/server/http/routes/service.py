@@ -76,9 +76,9 @@ async def create_database(request: Request[requests.Confirmation]) -> Answer[Non
 
 @serves(endpoints.validate_template)
 async def validate_template(
-    request: Request[str | dict[str, Any]],
+    request: Request[str | None],
 ) -> Answer[dict[str, Any] | None] | None:
-    template = request.body if isinstance(request.body, str) else ""
+    template = request.body or ""
     found = templates.flaw(template)
     if found is None:
         return None

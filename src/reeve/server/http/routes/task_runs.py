@@ -60,7 +60,7 @@ async def delete_task_run(request: Request[None]) -> None:
 
 
 @serves(endpoints.count_task_runs)
-async def count_task_runs(request: Request[filters.TaskRunQuery]) -> int:
+async def count_task_runs(request: Request[filters.TaskRunFilters]) -> int:
     return await figures.task_runs(request.context, request.body)
 
 

@@ -18,7 +18,7 @@ async def ui_flow_run_history(request: Request[filters.FlowRunQuery]) -> list[re
 
 
 @serves(endpoints.ui_count_task_runs)
-async def ui_count_task_runs(request: Request[filters.TaskRunQuery]) -> responses.CountByState:
+async def ui_count_task_runs(request: Request[filters.TaskRunFilters]) -> responses.CountByState:
     return await figures.task_runs_by_state(request.context, request.body)
 
 

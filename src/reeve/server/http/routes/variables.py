@@ -50,5 +50,5 @@ async def filter_variables(request: Request[filters.VariableQuery]) -> list[resp
 
 
 @serves(endpoints.count_variables)
-async def count_variables(request: Request[filters.VariableQuery]) -> int:
+async def count_variables(request: Request[filters.VariableFilters]) -> int:
     return await find.count_variables(request.context, request.body)

@@ -97,7 +97,7 @@ async def delete_work_pool(request: Request[None]) -> None:
 
 
 @serves(endpoints.count_work_pools)
-async def count_work_pools(request: Request[filters.WorkPoolQuery]) -> int:
+async def count_work_pools(request: Request[filters.WorkPoolFilters]) -> int:
     return await find.count_work_pools(request.context, request.body)
 
 
