@@ -72,9 +72,13 @@ async def read(tx: Transaction, run_id: UUID) -> FlowRun | None:
 
 
 async def lock(tx: Transaction, run_id: UUID) -> FlowRun | None:
-    """Return a run that nobody else changes until this transaction ends."""
-    row = await tx.fetchrow(f"{FLOW_RUN} where r.id = $1 for no key update of r", run_id)
-    return None if row is None else rows.flow_run(row)
+    """Return a run that nobody else changes until this transaction ends.
+
+    Read in a later statement: the one that waits for the lock gives the run's new row beside an old snapshot
+    of the states, in which its new state is missing.
+    """
+    await tx.execute("select id from flow_runs where id = $1 for no key update", run_id)
+    return await read(tx, run_id)
 
 
 async def by_ids(tx: Transaction, run_ids: list[UUID]) -> list[FlowRun]:

@@ -11,7 +11,7 @@ from reeve.core.states import State
 from reeve.server.storage import rows
 from reeve.server.storage.rows import TASK_RUN
 from reeve.server.storage.runs import state_columns, state_values
-from reeve.server.storage.store import Transaction
+from reeve.server.storage.store import Row, Transaction
 
 INSERT = """
 insert into task_runs (
@@ -45,9 +45,9 @@ async def read(tx: Transaction, task_run_id: UUID) -> TaskRun | None:
 
 
 async def lock(tx: Transaction, task_run_id: UUID) -> TaskRun | None:
-    """Return a task run that nobody else changes until this transaction ends."""
-    row = await tx.fetchrow(f"{TASK_RUN} where r.id = $1 for no key update of r", task_run_id)
-    return None if row is None else rows.task_run(row)
+    """Return a task run that nobody else changes until this transaction ends; read as in ``runs.lock``."""
+    await tx.execute("select id from task_runs where id = $1 for no key update", task_run_id)
+    return await read(tx, task_run_id)
 
 
 async def by_key(
@@ -112,20 +112,28 @@ async def delete(tx: Transaction, task_run_id: UUID) -> bool:
 
 async def unfinished(tx: Transaction, flow_run_id: UUID, limit: int) -> list[TaskRun]:
     """Lock and return task runs of a flow run that have not ended."""
-    found = await tx.fetch(
-        f"{TASK_RUN} where r.flow_run_id = $1 and coalesce(r.state_type, '') <> all($2::text[])"
-        " limit $3 for no key update of r",
+    locked = await tx.fetch(
+        "select id from task_runs where flow_run_id = $1 and coalesce(state_type, '') <> all($2::text[])"
+        " limit $3 for no key update",
         flow_run_id,
         ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"],
         limit,
     )
-    return [rows.task_run(row) for row in found]
+    return await _by_ids(tx, locked)
 
 
 async def failed(tx: Transaction, flow_run_id: UUID) -> list[TaskRun]:
     """Lock and return the failed task runs of a flow run."""
+    locked = await tx.fetch(
+        "select id from task_runs where flow_run_id = $1 and state_type = 'FAILED' for no key update",
+        flow_run_id,
+    )
+    return await _by_ids(tx, locked)
+
+
+async def _by_ids(tx: Transaction, locked: list[Row]) -> list[TaskRun]:
     found = await tx.fetch(
-        f"{TASK_RUN} where r.flow_run_id = $1 and r.state_type = 'FAILED' for no key update of r", flow_run_id
+        f"{TASK_RUN} where r.id = any($1::uuid[])", [rows.uuid(row["id"]) for row in locked]
     )
     return [rows.task_run(row) for row in found]
 

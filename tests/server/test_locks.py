@@ -1,0 +1,65 @@
+"""Who waits for a lock sees what the one before has left, on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+from msgspec.structs import replace
+from tests.server.office import OPERATOR, Office
+
+from reeve.core.states import StateType
+from reeve.server.services import task_runs as service
+from reeve.server.storage import runs, task_runs
+from reeve.server.storage.store import Store, Transaction, open_store
+from reeve.wire import requests
+
+AT_ONCE = 12
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    store = await open_store(database_url)
+    yield store
+    await store.close()
+
+
+async def test_a_run_that_was_waited_for_comes_with_the_state_it_was_given_meanwhile(store: Store) -> None:
+    run = await (await Office(store).furnish()).run()
+
+    async def move(tx: Transaction) -> bool:
+        locked = await runs.lock(tx, run.id)
+        assert locked is not None
+        if locked.state is None:
+            return False
+        await runs.enter(tx, [replace(locked, state=replace(locked.state, id=uuid4()))])
+        return True
+
+    assert all(await asyncio.gather(*(store.write(move) for _ in range(AT_ONCE))))
+
+
+async def test_a_task_run_that_was_waited_for_comes_with_the_state_it_was_given_meanwhile(
+    store: Store,
+) -> None:
+    office = await Office(store).furnish()
+    run = await office.run()
+    body = requests.TaskRunCreate(
+        flow_run_id=run.id,
+        task_key="t",
+        dynamic_key="0",
+        state=requests.StateCreate(type=StateType.PENDING),
+    )
+    made, _ = await service.create(office.ctx, OPERATOR, body)
+
+    async def move(tx: Transaction) -> bool:
+        one = await task_runs.lock(tx, made.id)
+        assert one is not None
+        unfinished = await task_runs.unfinished(tx, run.id, 10)
+        if one.state is None or any(each.state is None for each in unfinished):
+            return False
+        await task_runs.enter(tx, [replace(one, state=replace(one.state, id=uuid4()))])
+        return True
+
+    assert all(await asyncio.gather(*(store.write(move) for _ in range(AT_ONCE))))
