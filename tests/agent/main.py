@@ -12,7 +12,7 @@ from reeve.errors import ReeveError
 
 if __name__ == "__main__":
     try:
-        options = {"name": "tester", **json.loads(sys.argv[1])}
+        options = {"name": "tester", "work_pool_name": "default-agent-pool", **json.loads(sys.argv[1])}
         conductor.ONCE_SECONDS = options.pop("once_seconds", conductor.ONCE_SECONDS)
         conductor.DELIVERY_SECONDS = options.pop("delivery_seconds", conductor.DELIVERY_SECONDS)
         chosen = settings.load(os.environ, {"drain_timeout": options.pop("drain_timeout", None)})

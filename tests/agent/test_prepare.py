@@ -32,6 +32,7 @@ def common(tmp_path: Path) -> Preparation:
         api_url="http://here:4200/api/",
         environ=ENVIRON,
         directory=tmp_path,
+        kinds={"process"},
         on_lost="wait",
         margin_seconds=2.0,
     )
@@ -40,25 +41,30 @@ def common(tmp_path: Path) -> Preparation:
 @pytest.mark.parametrize(
     ("engine", "module"), [(Engine.REEVE, "reeve.sdk.entry"), (Engine.PREFECT, "prefect.engine")]
 )
-def test_the_engine_decides_the_command_of_a_job_that_names_none(engine: Engine, module: str) -> None:
-    assert job_spec(grant([], engine=engine)).command == [sys.executable, "-m", module]
+def test_the_engine_decides_the_command_of_a_job_that_names_none(
+    engine: Engine, module: str, common: Preparation
+) -> None:
+    assert job_spec(grant([], engine=engine), common).command == [sys.executable, "-m", module]
 
 
-def test_a_run_overrides_its_deployment_which_overrides_the_pool() -> None:
+def test_a_run_overrides_its_deployment_which_overrides_the_pool(common: Preparation) -> None:
     template = {
         "job_configuration": {"command": "{{ command }}", "env": "{{ env }}", "grace_seconds": 7},
         "variables": {"properties": {"command": {"default": "pool"}, "env": {"default": {"A": "pool"}}}},
     }
     overrides = {"env": {"A": "deployment"}, "env.B": "deployment", "grace_seconds": 8}
-    job = job_spec(grant(["deployment"], template=template, overrides=overrides))
+    job = job_spec(grant(["deployment"], template=template, overrides=overrides), common)
     assert (job.command, job.env) == (["deployment"], {"A": "deployment", "B": "deployment"})
     job = job_spec(
-        grant([], template=template, overrides=overrides, run_variables={"env": {"C": "run"}, "env.B": "run"})
+        grant(
+            [], template=template, overrides=overrides, run_variables={"env": {"C": "run"}, "env.B": "run"}
+        ),
+        common,
     )
     assert (job.command, job.env, job.grace_seconds) == (["pool"], {"B": "run", "C": "run"}, 8)
 
 
-def test_the_block_of_a_deployment_comes_before_the_pools_template() -> None:
+def test_the_block_of_a_deployment_comes_before_the_pools_template(common: Preparation) -> None:
     granted = grant([], template={"command": ["pool"]}, overrides={"env.B": "deployment"})
     granted.infrastructure = Infrastructure(
         type="process",
@@ -73,16 +79,16 @@ def test_the_block_of_a_deployment_comes_before_the_pools_template() -> None:
             "working_dir": None,
         },
     )
-    job = job_spec(granted)
+    job = job_spec(granted, common)
     assert (job.command, job.env) == (["block"], {"A": "block", "GONE": None, "B": "deployment"})
 
 
 @pytest.mark.parametrize("type_", ["docker-container", "deleted", "unreadable"])
-def test_a_block_that_is_no_process_is_refused_by_name(type_: str) -> None:
+def test_a_block_that_is_no_process_is_refused_by_name(type_: str, common: Preparation) -> None:
     granted = grant([])
     granted.infrastructure = Infrastructure(type=type_, data={})
     with pytest.raises(InvalidInputError, match=f"block of the type '{type_}'"):
-        job_spec(granted)
+        job_spec(granted, common)
 
 
 def test_a_run_gets_its_token_and_none_of_the_agents_secrets(common: Preparation) -> None:
@@ -128,17 +134,19 @@ def test_the_job_file_is_private_and_says_what_to_run(common: Preparation) -> No
     }
 
 
-def test_the_directory_is_the_jobs_or_the_deployments_or_a_fresh_one(tmp_path: Path) -> None:
+def test_the_directory_is_the_jobs_or_the_deployments_or_a_fresh_one(
+    tmp_path: Path, common: Preparation
+) -> None:
     here = str(tmp_path)
-    assert job_spec(grant([], path=here)).working_dir == here
-    assert job_spec(grant([], path=here, overrides={"working_dir": "/"})).working_dir == "/"
+    assert job_spec(grant([], path=here), common).working_dir == here
+    assert job_spec(grant([], path=here, overrides={"working_dir": "/"}), common).working_dir == "/"
     for elsewhere in (str(tmp_path / "missing"), ".", None):
-        assert job_spec(grant([], path=elsewhere)).working_dir is None
+        assert job_spec(grant([], path=elsewhere), common).working_dir is None
 
 
-def test_a_job_variable_that_means_nothing_is_named() -> None:
+def test_a_job_variable_that_means_nothing_is_named(common: Preparation) -> None:
     with pytest.raises(InvalidInputError, match="comand"):
-        job_spec(grant([], overrides={"comand": "x"}))
+        job_spec(grant([], overrides={"comand": "x"}), common)
 
 
 def test_a_run_without_deployment_is_prepared_too(common: Preparation) -> None:

@@ -21,6 +21,7 @@ from reeve.agent.link import Link
 from reeve.agent.slots import DEFAULT_LIMIT
 from reeve.client.calls import VERSION
 from reeve.drivers import registry
+from reeve.drivers.base import Driver
 from reeve.errors import InvalidInputError
 from reeve.settings import Settings, load
 from reeve.wire.requests import Register
@@ -104,15 +105,17 @@ class Agent:
             resources.push_async_callback(journal.close)
             link = Link(chosen.api_url, chosen.api_key, identity.id)
             resources.push_async_callback(link.close)
-            driver = registry.load(DRIVER)(identity.directory)
+            driver: Driver = registry.load(DRIVER)(identity.directory)
+            self._check_default(driver)
             resources.push_async_callback(driver.close)
             self._conductor = Conductor(
                 link,
                 journal,
                 driver,
-                self._registration(identity),
+                self._registration(identity, driver),
                 identity.directory / "jobs",
                 once=self.run_once,
+                default_infrastructure=self.default_infrastructure,
             )
             self._resources = resources.pop_all()
         self._life = asyncio.create_task(self._conductor.run(chosen.drain_timeout))
@@ -169,10 +172,26 @@ class Agent:
         return self._conductor
 
     def _check(self) -> None:
-        if self.limit is not None and self.limit < 0:
-            raise InvalidInputError("'limit' must be 0 or more.", field="limit")  # A64
+        if not (self.work_queues or self.work_queue_prefix or self.work_pool_name):
+            raise InvalidInputError(  # A31, A152: nothing named is nothing served, not everything (W10)
+                "No work queues provided! Name queues, a prefix of their names, or a work pool.",
+                field="work_queues",
+            )
+        for name in ("limit", "prefetch_seconds"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise InvalidInputError(f"'{name}' must be 0 or more.", field=name)  # A64
 
-    def _registration(self, identity: Identity) -> Register:
+    def _check_default(self, driver: Driver) -> None:
+        block = self.default_infrastructure
+        if block is not None and block.type not in driver.kinds:
+            raise InvalidInputError(
+                f"There is no driver here for the default infrastructure, a block of the type "
+                f"'{block.type}'. This agent launches: {', '.join(sorted(driver.kinds))}.",
+                field="default_infrastructure",
+            )
+
+    def _registration(self, identity: Identity, driver: Driver) -> Register:
         return Register(
             id=identity.id,
             name=identity.name,
@@ -182,6 +201,10 @@ class Agent:
             pool=self.work_pool_name,
             queues=sorted(self.work_queues),
             prefixes=self.work_queue_prefix,
+            kinds=sorted(driver.kinds),
+            prefetch_seconds=self.prefetch_seconds or 0.0,
+            default_infrastructure_document_id=self.default_infrastructure_document_id,
+            default_kind=self.default_infrastructure.type if self.default_infrastructure else None,
             limit=DEFAULT_LIMIT if self.limit is None else self.limit,
             version=VERSION,
         )

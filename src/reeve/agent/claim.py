@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from reeve.agent import faults
 from reeve.agent.journal import Journal, JournalError, claimed
 from reeve.agent.link import Link
+from reeve.agent.selection import Selection
 from reeve.agent.slots import Slots
 from reeve.errors import NotFoundError, ReeveError
 from reeve.wire.requests import Poll, Register
@@ -53,6 +54,7 @@ class Claims:
         self._holding = holding
         self._take = take
         self._once = once
+        self._selection = Selection(request)
         self._epoch, self._acked = journal.acknowledged()
         self._seq = 0
         self._news = asyncio.Event()
@@ -66,6 +68,7 @@ class Claims:
             self._acked = 0  # a server without memory of this agent counts its grants anew
         self._epoch = registration.epoch
         await self._journal.registered(self._epoch, self._acked)
+        self._selection.registered(registration)
         self._take(Work(stop=registration.forget))
         return registration
 
@@ -111,10 +114,12 @@ class Claims:
         try:
             work = await self._link.poll(poll)
         except NotFoundError:
-            await self._register_again(asked_under)
+            await self._register_again(asked_under, "The server does not know this agent any more")
             return
         async with self._turn:
             news = await self._accept(work)
+        if self._selection.seen(work.served):
+            await self._register_again(asked_under, "What is gone is to be made again")
         if poll.seq != self._seq:
             return  # a newer one is open, and an overtaken one says nothing about what is due
         if self._once and poll.free and not news:
@@ -153,12 +158,12 @@ class Claims:
             faults.reach("after_claim")
         return self._take(work)
 
-    async def _register_again(self, known: Registration) -> None:
-        """The server has lost its memory of this agent; of two polls that learn it, one acts."""
+    async def _register_again(self, known: Registration, why: str) -> None:
+        """The server has lost this agent, or a queue of its; of two polls that learn it, one acts."""
         async with self._turn:
             if known is not self._link.registration:
                 return
-            log.warning("The server does not know this agent any more; registering again")
+            log.warning("%s; registering again", why)
             try:
                 await self.register()
             except ReeveError as error:

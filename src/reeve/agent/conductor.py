@@ -14,7 +14,7 @@ from uuid import UUID
 
 from reeve.agent import faults, launch, prepare, tasks, watch
 from reeve.agent.claim import Claims
-from reeve.agent.course import OVER, Course, Means
+from reeve.agent.course import CANCELLED, OVER, Course, Means
 from reeve.agent.journal import Entry, Journal, claimed
 from reeve.agent.leases import Leases
 from reeve.agent.link import Link, SupersededError
@@ -23,14 +23,13 @@ from reeve.client.calls import ServerUnreachableError
 from reeve.drivers.base import Driver, ExitRecord, Found, Handle
 from reeve.errors import ReeveError
 from reeve.wire.requests import Register
-from reeve.wire.responses import Grant, Work
+from reeve.wire.responses import Grant, Infrastructure, Registration, Work
 
 KEPT_FAILURES = 5  # ended attempts whose output and directory stay, to be looked at (W45)
 ONCE_SECONDS = 10.0  # in which a run-once must have found its server (W8)
 PARTING_SECONDS = 2.0  # for tidying up, and for the last words to the server, which misses us anyway
 DELIVERY_SECONDS = 10.0  # on top of the grace period, for the last reports
 
-_CANCELLED = "its run was cancelled"
 _STOPPING = "its agent is stopping"
 _VANISHED = "ended, nobody saw how: what the driver kept of it is gone"
 
@@ -38,10 +37,21 @@ log = logging.getLogger("reeve.agent")
 
 
 class Conductor:
-    """The attempts that are held, and what the server and the user say about them."""
+    """The attempts that are held, and what the server and the user say about them.
+
+    ``default_infrastructure``: for runs that name none themselves (A80).
+    """
 
     def __init__(
-        self, link: Link, journal: Journal, driver: Driver, request: Register, jobs: Path, *, once: bool
+        self,
+        link: Link,
+        journal: Journal,
+        driver: Driver,
+        request: Register,
+        jobs: Path,
+        *,
+        once: bool,
+        default_infrastructure: Infrastructure | None,
     ) -> None:
         self._link = link
         self._journal = journal
@@ -49,6 +59,7 @@ class Conductor:
         self._jobs = jobs
         self._jobs.mkdir(mode=0o700, exist_ok=True)
         self._once = once
+        self._request = request
         self._held: dict[UUID, Course] = {}
         self._strays: dict[UUID, Handle] = {}  # they run, and the journal does not know them
         self._failures: deque[UUID] = deque()  # of these the driver still keeps what there was, oldest first
@@ -57,7 +68,15 @@ class Conductor:
         self._leases = Leases(link, driver, self._tokens, self._lose)
         self._exits = watch.Exits(driver, self._on_stray)
         self._means = Means(
-            link, journal, driver, self._slots, self._leases, self._exits, jobs, dict(os.environ)
+            link,
+            journal,
+            driver,
+            self._slots,
+            self._leases,
+            self._exits,
+            jobs,
+            dict(os.environ),
+            default_infrastructure,
         )
         self._running: set[asyncio.Task[None]] = set()
         self._has_told_limit = False
@@ -108,9 +127,25 @@ class Conductor:
                 registration = await self._claims.register()
         except TimeoutError:
             raise ServerUnreachableError.at(self._link.url, f"tried for {ONCE_SECONDS:g} s") from None
-        queues = f"queue(s) {', '.join(registration.queues)} of " if registration.queues else ""
-        log.info("Agent started! Looking for work from %swork pool '%s'...", queues, registration.pool)
+        self._greet(registration)
         await tasks.first(tasks.persist(self._claims.run), tasks.persist(self._leases.run))
+
+    def _greet(self, registration: Registration) -> None:
+        """Say what is served (A155), and that nothing may come of it (W15)."""
+        request, pool = self._request, registration.pool
+        names = f"queue(s): {', '.join(request.queues)} of " if request.queues else ""
+        if request.prefixes:
+            names = f"queue(s) that start with the prefix: {request.prefixes} of "
+        log.info("Agent started! Looking for work from %swork pool '%s'...", names, pool)
+        if not registration.is_drivable:
+            kinds = ", ".join(request.kinds)
+            log.warning(
+                "This agent launches only runs that name infrastructure of its own kind (%s): "
+                "it has no driver for others of work pool '%s', which is of the type '%s'",
+                kinds,
+                pool,
+                registration.pool_type,
+            )
 
     async def _leave(self, drain_timeout: float) -> None:
         """Return when there is nothing more to do; until then polls and renewals go on (W9)."""
@@ -190,8 +225,10 @@ class Conductor:
             self._start(claimed(grant), grant, resumed=stray is not None)
         self._tell_limit(work)
         told = [self._held[one.attempt_id] for one in work.cancel if one.attempt_id in self._held]
-        stopped = [course.stop(_CANCELLED) for course in told]
-        return self._lose(work.stop) or bool(work.grants) or any(stopped)
+        stopped = [course for course in told if course.stop(CANCELLED)]
+        if stopped:
+            log.info("Found %d flow runs awaiting cancellation.", len(stopped))  # A92
+        return self._lose(work.stop) or bool(work.grants or stopped)
 
     def _tell_limit(self, work: Work) -> None:
         """Say that the limit is reached, once until there was less to do than slots."""

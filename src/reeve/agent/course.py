@@ -23,9 +23,10 @@ from reeve.core.work import OnLost
 from reeve.drivers.base import Driver, ExitRecord, Handle, Launch, NotLaunchedError
 from reeve.errors import InvalidInputError, ReeveError
 from reeve.wire.requests import Launched, NotLaunched, StopFailed
-from reeve.wire.responses import Grant
+from reeve.wire.responses import Grant, Infrastructure
 
 OVER = "the server asked for it"
+CANCELLED = "its run was cancelled"
 _RESTARTED = "its agent was restarted before it could launch the run"
 _UNSURE_SECONDS = 1.0  # before a lease is renewed again that must be sure before the launch
 
@@ -52,6 +53,7 @@ class Means:
     exits: watch.Exits
     jobs: Path
     environ: Mapping[str, str]
+    default_infrastructure: Infrastructure | None
 
 
 class Course:
@@ -64,6 +66,7 @@ class Course:
         self._means = means
         self._grant = grant
         self._resumed = resumed
+        self._echo = False  # a run that is taken up again speaks in its own log only
         self._outbox = Outbox(means.link, means.journal, entry)
         self._stop_reason: str | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -100,6 +103,8 @@ class Course:
         try:
             await tasks.persist(self._execute)
             await delivery
+            if self._stop_reason == CANCELLED:
+                log.info("Cancelled flow run '%s'!", self.run_id)  # A98
         finally:
             await tasks.cancel([delivery, *([self._ending] if self._ending else [])])
             self._means.exits.forget(self.id)
@@ -116,6 +121,8 @@ class Course:
         try:
             handle = launch.handle_of(self.entry) or await self._bring_up()
         except _NotRunError as error:
+            if self._stop_reason is not None:
+                log.info("Aborted submission of flow run '%s': %s", self.run_id, error)  # A73
             await self._report_not_launched(error)
             return
         if not self.entry.reports:
@@ -140,6 +147,7 @@ class Course:
             log.error("Failed to submit flow run '%s' to infrastructure. %s", self.run_id, error)  # noqa: TRY400  # a user's error
             raise _NotRunError(error.message) from error
         launch.note(self.entry, handle, order.job.grace_seconds)
+        self._echo = order.job.stream_output
         return handle
 
     def _check_wanted(self) -> None:
@@ -153,6 +161,8 @@ class Course:
             api_url=self._means.link.url,
             environ=self._means.environ,
             directory=self._means.jobs,
+            kinds=self._means.driver.kinds,
+            default=self._means.default_infrastructure,
             on_lost=registration.on_lost.value,
             margin_seconds=registration.margin_seconds,
         )
@@ -183,7 +193,12 @@ class Course:
         """Follow a launched attempt to its end, and report it; its output is delivered first."""
         exit_ = self._means.exits.expect(self.id)
         shipper = Shipper(
-            self._means.link, self._means.journal, self.entry, handle.output_dir, resumed=self._resumed
+            self._means.link,
+            self._means.journal,
+            self.entry,
+            handle.output_dir,
+            resumed=self._resumed,
+            echo=self._echo,
         )
         shipping = asyncio.create_task(shipper.run())
         try:
@@ -209,8 +224,12 @@ class Course:
     def _end(self, handle: Handle) -> None:
         if self._ending:
             return
-        log.info(
-            "Ending %s of flow run '%s', since %s", handle.infrastructure_pid, self.run_id, self._stop_reason
+        log.info(  # A97
+            "Killing %s %s for flow run '%s', since %s...",
+            handle.driver,
+            handle.infrastructure_pid,
+            self.run_id,
+            self._stop_reason,
         )
         self._ending = asyncio.create_task(
             watch.end(self._means.driver, handle, self.entry.grace_seconds, self._report_stop_failed)

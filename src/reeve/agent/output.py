@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import logging
+import sys
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -24,18 +25,20 @@ log = logging.getLogger("reeve.agent")
 class Shipper:
     """Sends the output of one attempt from the driver's files; ``directory`` None: the driver keeps none.
 
+    ``echo``: write it to this process's own streams as well (A115).
     ``resumed``: an earlier process may have sent more than it could note. What it sent were whole lines, so
     the first part is sent line by line, and the server passes over those it has (protocol §7).
     """
 
     def __init__(
-        self, link: Link, journal: Journal, entry: Entry, directory: Path | None, *, resumed: bool
+        self, link: Link, journal: Journal, entry: Entry, directory: Path | None, *, resumed: bool, echo: bool
     ) -> None:
         self._link = link
         self._journal = journal
         self._entry = entry
         self._directory = directory
         self._by_line = resumed
+        self._echo = echo
         self._ended = asyncio.Event()
 
     def finish(self) -> None:
@@ -65,6 +68,8 @@ class Shipper:
             shipped[stream] += size
         if not chunks:
             return False
+        if self._echo:
+            _write(chunks)
         try:
             await self._link.output(self._entry.attempt_id, chunks)
         except NotFoundError:  # the run was deleted
@@ -124,6 +129,15 @@ def _read(path: Path, offset: int) -> bytes:
             return file.read(PART_BYTES)
     except FileNotFoundError:  # not made yet
         return b""
+
+
+def _write(chunks: list[OutputChunk]) -> None:
+    """Write output to this process's own streams; one that is closed holds up nothing."""
+    for chunk in chunks:
+        stream = sys.stderr if chunk.stream == "stderr" else sys.stdout
+        with suppress(OSError, ValueError):
+            stream.write(chunk.text)
+            stream.flush()
 
 
 def _mark(error: UnicodeError) -> tuple[str, int]:

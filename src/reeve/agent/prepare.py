@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import replace
 
+from reeve.client.calls import VERSION
 from reeve.core.deployments import Engine
 from reeve.core.jobs import JobSpec, resolve
 from reeve.drivers.base import Launch, Lease, Renewal
 from reeve.errors import InvalidInputError
 from reeve.wire.endpoints import renew_attempts
-from reeve.wire.responses import Grant
+from reeve.wire.responses import Grant, Infrastructure
 
 _COMMANDS = {
     Engine.REEVE: [sys.executable, "-m", "reeve.sdk.entry"],
     Engine.PREFECT: [sys.executable, "-m", "prefect.engine"],  # A87
 }
-DRIVEN = "process"  # the type of the infrastructure blocks that the process driver can launch
 # Of the agent's own REEVE_ variables a run gets these; the rest are the agent's affair, its key among them.
 _KEPT = frozenset({"REEVE_HOME", "REEVE_LOG_LEVEL"})
 _SECRETS = frozenset(
@@ -37,14 +37,17 @@ _SECRETS = frozenset(
 
 
 class Preparation(msgspec.Struct, frozen=True, kw_only=True):
-    """What all runs of an agent have in common.
+    """What all runs of an agent have in common. Durations in seconds.
 
-    ``environ`` is the agent's own environment, ``directory`` where job files are put. Seconds.
+    ``environ`` is the agent's own environment, ``directory`` where job files are put, ``kinds`` the types of
+    blocks that its driver launches. ``default``: the block for runs that name none (A80).
     """
 
     api_url: str
     environ: Mapping[str, str]
     directory: Path
+    kinds: Collection[str]
+    default: Infrastructure | None = None
     on_lost: Literal["wait", "replace"]
     margin_seconds: float
 
@@ -54,7 +57,7 @@ def prepare(grant: Grant, common: Preparation, sent_at: float) -> Launch:
 
     Raises InvalidInputError, naming the job variable at fault, or OSError.
     """
-    job = job_spec(grant)
+    job = job_spec(grant, common)
     path = job_file(common.directory, grant.attempt_id)
     _write_private(path, msgspec.json.encode(job_description(grant)))
     return Launch(
@@ -71,31 +74,51 @@ def prepare(grant: Grant, common: Preparation, sent_at: float) -> Launch:
     )
 
 
-def job_spec(grant: Grant) -> JobSpec:
-    """Resolve the job: the pool's template, over it the deployment's job variables, then the run's (W16)."""
+def job_spec(grant: Grant, common: Preparation) -> JobSpec:
+    """Resolve the job: a template, over it the deployment's job variables, then the run's (W16)."""
     deployment = grant.deployment.infra_overrides if grant.deployment else {}
     run = grant.run.job_variables or {}
     overrides = {**{key: value for key, value in deployment.items() if key not in run}, **run}
-    job = resolve(_template(grant), overrides)
+    job = resolve(_template(grant, common), overrides)
     return replace(
         job,
         command=job.command or _COMMANDS[grant.engine],
+        name=job.name or grant.run.name,
+        labels={**labels(grant), **job.labels},
         working_dir=job.working_dir or _source_directory(grant),
     )
 
 
-def _template(grant: Grant) -> Mapping[str, Any]:
-    """Return what the job starts from: the infrastructure block where one is named (A81), else the pool's."""
-    block = grant.infrastructure
+def _template(grant: Grant, common: Preparation) -> Mapping[str, Any]:
+    """Return what the job starts from: the block that is named (A81), the agent's own, or the pool's."""
+    block = grant.infrastructure or common.default
     if block is None:
         return grant.base_job_template
-    if block.type != DRIVEN:
+    if block.type not in common.kinds:
         raise InvalidInputError(
-            f"Its infrastructure is a block of the type '{block.type}', and this agent launches processes. "
-            "Name a process block, or leave the infrastructure out.",
+            f"Its infrastructure is a block of the type '{block.type}', and this agent launches "
+            f"{', '.join(sorted(common.kinds))}. Name another block, or leave the infrastructure out.",
             field="infrastructure_document_id",
         )
     return block.data
+
+
+def labels(grant: Grant) -> dict[str, str]:
+    """Return what infrastructure is labelled with, before the job's own labels (A86)."""
+    run, deployment = grant.run, grant.deployment
+    of_deployment = {}
+    if deployment is not None:
+        of_deployment = {
+            "prefect.io/deployment-name": deployment.name,
+            "prefect.io/deployment-updated": deployment.updated,
+        }
+    return {
+        "prefect.io/flow-run-id": str(run.id),
+        "prefect.io/flow-run-name": run.name,
+        "prefect.io/version": VERSION,
+        **of_deployment,
+        "prefect.io/flow-name": grant.flow_name,
+    }
 
 
 def environment(grant: Grant, common: Preparation, job_path: Path) -> dict[str, str]:

@@ -30,7 +30,11 @@ class AgentMode(StrEnum):
 
 
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
-    """The process that claims and launches. ``epoch`` grows with each start of it."""
+    """The process that claims and launches. ``epoch`` grows with each start of it.
+
+    ``kinds``: types of infrastructure blocks and work pools whose runs it can launch. ``default_document_id``
+    names the block for runs that name none; ``default_kind`` is the type of one that the agent keeps itself.
+    """
 
     id: UUID
     created: datetime
@@ -43,6 +47,10 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     work_pool_name: str
     queues: list[str] = msgspec.field(default_factory=list)
     prefixes: list[str] = msgspec.field(default_factory=list)
+    kinds: list[str] = msgspec.field(default_factory=lambda: ["process"])
+    prefetch_seconds: float = 0.0
+    default_document_id: UUID | None = None
+    default_kind: str | None = None
     limit: int | None = None
     version: str = ""
     grant: int = 0
@@ -50,6 +58,18 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     last_seen: datetime
     status: AgentStatus = AgentStatus.ONLINE
     mode: AgentMode = AgentMode.RUNNING
+
+
+class Fit(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs an agent can launch (W48).
+
+    ``foreign`` are the infrastructure documents that it has no driver for. ``kind`` is what launches runs
+    that name no document; ``unnamed`` whether it can launch these.
+    """
+
+    foreign: list[UUID]
+    kind: str | None
+    unnamed: bool
 
 
 SILENT_AFTER_SECONDS = 30.0  # protocol §3: within 30 s of the last sign

@@ -13,16 +13,22 @@ import msgspec
 from reeve.errors import InvalidInputError
 
 # Fields of the 2.20 infrastructure block that say nothing about the process itself (A110).
-_WITHOUT_EFFECT = frozenset({"type", "block_type_slug", "name", "labels"})
+_WITHOUT_EFFECT = frozenset({"type", "block_type_slug"})
 _PLACEHOLDER = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
 _UNSET: Any = object()
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A resolved job. ``command`` None: reeve's engine; ``working_dir`` None: a fresh directory (A112)."""
+    """A resolved job. ``command`` None: reeve's engine; ``working_dir`` None: a fresh directory (A112).
+
+    ``name`` and ``labels`` are what infrastructure that has such things shows of the run (A85).
+    ``stream_output``: what the run writes appears among the agent's own output too (A115).
+    """
 
     command: list[str] | None = None
     env: dict[str, str | None] = msgspec.field(default_factory=dict)
+    name: str | None = None
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
     working_dir: str | None = None
     grace_seconds: float = 30
     stream_output: bool = False

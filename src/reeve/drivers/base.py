@@ -146,6 +146,7 @@ class Driver(Protocol):
     """One kind of infrastructure, made with the directory in which it may keep its files."""
 
     name: str
+    kinds: frozenset[str]  # types of infrastructure blocks, and of work pools, whose runs it launches
     capabilities: frozenset[Capability]
 
     def __init__(self, home: Path) -> None: ...

@@ -46,6 +46,7 @@ class ProcessDriver:
     """
 
     name = "process"
+    kinds = frozenset({"process"})
     capabilities = frozenset(Capability)
 
     def __init__(self, home: Path, *, idle_seconds: float = 60) -> None:

@@ -18,11 +18,11 @@ from reeve.core.deployments import Deployment, DeploymentOptions
 from reeve.core.events import Event, EventKind
 from reeve.core.runs import FlowRun
 from reeve.core.states import StateType
-from reeve.core.work import WorkPool
+from reeve.core.work import WorkPool, WorkQueue
 from reeve.errors import ConflictError, NotFoundError
 from reeve.server.services import blocks
 from reeve.server.services.attempts import crash, give_back
-from reeve.server.services.claims import claim, served
+from reeve.server.services.claims import claim, fitness, selected, served
 from reeve.server.services.context import Context
 from reeve.server.services.hub import agent_topic, pool_topic, woken
 from reeve.server.services.tokens import token_of
@@ -43,7 +43,7 @@ class _Look(Struct, frozen=True):
 
     work: responses.Work
     dropped: list[UUID]  # open attempts that the agent was granted and does not hold any more
-    due: datetime | None  # when the next run of its queues is, or was, due
+    due: datetime | None  # when the next run of its queues can be claimed
 
 
 async def register(ctx: Context, body: Register) -> responses.Registration:
@@ -69,6 +69,10 @@ async def register(ctx: Context, body: Register) -> responses.Registration:
             work_pool_name=pool.name,
             queues=body.queues,
             prefixes=body.prefixes,
+            kinds=body.kinds,
+            prefetch_seconds=body.prefetch_seconds,
+            default_document_id=body.default_infrastructure_document_id,
+            default_kind=body.default_kind,
             limit=body.limit,
             version=body.version,
             grant=earlier.grant if earlier else 0,
@@ -77,8 +81,8 @@ async def register(ctx: Context, body: Register) -> responses.Registration:
             mode=_mode_of_start(earlier),
         )
         await agents.upsert(tx, agent)
-        for name in body.queues:
-            await work.ensure_queue(tx, pool.id, name, now)
+        created = [] if body.prefixes else await _make_queues(tx, pool, body.queues, now)  # A23, A25
+        queues = selected(agent, await claims.queues(tx, pool.id))
         await work.polled_by_agents(tx, [agent.id], now)
         forget = await _settle(ctx, tx, agent, set(body.held), now)
         await events.record(tx, [_event(EventKind.AGENT_STARTED, agent, now)])
@@ -93,6 +97,10 @@ async def register(ctx: Context, body: Register) -> responses.Registration:
             poll_seconds=POLL_SECONDS,
             on_lost=pool.on_lost,
             forget=forget,
+            created=created,
+            served=_served(queues),
+            pool_type=pool.type,
+            is_drivable=(await fitness(tx, agent, pool)).unnamed,
         )
 
     registration = await ctx.store.write(start)
@@ -203,6 +211,18 @@ async def _pool(tx: Transaction, name: str | None, now: datetime) -> WorkPool:
     return pool
 
 
+async def _make_queues(tx: Transaction, pool: WorkPool, names: list[str], now: datetime) -> list[str]:
+    """Make the queues of a pool that are not there; return which."""
+    missing = [name for name in names if await work.queue_by_name(tx, pool.id, name) is None]
+    for name in missing:
+        await work.ensure_queue(tx, pool.id, name, now)
+    return missing
+
+
+def _served(queues: list[WorkQueue]) -> list[responses.ServedQueue]:
+    return [responses.ServedQueue(name=queue.name, is_paused=queue.is_paused) for queue in queues]
+
+
 async def _check_name(tx: Transaction, body: Register, now: datetime) -> None:
     for other in await agents.by_name(tx, body.name):
         heard = now - other.last_seen < timedelta(seconds=SILENT_AFTER_SECONDS)
@@ -270,9 +290,16 @@ async def _look(ctx: Context, tx: Transaction, agent_id: UUID, body: Poll) -> _L
     )
     dropped = [attempt.id for attempt in acknowledged if attempt.id not in held]
     pool = await claims.pool(tx, agent.work_pool_id)
-    idle = pool is None or pool.is_paused or agent.mode is not AgentMode.RUNNING
-    queues = [] if pool is None or idle else served(agent, await claims.queues(tx, pool.id))
-    return _Look(found, dropped, await runs.next_due(tx, [queue.id for queue in queues]))
+    if pool is None:
+        return _Look(found, dropped, None)
+    queues = await claims.queues(tx, pool.id)
+    if agent.queues or agent.prefixes:
+        found.served = _served(selected(agent, queues))
+    if pool.is_paused or agent.mode is not AgentMode.RUNNING:
+        return _Look(found, dropped, None)
+    ids = [queue.id for queue in served(agent, queues)]
+    due = await runs.next_due(tx, ids, await fitness(tx, agent, pool))
+    return _Look(found, dropped, due and due - timedelta(seconds=agent.prefetch_seconds))
 
 
 async def _claim(ctx: Context, tx: Transaction, *, agent_id: UUID, body: Poll, free: int) -> int:
@@ -310,17 +337,21 @@ async def _grants(ctx: Context, tx: Transaction, agent: Agent, granted: list[Hel
                 deployment=project.deployment(deployment) if deployment else None,
                 engine=(deployment.options if deployment else DeploymentOptions()).engine,
                 base_job_template=template,
-                infrastructure=await _infrastructure(ctx, tx, run, deployment),
+                infrastructure=await _infrastructure(ctx, tx, agent, run, deployment),
             )
         )
     return grants
 
 
 async def _infrastructure(
-    ctx: Context, tx: Transaction, run: FlowRun, deployment: Deployment | None
+    ctx: Context, tx: Transaction, agent: Agent, run: FlowRun, deployment: Deployment | None
 ) -> responses.Infrastructure | None:
-    """Return the block that the run names, or else its deployment (A81, W16)."""
-    named = run.infrastructure_document_id or (deployment and deployment.infrastructure_document_id)
+    """Return the block that the run names, or else its deployment, or the agent (A80, A81, W16)."""
+    named = (
+        run.infrastructure_document_id
+        or (deployment and deployment.infrastructure_document_id)
+        or agent.default_document_id
+    )
     return await blocks.infrastructure(tx, ctx.keyring, named) if named else None
 
 

@@ -9,13 +9,13 @@ from uuid import UUID, uuid4
 from msgspec.structs import replace
 
 from reeve.core import bookkeeping
-from reeve.core.agents import Agent, AgentMode
+from reeve.core.agents import Agent, AgentMode, Fit
 from reeve.core.attempts import Attempt, AttemptKind, AttemptState, LeaseTerms
 from reeve.core.events import Event, EventKind
 from reeve.core.rules.flow_runs import FlowRunFacts, decide
 from reeve.core.runs import FlowRun
 from reeve.core.states import StateType, propose
-from reeve.core.work import WorkPool, WorkQueue, grantable
+from reeve.core.work import AGENT_POOL_TYPE, WorkPool, WorkQueue, grantable
 from reeve.errors import ConflictError
 from reeve.server.services.states import new_state, tell
 from reeve.server.storage import agents, attempts, claims, events, runs
@@ -23,7 +23,12 @@ from reeve.server.storage.store import Transaction
 
 
 def served(agent: Agent, queues: Sequence[WorkQueue]) -> list[WorkQueue]:
-    """Return the queues that an agent serves, paused ones left out.
+    """Return the queues that an agent serves, paused ones left out."""
+    return [queue for queue in selected(agent, queues) if not queue.is_paused]
+
+
+def selected(agent: Agent, queues: Sequence[WorkQueue]) -> list[WorkQueue]:
+    """Return the queues that an agent asked for.
 
     Without names and prefixes it serves its whole pool; a prefix that matches nothing serves nothing (W10).
     """
@@ -32,11 +37,24 @@ def served(agent: Agent, queues: Sequence[WorkQueue]) -> list[WorkQueue]:
     return [
         queue
         for queue in queues
-        if not queue.is_paused
-        and (
-            everything or queue.name in agent.queues or (prefixes and queue.name.lower().startswith(prefixes))
-        )
+        if everything or queue.name in agent.queues or (prefixes and queue.name.lower().startswith(prefixes))
     ]
+
+
+async def fitness(tx: Transaction, agent: Agent, pool: WorkPool) -> Fit:
+    """Return which runs of a pool an agent can launch: it has their driver (W15, W48)."""
+    kind = await _default_kind(tx, agent, pool)
+    foreign = await claims.foreign_documents(tx, agent.kinds)
+    return Fit(foreign=foreign, kind=kind, unnamed=kind in agent.kinds)
+
+
+async def _default_kind(tx: Transaction, agent: Agent, pool: WorkPool) -> str | None:
+    """Return what launches runs that name no infrastructure: the agent's default, or as the pool says."""
+    if agent.default_kind is not None:
+        return agent.default_kind
+    if agent.default_document_id is not None:
+        return await claims.document_kind(tx, agent.default_document_id)
+    return "process" if pool.type == AGENT_POOL_TYPE else pool.type  # A5
 
 
 async def claim(tx: Transaction, agent: Agent, free: int, terms: LeaseTerms) -> int:
@@ -48,6 +66,8 @@ async def claim(tx: Transaction, agent: Agent, free: int, terms: LeaseTerms) -> 
     if pool is None or pool.is_paused or agent.mode is not AgentMode.RUNNING:
         return 0
     now = await tx.now()
+    before = now + timedelta(seconds=agent.prefetch_seconds)
+    fit = await fitness(tx, agent, pool)
     pool_limit = await claims.lock_pool(tx, pool)
     left = grantable(free, pool_limit)
     taken: list[UUID] = []
@@ -57,7 +77,7 @@ async def claim(tx: Transaction, agent: Agent, free: int, terms: LeaseTerms) -> 
             break
         room = grantable(wanted, await claims.lock_queue(tx, queue))
         if room:
-            taken += await runs.take_due(tx, queue.id, now, room)
+            taken += await runs.take_due(tx, queue.id, before, room, fit)
     return await _open(tx, agent, pool, taken, terms, now) if taken else 0
 
 

@@ -13,14 +13,17 @@ from reeve.server.storage.store import Transaction
 UPSERT = """
 insert into agents (
     id, created, name, host, machine_id, boot_id, epoch, work_pool_id, queues, prefixes, slots, version,
-    last_grant, started, last_seen, status, mode
-) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+    last_grant, started, last_seen, status, mode,
+    kinds, prefetch, default_document_id, default_kind
+) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+    $18, $19, $20, $21)
 on conflict (id) do update set
     name = excluded.name, host = excluded.host, machine_id = excluded.machine_id, boot_id = excluded.boot_id,
     epoch = excluded.epoch, work_pool_id = excluded.work_pool_id, queues = excluded.queues,
     prefixes = excluded.prefixes, slots = excluded.slots, version = excluded.version,
     started = excluded.started, last_seen = excluded.last_seen, status = excluded.status,
-    mode = excluded.mode
+    mode = excluded.mode, kinds = excluded.kinds, prefetch = excluded.prefetch,
+    default_document_id = excluded.default_document_id, default_kind = excluded.default_kind
 """
 
 
@@ -77,6 +80,10 @@ async def upsert(tx: Transaction, agent: Agent) -> None:
         rows.micros(agent.last_seen),
         agent.status,
         agent.mode,
+        rows.json(agent.kinds),
+        round(agent.prefetch_seconds * 1_000_000),
+        agent.default_document_id,
+        agent.default_kind,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
+from reeve.core.agents import Fit
 from reeve.core.runs import FlowRun
 from reeve.core.states import State
 from reeve.server.storage import rows
@@ -55,10 +56,16 @@ COUNTED = 1000  # runs in a line; whoever waits behind more needs no exact figur
 # The line of a queue, first come first served.
 DUE = f"""
 select id from flow_runs
-where work_queue_id = $1 and {WAITS} and next_scheduled_start_time <= $2
+where work_queue_id = $1 and {WAITS} and next_scheduled_start_time <= $2 {{fits}}
 order by next_scheduled_start_time, id
 limit $3
 """
+
+# The infrastructure document that a run is launched by, its own or its deployment's; null: it names none.
+NAMED = (
+    "coalesce(flow_runs.infrastructure_document_id,"
+    " (select d.infrastructure_document_id from deployments d where d.id = flow_runs.deployment_id))"
+)
 
 OPEN = "coalesce({0}.state_type, '') not in ('COMPLETED', 'FAILED', 'CANCELLED', 'CRASHED')"
 # A subflow that has a process of its own ends by itself once it is told.
@@ -169,22 +176,43 @@ async def states_after(tx: Transaction, run_id: UUID, cursor: int, limit: int) -
     return [(row["cursor"], rows.state(row)) for row in found]
 
 
-async def take_due(tx: Transaction, queue_id: UUID, now: datetime, limit: int) -> list[UUID]:
-    """Lock and return the first due runs of a queue; runs that another claim has locked are passed over."""
-    found = await tx.fetch(f"{DUE} for no key update skip locked", queue_id, rows.micros(now), limit)
+async def take_due(tx: Transaction, queue_id: UUID, before: datetime, limit: int, fit: Fit) -> list[UUID]:
+    """Lock and return the first runs of a queue that are due by then and that fit.
+
+    Runs that another claim has locked are passed over.
+    """
+    condition, args = _fits(fit, "$4")
+    found = await tx.fetch(
+        f"{DUE.format(fits=condition)} for no key update skip locked",
+        queue_id,
+        rows.micros(before),
+        limit,
+        *args,
+    )
     return [rows.uuid(row["id"]) for row in found]
 
 
-async def next_due(tx: Transaction, queue_ids: list[UUID]) -> datetime | None:
-    """Return when the next run of these queues is due, or was; None if none is waiting."""
+async def next_due(tx: Transaction, queue_ids: list[UUID], fit: Fit) -> datetime | None:
+    """Return when the next fitting run of these queues is due, or was; None if none is waiting."""
+    condition, args = _fits(fit, "$2")
     stored = [
         await tx.fetchval(
-            f"select min(next_scheduled_start_time) from flow_runs where work_queue_id = $1 and {WAITS}",
+            "select min(next_scheduled_start_time) from flow_runs"
+            f" where work_queue_id = $1 and {WAITS} {condition}",
             queue_id,
+            *args,
         )
         for queue_id in queue_ids
     ]
     return min((rows.instant(at) for at in stored if at is not None), default=None)
+
+
+def _fits(fit: Fit, place: str) -> tuple[str, list[object]]:
+    """Return the condition that runs fit, nothing where all do, and its argument for ``place``."""
+    condition = "" if fit.unnamed else f"and {NAMED} is not null"
+    if not fit.foreign:
+        return condition, []
+    return f"{condition} and ({NAMED} = any({place}::uuid[])) is not true", [fit.foreign]
 
 
 async def children(tx: Transaction, run_id: UUID) -> list[FlowRun]:

@@ -10,7 +10,12 @@ from reeve.core.agents import AgentMode
 
 
 class Register(Struct, kw_only=True):
-    """An agent that starts. ``held``: the attempts its journal and shim know; ``limit``: its slots."""
+    """An agent that starts. ``held``: the attempts its journal and shim know; ``limit``: its slots.
+
+    ``kinds``: types of infrastructure blocks and work pools whose runs it can launch (W48).
+    ``prefetch_seconds``: how long before their time it takes runs (A41). Runs that name no block go by
+    ``default_infrastructure_document_id``, or by a block of the agent's own, of the type ``default_kind``.
+    """
 
     id: UUID
     name: str
@@ -20,6 +25,10 @@ class Register(Struct, kw_only=True):
     pool: str | None = None
     queues: list[str] = field(default_factory=list)
     prefixes: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=lambda: ["process"])
+    prefetch_seconds: float = 0.0
+    default_infrastructure_document_id: UUID | None = None
+    default_kind: str | None = None
     limit: int | None = None
     version: str
     held: list[UUID] = field(default_factory=list)

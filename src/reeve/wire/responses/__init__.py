@@ -9,6 +9,7 @@ from reeve.wire.responses.agents import Grant as Grant
 from reeve.wire.responses.agents import HeldRun as HeldRun
 from reeve.wire.responses.agents import Infrastructure as Infrastructure
 from reeve.wire.responses.agents import Registration as Registration
+from reeve.wire.responses.agents import ServedQueue as ServedQueue
 from reeve.wire.responses.agents import Work as Work
 from reeve.wire.responses.artifacts import Artifact as Artifact
 from reeve.wire.responses.artifacts import ArtifactCollection as ArtifactCollection

@@ -52,10 +52,18 @@ class AgentDetails(Agent, kw_only=True):
     holds: list[HeldRun] = field(default_factory=list)
 
 
+class ServedQueue(Struct, kw_only=True):
+    """A queue that an agent serves."""
+
+    name: str
+    is_paused: bool = False
+
+
 class Registration(Struct, kw_only=True):
     """The server's answer to an agent that starts: its epoch, and the figures it works by, in seconds.
 
-    ``forget`` lists attempts that the agent said to hold and no longer may: it ends them.
+    ``forget`` lists attempts that the agent said to hold and no longer may: it ends them. ``created`` names
+    the queues that were made for it; ``is_drivable`` whether it can launch runs that name no infrastructure.
     """
 
     epoch: int
@@ -67,6 +75,10 @@ class Registration(Struct, kw_only=True):
     poll_seconds: float
     on_lost: OnLost
     forget: list[UUID]
+    created: list[str] = field(default_factory=list)
+    served: list[ServedQueue] | None = None
+    pool_type: str = "process"
+    is_drivable: bool = True
 
 
 class Infrastructure(Struct, kw_only=True):
@@ -105,10 +117,11 @@ class Cancel(Struct, kw_only=True):
 class Work(Struct, kw_only=True):
     """The answer to a poll: grants above the acknowledged one, cancellations, attempts that are over.
 
-    ``mode``: what the agent is to do from now on.
+    ``mode``: what the agent is to do from now on. ``served``: its queues as they are now, if it names some.
     """
 
     grants: list[Grant] = field(default_factory=list)
     cancel: list[Cancel] = field(default_factory=list)
     stop: list[UUID] = field(default_factory=list)
+    served: list[ServedQueue] | None = None
     mode: AgentMode = AgentMode.RUNNING
