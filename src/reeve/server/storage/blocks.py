@@ -53,7 +53,7 @@ select d.*, {rows.columns(SCHEMA_COLUMNS, "s")}, {rows.columns(TYPE_COLUMNS, "t"
 """
 DOCUMENT_ORDERS = {
     BlockDocumentSort.NAME_ASC: "d.name, d.id",
-    BlockDocumentSort.NAME_DESC: "d.name desc, d.id",
+    BlockDocumentSort.NAME_DESC: "d.name desc, d.id desc",
     BlockDocumentSort.BLOCK_TYPE_AND_NAME_ASC: "t.name, d.name, d.id",
 }
 
@@ -186,7 +186,7 @@ async def schemas(
     """Return the schemas that match, the newest first."""
     where = Where()
     condition = where.block_schema(query.block_schemas or filters.BlockSchemaFilter(), "s")
-    found = await _page(tx, SCHEMA, where, condition, "s.created desc, s.id", limit, offset)
+    found = await _page(tx, SCHEMA, where, condition, "s.created desc, s.id desc", limit, offset)
     return [_schema(row) for row in found]
 
 

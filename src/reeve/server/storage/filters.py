@@ -218,12 +218,11 @@ class Where:
 
     def block_schema(self, wanted: filters.BlockSchemaFilter, s: str) -> str:
         """Return the condition on block schemas."""
-        able = wanted.block_capabilities.all_ if wanted.block_capabilities else None
         return _join(
             wanted.operator,
             self._ids(wanted.id, f"{s}.id"),
             self._ids(wanted.block_type_id, f"{s}.block_type_id"),
-            _given(able, lambda these: f"{s}.capabilities @> {self.value(rows.json(these))}::jsonb"),
+            _given(wanted.block_capabilities, lambda one: _all(self._has_all(one.all_, f"{s}.capabilities"))),
             self._text(wanted.version, f"{s}.version"),
         )
 
@@ -360,7 +359,7 @@ class Where:
             return None
         return _join(
             tags.operator,
-            _given(tags.all_, lambda these: f"{column} @> {self.value(rows.json(these))}::jsonb"),
+            self._has_all(tags.all_, column),
             _chosen(tags.is_null_, f"{column} = '[]'", f"{column} <> '[]'"),
         )
 
@@ -396,6 +395,9 @@ class Where:
 
     def _any_text(self, texts: Iterable[str] | None, column: str) -> str | None:
         return _given(texts, lambda these: f"{column} = any({self.value(list(these))}::text[])")
+
+    def _has_all(self, texts: list[str] | None, column: str) -> str | None:
+        return _given(texts, lambda these: f"{column} @> {self.value(rows.json(these))}::jsonb")
 
     def _like(self, column: str, pattern: str) -> str:
         # The backslash is PostgreSQL's default and nothing to SQLite: named, it means the same to both.

@@ -14,37 +14,38 @@ from reeve.wire import filters
 from reeve.wire.filters import ArtifactSort, FlowRunSort, LogSort, NameSort, TaskRunSort
 from reeve.wire.responses import Artifact, ArtifactCollection, NotificationPolicy, Variable, Worker
 
-# Orders end with the id, so that pages neither repeat nor leave out. Runs without the time that is asked for
-# come last on both databases, which differ about it by themselves.
+# Orders end with the id, so that pages neither repeat nor leave out; it goes the way of the order itself, so
+# that one index serves both ways (docs/decisions/0009-indexes.md). Runs without the time that is asked for
+# come last on both databases, which differ about it by themselves; every run has a time when it was to start.
 FLOW_RUN_ORDERS = {
     FlowRunSort.ID_DESC: "r.id desc",
-    FlowRunSort.START_TIME_ASC: "coalesce(r.start_time, r.expected_start_time) asc nulls last, r.id",
-    FlowRunSort.START_TIME_DESC: "coalesce(r.start_time, r.expected_start_time) desc nulls last, r.id",
-    FlowRunSort.EXPECTED_START_TIME_ASC: "r.expected_start_time asc, r.id",
-    FlowRunSort.EXPECTED_START_TIME_DESC: "r.expected_start_time desc, r.id",
-    FlowRunSort.NAME_ASC: "r.name asc, r.id",
-    FlowRunSort.NAME_DESC: "r.name desc, r.id",
-    FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC: "r.next_scheduled_start_time asc nulls last, r.id",
-    FlowRunSort.END_TIME_DESC: "r.end_time desc nulls last, r.id",
+    FlowRunSort.START_TIME_ASC: "coalesce(r.start_time, r.expected_start_time), r.id",
+    FlowRunSort.START_TIME_DESC: "coalesce(r.start_time, r.expected_start_time) desc, r.id desc",
+    FlowRunSort.EXPECTED_START_TIME_ASC: "r.expected_start_time, r.id",
+    FlowRunSort.EXPECTED_START_TIME_DESC: "r.expected_start_time desc, r.id desc",
+    FlowRunSort.NAME_ASC: "r.name, r.id",
+    FlowRunSort.NAME_DESC: "r.name desc, r.id desc",
+    FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC: "r.next_scheduled_start_time nulls last, r.id",
+    FlowRunSort.END_TIME_DESC: "r.end_time desc nulls last, r.id desc",
 }
 TASK_RUN_ORDERS = {sort: FLOW_RUN_ORDERS[FlowRunSort(sort.value)] for sort in TaskRunSort}
 NAME_ORDERS = {
-    NameSort.CREATED_DESC: "{0}.created desc, {0}.id",
-    NameSort.UPDATED_DESC: "{0}.updated desc, {0}.id",
-    NameSort.NAME_ASC: "{0}.name asc, {0}.id",
-    NameSort.NAME_DESC: "{0}.name desc, {0}.id",
+    NameSort.CREATED_DESC: "{0}.created desc, {0}.id desc",
+    NameSort.UPDATED_DESC: "{0}.updated desc, {0}.id desc",
+    NameSort.NAME_ASC: "{0}.name, {0}.id",
+    NameSort.NAME_DESC: "{0}.name desc, {0}.id desc",
 }
 LOG_ORDERS = {
-    LogSort.TIMESTAMP_ASC: "g.timestamp asc, g.cursor asc",
+    LogSort.TIMESTAMP_ASC: "g.timestamp, g.cursor",
     LogSort.TIMESTAMP_DESC: "g.timestamp desc, g.cursor desc",
 }
 
 ARTIFACT_ORDERS = {
-    ArtifactSort.CREATED_DESC: "a.created desc, a.id",
-    ArtifactSort.UPDATED_DESC: "a.updated desc, a.id",
+    ArtifactSort.CREATED_DESC: "a.created desc, a.id desc",
+    ArtifactSort.UPDATED_DESC: "a.updated desc, a.id desc",
     ArtifactSort.ID_DESC: "a.id desc",
-    ArtifactSort.KEY_DESC: "a.key desc nulls last, a.id",
-    ArtifactSort.KEY_ASC: "a.key asc nulls last, a.id",
+    ArtifactSort.KEY_DESC: "a.key desc nulls last, a.id desc",
+    ArtifactSort.KEY_ASC: "a.key nulls last, a.id",
 }
 
 
@@ -120,7 +121,7 @@ async def workers(
     condition = where.worker(query.workers or filters.WorkerFilter(), "w")
     condition += f" and p.name = {where.value(pool_name)}"
     select = "select w.* from workers w join work_pools p on p.id = w.work_pool_id"
-    order = "w.last_heartbeat_time desc, w.id"
+    order = "w.last_heartbeat_time desc nulls last, w.id desc"
     return [work.worker(row) for row in await _page(tx, select, where, condition, order, limit, offset)]
 
 
