@@ -7,11 +7,9 @@ from collections import Counter
 from random import Random
 
 from tests.chaos.frame import Counts, Row
-from tests.chaos.site import BRIEF, Site
+from tests.chaos.site import BRIEF, Agent, Site
 
 LOST_ANSWERS = 0.05
-KILLS_A_SECOND = 0.5
-LONGEST_AWAY = 8.0  # seconds: longer than a lease, so that some leases end
 LONGEST_SWEEP = 2.0  # seconds: the reaper looks every second, on a busy machine
 
 # How long attempts were claimed and nothing more. After its launch a run is Pending as long as its process
@@ -35,9 +33,11 @@ def keeps_claim(site: Site, dice: Random, counts: Counts) -> Row:
     runs = site.begin(site.deploy(BRIEF), row.trials)
     line = site.line(dice)
     line.loss = LOST_ANSWERS
-    names = site.start_agents(counts.scaled(20, 3), "--limit", "2", url=line.url)
+    agents = [
+        Agent(f"agent-{number}", ("--limit", "2"), url=line.url) for number in range(counts.scaled(20, 3))
+    ]
     began = time.monotonic()
-    kills = _kill_at_random(site, dice, names, line.url, row.trials)
+    kills = site.kill_at_random(agents, dice, lambda: len(site.marked()) >= 0.9 * row.trials)
     row.expect(site.settles(120 + row.trials), "not all runs ended")
     row.expect(site.states() == {"Completed": row.trials}, f"not all runs completed: {site.states()}")
     seconds = time.monotonic() - began
@@ -52,7 +52,7 @@ def keeps_claim(site: Site, dice: Random, counts: Counts) -> Row:
     longest = site.lease + site.grace + LONGEST_SWEEP
     row.expect(unlaunched <= longest, f"a run was claimed and not launched for {unlaunched:.1f} s")
     row.figures = {
-        "agents": str(len(names)),
+        "agents": str(len(agents)),
         "agents killed": str(kills),
         "answers dropped": str(line.dropped),
         "longest not launched": f"{unlaunched:.1f} s",
@@ -60,26 +60,3 @@ def keeps_claim(site: Site, dice: Random, counts: Counts) -> Row:
         "runs a second": f"{row.trials / seconds:.1f}",
     }
     return row
-
-
-def _kill_at_random(site: Site, dice: Random, names: list[str], url: str, runs: int) -> int:
-    """Kill agents, and start each again after a while, until almost all runs were started."""
-    kills = 0
-    back: list[tuple[float, str]] = []
-    next_kill = time.monotonic() + 1
-    while len(site.marked()) < 0.9 * runs:
-        now = time.monotonic()
-        for due, name in [one for one in back if one[0] <= now]:
-            back.remove((due, name))
-            site.start_agent(name, "--limit", "2", REEVE_API_URL=url)
-        alive = [name for name in names if name in site.processes]
-        if now >= next_kill and len(alive) > 1:
-            name = dice.choice(alive)
-            site.kill(name)
-            kills += 1
-            back.append((now + dice.uniform(0, LONGEST_AWAY), name))
-            next_kill = now + dice.expovariate(KILLS_A_SECOND)
-        time.sleep(0.1)
-    for _, name in back:
-        site.start_agent(name, "--limit", "2", REEVE_API_URL=url)
-    return kills

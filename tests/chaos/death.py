@@ -17,7 +17,7 @@ from random import Random
 from uuid import UUID
 
 from tests.chaos.frame import Counts, Row
-from tests.chaos.site import MARKING, Mark, Site, alive, until
+from tests.chaos.site import MARKING, Agent, Mark, Site, alive, until
 
 TOLD_SECONDS = 2.0
 SILENT_LEASES = 1.5  # 30 s of 20
@@ -66,7 +66,7 @@ OF_SERVERS: tuple[tuple[str, ...], ...] = (("none",), ("run",), ("agent",), ("sh
 class Victim:
     """One run on an agent of its own, how it dies, and when."""
 
-    agent: str
+    agent: Agent
     deaths: tuple[str, ...]
     mark: Mark
     at: float = 0.0
@@ -76,7 +76,7 @@ class Victim:
         shim = parent(self.mark.pid) if "shim" in self.deaths else 0
         self.at = self.mark.at if "exit" in self.deaths else time.time()
         if "agent" in self.deaths:
-            site.kill(self.agent)
+            site.kill(self.agent.name)
         if "shim" in self.deaths:
             site.kill_pids([shim])
         if "run" in self.deaths:
@@ -119,15 +119,22 @@ def keeps_death(site: Site, dice: Random, counts: Counts) -> Row:
     below = list(OF_SERVERS) * counts.trials(40, 0) or [("none",), ("run",)]
     dice.shuffle(alone)
     dice.shuffle(below)
-    names = site.start_agents_of_queues(min(len(alone), len(DEATHS)))
-    for number, deaths in enumerate(_groups(alone, len(names))):
+    width = min(len(alone), len(DEATHS))
+    for number in range(width):
+        site.employ(_agent(number))
+    for number, deaths in enumerate(_groups(alone, width)):
         _round(site, dice, tally, dying, deaths, f"a{number}")
-    for number, deaths in enumerate(_groups(below, len(names))):
+    for number, deaths in enumerate(_groups(below, width)):
         kill_above = _kill_database if number % 2 and site.is_postgres else _kill_server
         _round(site, dice, tally, dying, deaths, f"b{number}", kill_above)
     tally.row.expect(site.settles(120 + seconds), "not all runs ended")
     _judge_held(site, tally.row, held)
     return tally.finish()
+
+
+def _agent(number: int) -> Agent:
+    """Return the agent that serves a queue of its own name, so that its runs are known before they begin."""
+    return Agent(f"agent-{number}", queues=(f"agent-{number}",))
 
 
 def _groups(all_: list[tuple[str, ...]], size: int) -> list[list[tuple[str, ...]]]:
@@ -167,7 +174,7 @@ def _round(
             tally.note("silent machine", time.time() - victim.at, SILENT_LEASES * site.lease)
     for victim in victims:
         if "agent" in victim.deaths:
-            site.start_agent_of_queue(victim.agent)
+            site.employ(victim.agent)
     site.until_final([one.mark.run_id for one in victims if one.says])
     Path(f"{marks}.go").touch()
     site.until_final([one.mark.run_id for one in victims])
@@ -177,12 +184,12 @@ def _round(
 
 def _victims(site: Site, dying: str, deaths: list[tuple[str, ...]], marks: Path) -> list[Victim]:
     """Begin a run on each agent, and wait until user code runs in all of them."""
-    names = [f"agent-{number}" for number in range(len(deaths))]
     runs = {}
-    for name, death in zip(names, deaths, strict=True):
+    for number, death in enumerate(deaths):
+        agent = _agent(number)
         more = {"code": 3} if death == ("exit",) else {}
-        (run_id,) = site.run_at_once(dying, 1, queue=name, marks=str(marks), **more)
-        runs[run_id] = (name, death)
+        (run_id,) = site.run_at_once(dying, 1, queue=agent.name, marks=str(marks), **more)
+        runs[run_id] = (agent, death)
     until("all runs to begin", lambda: len(site.marked(marks=marks)) == len(runs))
     return [Victim(*runs[mark.run_id], mark) for mark in site.marked(marks=marks)]
 

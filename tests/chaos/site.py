@@ -7,7 +7,8 @@ import os
 import signal
 import socket
 import sqlite3
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,20 @@ def main(marks: str):
 
 
 FINAL = "('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED')"
+
+
+KILLS_A_SECOND = 0.5
+LONGEST_AWAY = 8.0  # seconds: longer than a lease, so that some leases end
+
+
+@dataclass(frozen=True)
+class Agent:
+    """How an agent is started; ``url`` of the API when it is not the house's own server."""
+
+    name: str
+    options: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ("default",)
+    url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,28 +122,40 @@ class Site(House):
         assert process.poll() is None, self.log(name)
         return port
 
-    def start_agents_of_queues(self, count: int) -> list[str]:
-        """Start agents that serve one queue each, of their own name; return the names."""
-        names = [f"agent-{number}" for number in range(count)]
-        for name in names:
-            self.start_agent_of_queue(name)
-        return names
-
-    def start_agent_of_queue(self, name: str, *options: str) -> None:
-        """Start an agent that serves the queue of its own name."""
-        self.start(name, "agent", "start", "-p", "default", "-q", name, "--name", name, *options)
-
-    def start_agents(self, count: int, *options: str, url: str | None = None, **environ: str) -> list[str]:
-        """Start agents by name, on the line ``url``; return their names."""
-        by = {} if url is None else {"REEVE_API_URL": url}
-        names = [f"agent-{number}" for number in range(count)]
-        for name in names:
-            self.start_agent(name, *options, **by, **environ)
-        return names
-
     def registered(self, count: int) -> None:
         """Wait until so many agents were taken on."""
         until(f"{count} agents", lambda: self.rows("select count(*) from agents")[0][0] >= count)
+
+    def employ(self, agent: Agent) -> None:
+        """Start an agent."""
+        queues = [word for name in agent.queues for word in ("-q", name)]
+        by = {} if agent.url is None else {"REEVE_API_URL": agent.url}
+        command = ("agent", "start", "-p", "default", *queues, "--name", agent.name, *agent.options)
+        self.start(agent.name, *command, **by)
+
+    def kill_at_random(self, agents: Sequence[Agent], dice: Random, is_done: Callable[[], bool]) -> int:
+        """Start agents, kill them at random, start each again after a while; return how many were killed.
+
+        When ``is_done``, all are there again.
+        """
+        kills, away = 0, dict.fromkeys(agents, 0.0)
+        next_kill = time.monotonic() + 1
+        while not is_done():
+            now = time.monotonic()
+            for agent in [one for one, until_ in away.items() if until_ <= now]:
+                del away[agent]
+                self.employ(agent)
+            present = [one for one in agents if one not in away]
+            if now >= next_kill and len(present) > 1:
+                victim = dice.choice(present)
+                self.kill(victim.name)
+                kills += 1
+                away[victim] = now + dice.uniform(0, LONGEST_AWAY)
+                next_kill = now + dice.expovariate(KILLS_A_SECOND)
+            time.sleep(0.1)
+        for agent in away:
+            self.employ(agent)
+        return kills
 
     def process(self, name: str) -> Popen[bytes]:
         """Return a process by its name."""
