@@ -240,14 +240,14 @@ class StandIn:
         )
 
     def renew_attempts(self, _: UUID, body: Renew) -> Renewal:
-        stop = []
+        over = []
         for token in body.attempts:
             attempt = self.attempts[token.id]
             assert token.token == attempt.grant.token
             attempt.renewals += 1
             if attempt.closed:
-                stop.append(attempt.id)
-        return Renewal(lease_seconds=self.figures["lease_seconds"], stop=stop)
+                over.append(attempt.id)
+        return Renewal(lease_seconds=self.figures["lease_seconds"], stop=[], over=over)
 
     def report_attempt(self, id_: UUID, body: Reports) -> Receipt:
         self._check_epoch(body.epoch)

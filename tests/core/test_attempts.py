@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from reeve.core.attempts import Attempt, AttemptKind, AttemptState, Fate, LeaseTerms, fate
 from reeve.core.work import Limit, OnLost, grantable
@@ -31,6 +32,10 @@ def attempt(over_for: float | None, *, launched: bool = True, unreachable: bool 
     )
 
 
+def unstoppable(failed_for: float) -> Attempt:
+    return replace(attempt(-1), stop_failed=NOW - timedelta(seconds=failed_for))
+
+
 def judged(held: Attempt, *, returns: int = 0, on_lost: OnLost = OnLost.WAIT, slack: float = 0) -> Fate:
     return fate(held, on_lost=on_lost, returns=returns, terms=TERMS, now=NOW, slack=timedelta(seconds=slack))
 
@@ -51,6 +56,9 @@ def judged(held: Attempt, *, returns: int = 0, on_lost: OnLost = OnLost.WAIT, sl
         (attempt(3, launched=False), {}, Fate.RETURN),
         (attempt(3, launched=False), {"returns": 1}, Fate.RETURN),
         (attempt(3, launched=False), {"returns": 2}, Fate.GIVE_UP),
+        (unstoppable(299), {}, Fate.KEEP),
+        (unstoppable(300), {}, Fate.RELEASE),
+        (unstoppable(300), {"slack": 60}, Fate.KEEP),
     ],
 )
 def test_fate(held: Attempt, facts: dict[str, Any], expected: Fate) -> None:

@@ -12,11 +12,13 @@ from tests.core.making import DEPLOYMENT_ID, FLOW_ID, NOW, REFERENCE, flow_run, 
 
 from reeve.core.attempts import AttemptKind
 from reeve.core.bookkeeping import enter_flow_run_state
+from reeve.core.crashes import Crash, CrashBudget, CrashReason
 from reeve.core.rules.fence import Caller
-from reeve.core.rules.flow_runs import FlowRunFacts, after_crash, decide, mark_late
+from reeve.core.rules.flow_runs import FlowRunFacts, after_crash, after_deadline, decide, mark_late
 from reeve.core.rules.verdict import Effect, SetStateStatus, Verdict
 from reeve.core.runs import FlowRun, FlowRunPolicy, RetryType
 from reeve.core.states import ProposedState, State, StateDetails, StateType, propose
+from reeve.core.time_limits import Deadline, Then
 from reeve.errors import AttemptSupersededError
 
 SCHEDULED, PENDING, RUNNING = StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING
@@ -55,6 +57,10 @@ def ask(
 ) -> Verdict[FlowRun]:
     wanted = propose(proposed) if isinstance(proposed, StateType) else proposed
     return decide(run, wanted, FlowRunFacts(**facts), NOW, force=force)
+
+
+def killed(cause: str, reason: CrashReason = CrashReason.SIGNAL, losses: int = 0) -> Crash:
+    return Crash(cause=cause, reason=reason, losses=losses)
 
 
 def shown(verdict: Verdict[FlowRun]) -> str:
@@ -493,7 +499,7 @@ def in_process(old: State | StateType, **fields: Any) -> FlowRun:
 @pytest.mark.parametrize("old", [PENDING, RUNNING, PAUSED])
 def test_a_crash_is_retried_while_the_budget_lasts(old: StateType) -> None:
     run = in_process(old, crash_count=1, run_count=2)
-    verdict = after_crash(run, 2, "out of memory", NOW)
+    verdict = after_crash(run, CrashBudget(retries=2), killed("out of memory"), NOW)
     assert verdict.status is ACCEPT
     assert verdict.state == ProposedState(
         type=SCHEDULED,
@@ -505,22 +511,84 @@ def test_a_crash_is_retried_while_the_budget_lasts(old: StateType) -> None:
     assert verdict.run == replace(run, crash_count=2, empirical_policy=policy)
 
 
+def test_a_crash_waits_for_its_delay_and_counts_for_its_reasons() -> None:
+    budget = CrashBudget(retries=2, delay=60, on=frozenset({CrashReason.OUT_OF_MEMORY}))
+    run = in_process(RUNNING)
+    retried = after_crash(run, budget, killed("no memory", CrashReason.OUT_OF_MEMORY), NOW).state
+    assert retried is not None
+    assert (retried.name, retried.details.scheduled_time) == ("AwaitingRetry", NOW + timedelta(seconds=60))
+    assert after_crash(
+        run, budget, killed("exited with code 1", CrashReason.EXIT_CODE), NOW
+    ).state == propose(CRASHED, message="exited with code 1")
+
+
+def test_a_run_that_was_lost_with_its_agent_three_times_is_quarantined() -> None:
+    budget = CrashBudget(retries=99)
+    lost = after_crash(in_process(RUNNING), budget, killed("lost.", CrashReason.AGENT_LOST, losses=2), NOW)
+    assert lost.state is not None
+    assert lost.state.name == "AwaitingRetry"
+    lost = after_crash(in_process(RUNNING), budget, killed("lost.", CrashReason.AGENT_LOST, losses=3), NOW)
+    assert lost.state == propose(
+        CRASHED,
+        message="lost. Quarantined: its agent was lost with it 3 times, "
+        "so it is not started again by itself.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("then", "retries", "ends"),
+    [
+        (Then.FAIL, 2, "Failed"),
+        (Then.CANCEL, 2, "Cancelled"),
+        (Then.RETRY, 2, "AwaitingRetry"),
+        (Then.RETRY, 0, "Failed"),
+    ],
+)
+def test_a_time_limit_that_is_over_says_what_follows(then: Then, retries: int, ends: str) -> None:
+    passed = Deadline(at=NOW, then=then, message="It ran longer than its limit of 1 h.")
+    verdict = after_deadline(in_process(RUNNING), CrashBudget(retries=retries), passed, NOW)
+    assert verdict.state is not None
+    assert (verdict.state.name, verdict.state.message) == (ends, passed.message)
+    assert verdict.run.crash_count == (1 if ends == "AwaitingRetry" else 0)
+    ended = flow_run(COMPLETED)
+    assert after_deadline(ended, CrashBudget(), passed, NOW).state is None
+
+
+def test_a_run_whose_time_to_start_is_over_does_not_start() -> None:
+    passed = Deadline(at=NOW, then=Then.FAIL, message="It did not start in time.")
+    held: dict[str, Any] = {"attempt": AttemptKind.LEASED, "caller": Caller.HOLDER, "overdue": passed}
+    verdict = ask(flow_run(PENDING), RUNNING, **held)
+    assert (verdict.status, verdict.reason) == (ABORT, passed.message)
+    # The engine of 2.20 reports its own SIGTERM as a crash.
+    verdict = ask(flow_run(RUNNING), CRASHED, **held)
+    assert verdict.state is not None
+    assert (verdict.status, verdict.state.name, verdict.state.message) == (REJECT, "Failed", passed.message)
+    assert ask(flow_run(RUNNING), COMPLETED, **held).status is ACCEPT
+
+
+def test_cancelled_without_proof_says_so() -> None:
+    gone = Crash(cause="lost", reason=CrashReason.AGENT_LOST, proven=False)
+    verdict = after_crash(in_process(CANCELLING), CrashBudget(), gone, NOW)
+    assert verdict.state is not None
+    assert (verdict.state.name, "unconfirmed" in (verdict.state.message or "")) == ("Cancelled", True)
+
+
 @pytest.mark.parametrize("run", [in_process(RUNNING, crash_count=2), in_process(RUNNING, deployment_id=None)])
 def test_a_crash_without_budget_or_deployment_is_final(run: FlowRun) -> None:
-    verdict = after_crash(run, 2, "killed", NOW)
+    verdict = after_crash(run, CrashBudget(retries=2), killed("killed"), NOW)
     assert verdict.state == propose(CRASHED, message="killed")
     assert verdict.run == replace(run, crash_count=run.crash_count + 1)
 
 
 def test_a_crash_in_cancelling_is_the_proof() -> None:
-    verdict = after_crash(in_process(CANCELLING), 2, "SIGTERM", NOW)
+    verdict = after_crash(in_process(CANCELLING), CrashBudget(retries=2), killed("SIGTERM"), NOW)
     assert verdict.state == propose(CANCELLED, message="Cancelled; all of its processes are observed gone.")
 
 
 def test_who_dies_asleep_keeps_the_retry_and_its_time() -> None:
     due = NOW + timedelta(minutes=5)
     run = in_process(state(SCHEDULED, "AwaitingRetry", scheduled_time=due))
-    verdict = after_crash(run, 0, "killed", NOW)
+    verdict = after_crash(run, CrashBudget(retries=0), killed("killed"), NOW)
     assert verdict.state is not None
     assert (verdict.state.type, verdict.state.name, verdict.state.message) == (
         SCHEDULED,
@@ -531,7 +599,9 @@ def test_who_dies_asleep_keeps_the_retry_and_its_time() -> None:
     assert verdict.run.empirical_policy.retry_type is RetryType.RESCHEDULE
     assert verdict.run.crash_count == 0
     nobody_may_claim = replace(run, deployment_id=None)
-    assert after_crash(nobody_may_claim, 2, "killed", NOW).state == propose(CRASHED, message="killed")
+    assert after_crash(nobody_may_claim, CrashBudget(retries=2), killed("killed"), NOW).state == propose(
+        CRASHED, message="killed"
+    )
 
 
 @pytest.mark.parametrize(
@@ -544,24 +614,26 @@ def test_who_dies_asleep_keeps_the_retry_and_its_time() -> None:
     ],
 )
 def test_a_process_that_was_not_needed_any_more_changes_nothing(run: FlowRun) -> None:
-    assert after_crash(run, 2, "killed", NOW) == Verdict(status=ACCEPT, run=run)
+    assert after_crash(run, CrashBudget(retries=2), killed("killed"), NOW) == Verdict(status=ACCEPT, run=run)
 
 
 @pytest.mark.parametrize("old", [PENDING, RUNNING])
 def test_a_proposed_crash_is_retried_too(old: StateType) -> None:
-    verdict = ask(in_process(old), propose(CRASHED, message="SIGTERM"), crash_retries=1)
+    verdict = ask(in_process(old), propose(CRASHED, message="SIGTERM"), budget=CrashBudget(retries=1))
     assert (verdict.status, verdict.reason) == (REJECT, "Retrying")
     assert verdict.state == propose(
         SCHEDULED, name="AwaitingRetry", message="SIGTERM", details=StateDetails(scheduled_time=NOW)
     )
     assert verdict.run.crash_count == 1
-    spent = ask(in_process(old, crash_count=1), CRASHED, crash_retries=1)
+    spent = ask(in_process(old, crash_count=1), CRASHED, budget=CrashBudget(retries=1))
     assert (spent.status, spent.run.crash_count) == (ACCEPT, 2)
 
 
 def test_a_crash_of_a_suspended_runs_process_is_not_the_runs() -> None:
     run = flow_run(state(PAUSED, "Suspended", pause_reschedule=True), deployment_id=DEPLOYMENT_ID)
-    verdict = ask(run, CRASHED, attempt=AttemptKind.LEASED, caller=Caller.HOLDER, crash_retries=1)
+    verdict = ask(
+        run, CRASHED, attempt=AttemptKind.LEASED, caller=Caller.HOLDER, budget=CrashBudget(retries=1)
+    )
     assert (verdict.status, verdict.state, verdict.run) == (REJECT, None, run)
 
 
@@ -631,7 +703,9 @@ facts_of_all_kinds = st.builds(
     by_claim=st.booleans(),
     by_resume=st.booleans(),
     limit_full=st.sampled_from([None, "gpu"]),
-    crash_retries=st.integers(0, 2),
+    budget=st.builds(CrashBudget, retries=st.integers(0, 2)),
+    overdue=st.none()
+    | st.builds(Deadline, at=st.just(NOW), then=st.sampled_from(Then), message=st.just("m")),
     client_api_version=st.sampled_from([(0, 8, 2), (0, 8, 3), (0, 8, 4)]),
 )
 
@@ -712,7 +786,7 @@ def test_a_run_only_counts_up(run: FlowRun, proposed: list[tuple[ProposedState, 
 @untimed
 @given(runs, st.integers(0, 3))
 def test_after_a_crash_a_run_has_ended_or_can_be_claimed(run: FlowRun, crash_retries: int) -> None:
-    verdict = after_crash(run, crash_retries, "killed", NOW)
+    verdict = after_crash(run, CrashBudget(retries=crash_retries), killed("killed"), NOW)
     if verdict.state is None:
         return
     assert verdict.state.type in {SCHEDULED, CRASHED, CANCELLED}

@@ -14,7 +14,7 @@ from reeve.core.deployments import Flow
 from reeve.core.runs import FlowRun
 from reeve.core.states import StateType
 from reeve.core.work import WorkPool
-from reeve.server.services import agents, attempts, runs
+from reeve.server.services import agents, attempts, deployments, runs
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.hub import Hub
 from reeve.server.services.secrets import Keyring
@@ -46,7 +46,9 @@ class Office:
         self.flow_id = uuid4()
         self.deployment_id = uuid4()
 
-    async def furnish(self, *, crash_retries: int = 0, queue_limit: int | None = None) -> Office:
+    async def furnish(self, *, queue_limit: int | None = None, **options: Any) -> Office:
+        """Make what an office has; ``options`` are those of ``PUT /deployments/{id}/options``."""
+
         async def body(tx: Transaction) -> None:
             now = await tx.now()
             pool = WorkPool(
@@ -66,14 +68,9 @@ class Office:
             await tx.execute(
                 INSERT_DEPLOYMENT, self.deployment_id, at, self.flow_id, False, self.queue_id, "default"
             )
-            await tx.execute(
-                "insert into deployment_options (deployment_id, engine, crash_retries)"
-                " values ($1, 'reeve', $2)",
-                self.deployment_id,
-                crash_retries,
-            )
 
         await self.ctx.store.write(body)
+        await deployments.set_options(self.ctx, self.deployment_id, requests.DeploymentOptions(**options))
         return self
 
     async def run(self, **fields: Any) -> FlowRun:

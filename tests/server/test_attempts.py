@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from tests.server.office import Desk, Office
@@ -211,7 +211,7 @@ async def test_silence_is_shown_then_healed_by_a_renewal(store: Store) -> None:
     account = await explain.explain(office.ctx, run.id)
     assert account.summary == "The run's agent is unreachable."
     renewal = await agent.renew(attempt_id)
-    assert renewal.stop == []
+    assert (renewal.stop, renewal.over) == ([], [])
     run = await office.read(run.id)
     assert state_of(run) == ("RUNNING", "Running")
     assert run.run_count == 1
@@ -225,7 +225,7 @@ async def test_silence_for_good_is_a_crash_and_late_words_are_refused(store: Sto
     await reap(office)
     assert state_of(await office.read(run.id)) == ("CRASHED", "Crashed")
     assert [each.state for each in await office.attempts(run.id)] == ["LOST"]
-    assert (await agent.renew(attempt_id)).stop == [attempt_id]
+    assert (await agent.renew(attempt_id)).over == [attempt_id]
     with pytest.raises(AttemptSupersededError):
         await office.propose(run.id, StateType.COMPLETED, attempt_id)
 
@@ -254,7 +254,7 @@ async def test_a_renewal_with_a_forged_token_is_told_to_stop(store: Store) -> No
     agent = await office.agent()
     _, attempt_id = await claimed(office, agent)
     agent.tokens[attempt_id] += "x"
-    assert (await agent.renew(attempt_id)).stop == [attempt_id]
+    assert (await agent.renew(attempt_id)).over == [attempt_id]
 
 
 async def test_cancel_of_a_scheduled_run_is_at_once(store: Store) -> None:
@@ -347,4 +347,68 @@ async def test_reports_about_a_deleted_run_are_answered(store: Store) -> None:
     await runs.delete(office.ctx, run.id)
     with pytest.raises(NotFoundError, match="was deleted"):
         await agent.exited(attempt_id)
-    assert (await agent.renew(attempt_id)).stop == [attempt_id]
+    assert (await agent.renew(attempt_id)).over == [attempt_id]
+
+
+async def test_a_tree_that_cannot_be_ended_frees_its_slot_in_the_end_and_says_so(store: Store) -> None:
+    office = await Office(store).furnish(queue_limit=1)
+    agent = await office.agent()
+    run, attempt_id = await claimed(office, agent)
+    await runs.cancel(office.ctx, run.id, requests.CancelRun())
+    await agent.report(attempt_id, requests.StopFailed(seq=0, reason="pid 7 in uninterruptible sleep"))
+    await reap(office)
+    assert state_of(await office.read(run.id)) == ("CANCELLING", "Cancelling")
+    office.longer(lost_after=0)
+    await reap(office)
+    run = await office.read(run.id)
+    assert state_of(run) == ("CANCELLED", "Cancelled")
+    assert run.state is not None
+    assert "unconfirmed" in (run.state.message or "")
+    await office.run()
+    assert len((await agent.poll(1)).grants) == 1
+
+
+async def test_subflows_with_processes_of_their_own_are_cancelled_with_their_parent(store: Store) -> None:
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    parent, attempt_id = await claimed(office, agent)
+    holder = Principal(attempt_id)
+    inner = await child(office, holder, parent.id)
+    waiting = await child(office, holder, inner.id, deployment_id=office.deployment_id)
+    running = await child(office, holder, parent.id, deployment_id=office.deployment_id)
+    await office.propose(running.id, StateType.RUNNING, force=True)
+    done = await child(office, holder, parent.id, deployment_id=office.deployment_id)
+    await office.propose(done.id, StateType.COMPLETED, force=True)
+    await runs.cancel(office.ctx, parent.id, requests.CancelRun())
+    ends = [state_of(await office.read(one.id))[1] for one in (parent, inner, waiting, running, done)]
+    assert ends == ["Cancelling", "Scheduled", "Cancelled", "Cancelling", "Completed"]
+    await agent.exited(attempt_id, "ended on request", signal=15)
+    assert [state_of(await office.read(one.id))[1] for one in (parent, inner)] == ["Cancelled", "Cancelled"]
+
+
+async def test_a_subflow_with_a_deployment_is_claimed_like_any_run(store: Store) -> None:
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    parent, attempt_id = await claimed(office, agent)
+    waiting = await child(office, Principal(attempt_id), parent.id, deployment_id=office.deployment_id)
+    # A 2.20 agent that claims it is not taken for a second executor of the parent.
+    claim = await office.propose(waiting.id, StateType.PENDING)
+    assert claim.verdict.status is SetStateStatus.ACCEPT
+    with pytest.raises(AttemptSupersededError):
+        await office.propose(waiting.id, StateType.COMPLETED, attempt_id)
+
+
+async def child(
+    office: Office, holder: Principal, parent: UUID, deployment_id: UUID | None = None
+) -> FlowRun:
+    """Make a subflow of a run, as its engine does."""
+    task = requests.TaskRunCreate(task_key="t", dynamic_key=str(uuid4()), flow_run_id=parent)
+    made, _ = await task_runs.create(office.ctx, holder, task)
+    body = requests.FlowRunCreate(
+        flow_id=office.flow_id,
+        deployment_id=deployment_id,
+        parent_task_run_id=made.id,
+        state=requests.StateCreate(type=StateType.SCHEDULED),
+    )
+    run, _ = await runs.create_flow_run(office.ctx, holder, body, None)
+    return run

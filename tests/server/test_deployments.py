@@ -368,16 +368,36 @@ async def test_who_made_it(api: Outside) -> None:
 async def test_options_are_reeves_own(api: Outside) -> None:
     deployment = await api.deployment()
     path = f"/deployments/{deployment['id']}/options"
-    assert made(await api.get(path)) == {"engine": "prefect", "crash_retries": 0, "code_version": None}
-    wanted = {"engine": "reeve", "crash_retries": 3, "code_version": "abc"}
+    plain = {
+        "crash_retry_delay": 0.0,
+        "crash_retry_on": ["agent_lost", "agent_stopped", "exit_code", "out_of_memory", "signal"],
+        "max_pending": None,
+        "max_run": None,
+        "must_start_by": None,
+    }
+    none = {"engine": "prefect", "crash_retries": 0, "code_version": None, **plain}
+    assert made(await api.get(path)) == none
+    wanted = {
+        "engine": "reeve",
+        "crash_retries": 3,
+        "code_version": "abc",
+        "crash_retry_delay": 30.0,
+        "crash_retry_on": ["out_of_memory"],
+        "max_pending": {"seconds": 60.0, "then": "fail"},
+        "max_run": {"seconds": 3600.0, "then": "retry"},
+        "must_start_by": {"seconds": 600.0, "then": "cancel"},
+    }
     assert made(await api.put(path, wanted)) == wanted
     assert made(await api.get(path)) == wanted
     assert made(await api.put(path, {"crash_retries": 1})) == {
-        **wanted,
+        **none,
+        "engine": "reeve",
         "crash_retries": 1,
-        "code_version": None,
     }
     await change(api, deployment, version="9")
     await api.deployment(version="10")
     assert made(await api.get(path))["crash_retries"] == 1
     assert (await api.put(f"/deployments/{uuid4()}/options", wanted)).status_code == 404
+    for field in ("must_start_by", "max_run", "max_pending"):
+        refused = await api.put(path, {field: {"seconds": 1, "then": "retry"}})
+        assert (refused.status_code, refused.json()["field"]) == (422, field)

@@ -224,8 +224,10 @@ class Conductor:
             stray = self._strays.pop(grant.attempt_id, None)
             self._start(claimed(grant), grant, resumed=stray is not None)
         self._tell_limit(work)
-        told = [self._held[one.attempt_id] for one in work.cancel if one.attempt_id in self._held]
-        stopped = [course for course in told if course.stop(CANCELLED)]
+        told = [
+            (self._held[one.attempt_id], one.reason) for one in work.cancel if one.attempt_id in self._held
+        ]
+        stopped = [course for course, reason in told if course.stop(reason or CANCELLED)]
         if stopped:
             log.info("Found %d flow runs awaiting cancellation.", len(stopped))  # A92
         return self._lose(work.stop) or bool(work.grants or stopped)

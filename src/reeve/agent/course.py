@@ -28,6 +28,7 @@ from reeve.wire.responses import Grant, Infrastructure
 OVER = "the server asked for it"
 CANCELLED = "its run was cancelled"
 _RESTARTED = "its agent was restarted before it could launch the run"
+_OVER_GRACE_SECONDS = 0.5  # for what is held no more: another attempt may run already
 _UNSURE_SECONDS = 1.0  # before a lease is renewed again that must be sure before the launch
 
 log = logging.getLogger("reeve.agent")
@@ -232,8 +233,13 @@ class Course:
             self._stop_reason,
         )
         self._ending = asyncio.create_task(
-            watch.end(self._means.driver, handle, self.entry.grace_seconds, self._report_stop_failed)
+            watch.end(self._means.driver, handle, self._grace_seconds, self._report_stop_failed)
         )
+
+    @property
+    def _grace_seconds(self) -> float:
+        grace = self.entry.grace_seconds
+        return min(grace, _OVER_GRACE_SECONDS) if self._stop_reason == OVER else grace
 
     # --- report
 

@@ -55,7 +55,7 @@ class Leases:
         except ReeveError as error:
             log.error("The server refused to renew leases: %s", error)  # noqa: TRY400  # its sentence says it all
             return None
-        kept = tokens.keys() - set(renewal.stop)
+        kept = tokens.keys() - set(renewal.over)
         await self._driver.renewed(kept, sent_at=sent_at, lease_seconds=renewal.lease_seconds)
-        self._over([attempt for attempt in renewal.stop if attempt in tokens])
+        self._over([attempt for attempt in renewal.over if attempt in tokens])
         return sent_at

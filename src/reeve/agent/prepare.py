@@ -70,6 +70,8 @@ def prepare(grant: Grant, common: Preparation, sent_at: float) -> Launch:
             on_lost=common.on_lost,
             margin_seconds=common.margin_seconds,
         ),
+        # One margin later than the server, which then has said already why the run ends.
+        max_seconds=grant.max_run_seconds and grant.max_run_seconds + common.margin_seconds,
         renewal=Renewal(url=common.api_url.rstrip("/") + renew_attempts.path, token=grant.token),
     )
 

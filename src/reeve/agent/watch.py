@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import UUID
 
-from reeve.drivers.base import Driver, ExitRecord, Handle, cause, crash_message
+from reeve.drivers.base import Driver, ExitRecord, Handle, cause, crash_message, crash_reason
 from reeve.wire.requests import Exited
 
 TAIL_LINES = 20
@@ -78,6 +78,8 @@ def exited(record: ExitRecord, handle: Handle, reason: str | None) -> Exited:
         cpu_seconds=record.cpu_seconds,
         max_rss_kib=record.max_rss_kib,
         output_tail=tail(handle.output_dir) if handle.output_dir else None,
+        reason=crash_reason(record),
+        overran=record.stopped_by == "time",
         output_lost_bytes=record.output_lost_bytes + record.output_cut_bytes,
     )
 

@@ -12,9 +12,11 @@ import click
 from reeve.cli import find, show
 from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect
-from reeve.cli.values import DURATION, INSTANT, PAIR, job_variables, parameters
+from reeve.cli.values import DURATION, INSTANT, PAIR, TIME_LIMIT, job_variables, parameters
 from reeve.client.sync import Client
+from reeve.core.crashes import CrashReason
 from reeve.core.deployments import Engine
+from reeve.core.time_limits import TimeLimit
 from reeve.errors import InvalidInputError, NotFoundError
 from reeve.wire import codec, endpoints, requests
 from reeve.wire.responses import DeploymentResponse
@@ -39,6 +41,18 @@ Pairs = tuple[tuple[str, str], ...]
 @click.option(
     "--crash-retries", type=click.IntRange(min=0), default=0, metavar="N", help="Restarts after a crash."
 )
+@click.option(
+    "--crash-retry-delay", type=DURATION, default=0.0, metavar="DURATION", help="Wait before each of them."
+)
+@click.option(
+    "--crash-retry-on",
+    type=click.Choice(list(CrashReason)),
+    multiple=True,
+    help="Only after crashes of this kind; repeatable.",
+)
+@click.option("--max-run", type=TIME_LIMIT, help="How long an attempt may run: 1h, 1h:cancel, 1h:retry.")
+@click.option("--max-pending", type=TIME_LIMIT, help="How long it may take from claim to Running.")
+@click.option("--must-start-by", type=TIME_LIMIT, help="How long after it is due a run may still start.")
 @click.option("--job", type=PAIR, multiple=True, help="Job variable: env.TZ=UTC, grace_seconds=5.")
 @click.option("--paused", is_flag=True, help="Start no run by schedule yet.")
 @json_option
@@ -58,6 +72,11 @@ def deploy(  # noqa: PLR0913  # one per option
     description: str | None,
     version: str | None,
     crash_retries: int,
+    crash_retry_delay: float,
+    crash_retry_on: tuple[CrashReason, ...],
+    max_run: TimeLimit | None,
+    max_pending: TimeLimit | None,
+    must_start_by: TimeLimit | None,
     job: Pairs,
     paused: bool,
     as_json: bool,
@@ -69,7 +88,14 @@ def deploy(  # noqa: PLR0913  # one per option
 
     flow = load_flow(inside, path)
     options = requests.DeploymentOptions(
-        engine=Engine.REEVE, crash_retries=crash_retries, code_version=version
+        engine=Engine.REEVE,
+        crash_retries=crash_retries,
+        crash_retry_delay=crash_retry_delay,
+        crash_retry_on=list(crash_retry_on or CrashReason),
+        max_pending=max_pending,
+        max_run=max_run,
+        must_start_by=must_start_by,
+        code_version=version,
     )
     with connect() as client:
         body = requests.DeploymentCreate(
@@ -155,7 +181,10 @@ def _post(
         find.no_pool(client, str(body.work_pool_name))
     except InvalidInputError as error:
         raise _name_option(error) from None
-    client.call(endpoints.set_deployment_options, options, id=made.id)
+    try:
+        client.call(endpoints.set_deployment_options, options, id=made.id)
+    except InvalidInputError as error:
+        raise _name_option(error) from None
     if made.paused and not paused:
         client.call(endpoints.resume_deployment, id=made.id)
     return client.call(endpoints.read_deployment, id=made.id)
@@ -169,10 +198,13 @@ def _exists(client: Client, flow_name: str, name: str) -> bool:
     return True
 
 
+_OPTIONS = {"cron", "interval", "rrule", "timezone", "max-run", "max-pending", "must-start-by"}
+
+
 def _name_option(error: InvalidInputError) -> InvalidInputError:
-    """Say which option the server refused: schedules' fields are called as these."""
-    option = (error.field or "").rpartition(".")[2]
-    if option in {"cron", "interval", "rrule", "timezone"}:
+    """Say which option the server refused: its fields are called as these."""
+    option = (error.field or "").rpartition(".")[2].replace("_", "-")
+    if option in _OPTIONS:
         said = error.message.removeprefix(f"{error.field}: ")
         return InvalidInputError(f"--{option}: {said}", field=option)
     return error

@@ -9,6 +9,8 @@ import click
 from reeve.cli import find, show
 from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect
+from reeve.core.crashes import CrashReason
+from reeve.core.time_limits import TimeLimit, in_words
 from reeve.wire import codec, endpoints
 from reeve.wire.responses import DeploymentOptions, DeploymentResponse
 
@@ -104,10 +106,26 @@ def _facts(name: str, found: DeploymentResponse, options: DeploymentOptions) -> 
         ("tags", ", ".join(found.tags)),
         ("job variables", _json(found.infra_overrides)),
         ("engine", options.engine),
-        ("crash retries", options.crash_retries),
+        ("crash retries", _crash_budget(options)),
+        ("max run", _limit(options.max_run)),
+        ("max pending", _limit(options.max_pending)),
+        ("must start by", _limit(options.must_start_by)),
         ("status", found.status),
         ("last polled", show.when(found.last_polled)),
     ]
+
+
+def _crash_budget(options: DeploymentOptions) -> str:
+    said = [str(options.crash_retries)]
+    if options.crash_retry_delay:
+        said.append(f"after {in_words(options.crash_retry_delay)}")
+    if len(options.crash_retry_on) < len(CrashReason):
+        said.append(f"on {', '.join(options.crash_retry_on)}")
+    return " ".join(said)
+
+
+def _limit(limit: TimeLimit | None) -> str | None:
+    return f"{in_words(limit.seconds)}, then {limit.then}" if limit else None
 
 
 def _rule(schedule: dict[str, Any]) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 import click
 import msgspec
 
+from reeve.core.time_limits import Then, TimeLimit
+
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)([dhms]))+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)([dhms])")
@@ -28,6 +30,21 @@ class DurationType(click.ParamType[float]):
         if seconds is None or seconds <= 0:
             self.fail(f"{value!r} is no length of time. Write 30s, 5m, 1h, 1d or 1h30m.", param, ctx)
         return seconds
+
+
+class TimeLimitType(click.ParamType[TimeLimit]):
+    """A length of time and what follows when it is over: 1h, 1h:fail, 1h:cancel, 1h:retry."""
+
+    name = "duration[:then]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> TimeLimit:
+        """Read the text."""
+        length, colon, then = value.partition(":")
+        if colon and then not in set(Then):
+            hint = "Write 1h:fail, 1h:cancel or 1h:retry."
+            self.fail(f"{then!r} does not say what follows. {hint}", param, ctx)
+        seconds = DURATION.convert(length, param, ctx)
+        return TimeLimit(seconds=seconds, then=Then(then) if colon else Then.FAIL)
 
 
 class InstantType(click.ParamType[datetime]):
@@ -74,6 +91,7 @@ class LimitType(click.ParamType[int | None]):
 
 
 DURATION = DurationType()
+TIME_LIMIT = TimeLimitType()
 INSTANT = InstantType()
 PAIR = PairType()
 LIMIT = LimitType()

@@ -8,7 +8,11 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
+from reeve.core.crashes import CrashReason
+from reeve.core.runs import FlowRun
+from reeve.core.time_limits import NO_LIMITS, Deadline, TimeLimits
 from reeve.core.work import OnLost
 
 
@@ -73,11 +77,45 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     max_rss_kib: int | None = None
     cause: str | None = None
     output_tail: str | None = None
+    crash_reason: CrashReason | None = None
+    stop_failed: datetime | None = None  # since when its agent has said that it cannot end it
+    limits: TimeLimits = NO_LIMITS  # as its deployment had them when it was claimed
+    expires: datetime | None = None  # when the next of them is over
 
     @property
     def is_open(self) -> bool:
         """Whether the attempt still holds its run, and its slots."""
         return self.closed is None
+
+
+def deadline(attempt: Attempt, run: FlowRun) -> Deadline | None:
+    """Return the next time limit of an open attempt."""
+    limits = attempt.limits
+    found: list[Deadline | None] = []
+    if attempt.launched is not None:
+        found.append(limits.running(attempt.launched))
+    if attempt.started is None:
+        found.append(limits.pending(_wanted(attempt, run)))
+        found.append(limits.start(run.expected_start_time if run.start_time is None else None))
+    return min((one for one in found if one), key=lambda one: one.at, default=None)
+
+
+def _wanted(attempt: Attempt, run: FlowRun) -> datetime:
+    """Return since when a claimed run could be Running: it may be claimed before it is due."""
+    due = run.state.details.scheduled_time if run.state else None
+    return max(attempt.opened, due or attempt.opened)
+
+
+def timed(attempt: Attempt, run: FlowRun) -> Attempt:
+    """Return an attempt that has come a step further, with its next time limit noted."""
+    next_ = deadline(attempt, run)
+    return replace(attempt, expires=next_.at if next_ else None)
+
+
+def overdue(attempt: Attempt, run: FlowRun, now: datetime) -> Deadline | None:
+    """Return the time limit that an open attempt has passed."""
+    next_ = deadline(attempt, run)
+    return next_ if next_ and next_.at <= now else None
 
 
 class Fate(StrEnum):
@@ -88,6 +126,7 @@ class Fate(StrEnum):
     RETURN = "return"  # never launched: the run is scheduled again
     GIVE_UP = "give_up"  # never launched, too often: the run is crashed
     LOSE = "lose"  # launched and silent for good: crashed, the crash budget decides
+    RELEASE = "release"  # heard of, but its processes cannot be ended: its slot is freed (protocol §8)
 
 
 def fate(
@@ -100,6 +139,8 @@ def fate(
     """
     if attempt.lease_until is None:
         return Fate.KEEP
+    if attempt.stop_failed and now >= attempt.stop_failed + slack + timedelta(seconds=terms.lost_after):
+        return Fate.RELEASE
     over = attempt.lease_until + slack
     if now < over + timedelta(seconds=terms.grace):
         return Fate.KEEP

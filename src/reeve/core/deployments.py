@@ -9,7 +9,9 @@ from uuid import UUID
 
 import msgspec
 
+from reeve.core.crashes import CrashBudget
 from reeve.core.runs import CreatedBy
+from reeve.core.time_limits import NO_LIMITS, TimeLimits
 
 
 class DeploymentStatus(StrEnum):
@@ -57,7 +59,8 @@ class DeploymentOptions(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     engine: Engine = Engine.PREFECT
-    crash_retries: int = 0  # how often a run whose process died is started again
+    budget: CrashBudget = CrashBudget()
+    limits: TimeLimits = NO_LIMITS
     code_version: str | None = None
 
 

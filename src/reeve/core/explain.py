@@ -13,7 +13,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from reeve.core.agents import SILENT_AFTER_SECONDS, Agent, AgentMode, AgentStatus
-from reeve.core.attempts import Attempt, AttemptKind
+from reeve.core.attempts import Attempt, AttemptKind, deadline, overdue
 from reeve.core.deployments import Deployment
 from reeve.core.runs import FlowRun, RetryType
 from reeve.core.states import StateType
@@ -169,6 +169,11 @@ def _held(seen: Circumstances, attempt: Attempt, now: datetime) -> Account:
         notes.append(state.message or "Its processes are being ended; Cancelled follows with the proof.")
         remedy = f"reeve runs cancel --force {seen.run.id}"
         return Account("The run is being cancelled.", [], notes, [remedy])
+    if passed := overdue(attempt, seen.run, now):
+        notes.append(f"{passed.message} Its processes are being ended; then it is to {passed.then}.")
+        return Account(f"The run is {state.name}, and its time is over.", causes, notes)
+    if next_ := deadline(attempt, seen.run):
+        notes.append(f"Its next time limit ends at {_clock(next_.at)}.")
     if state.type is StateType.SCHEDULED:
         at = state.details.scheduled_time
         when = f"Its own process tries again at {_clock(at)}." if at else "Its own process tries again."

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from reeve.core.crashes import CrashReason, reason_of
 from reeve.core.jobs import JobSpec
 from reeve.errors import ReeveError
 
@@ -59,7 +60,8 @@ class Renewal(msgspec.Struct, frozen=True, kw_only=True):
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """An order to launch an attempt. ``env`` is the whole environment: nothing else is inherited.
 
-    ``job.env`` is part of it and not read again. ``output_quota`` is bytes of both streams together.
+    ``job.env`` is part of it and not read again. ``output_quota`` is bytes of both streams together. What
+    runs longer than ``max_seconds`` (of boot time, from its start) the driver ends by itself.
     """
 
     attempt: UUID
@@ -68,6 +70,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     lease: Lease | None = None
     renewal: Renewal | None = None
     output_quota: int = 100 * 1024 * 1024  # protocol §7
+    max_seconds: float | None = None
 
 
 class Handle(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +91,8 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an attempt. Either ``code`` or ``signal`` is known, or ``message`` says why not.
 
     Times are Unix time in seconds, memory in KiB. ``gone`` is proof that no process of it is left.
-    ``stopped_by``: ``agent``, ``server`` (the answer to a renewal), ``lease`` (lost), ``shim`` (told to end).
+    ``stopped_by``: ``agent``, ``server`` (the answer to a renewal), ``lease`` (lost), ``shim`` (told to end),
+    ``time`` (longer than ``Launch.max_seconds``).
     ``killed``: the driver itself sent SIGKILL. ``oom_kills``: how many processes the kernel ended for lack
     of memory about then. ``leftovers``: processes that outlived the main one and were ended after it.
     """
@@ -210,6 +214,7 @@ _STOPPERS = {
     "server": "the server told it to stop",
     "lease": "its lease was lost",
     "shim": "the shim was told to end",
+    "time": "it ran longer than its limit",
 }
 
 
@@ -228,6 +233,17 @@ def cause(record: ExitRecord) -> str:
     if record.signal is not None:
         return _SIGNALS.get(record.signal) or f"killed by {_signal_name(record.signal)}"
     return _plain_end(record)
+
+
+def crash_reason(record: ExitRecord) -> CrashReason:
+    """Return the kind of an end that nobody wanted."""
+    if record.stopped_by in {"agent", "shim"}:
+        return CrashReason.AGENT_STOPPED
+    if record.stopped_by == "lease":
+        return CrashReason.AGENT_LOST
+    if record.signal == signal.SIGKILL and record.oom_kills > 0 and not record.killed:
+        return CrashReason.OUT_OF_MEMORY
+    return reason_of(record.code, record.signal)
 
 
 def crash_message(status_code: int) -> str:

@@ -28,6 +28,7 @@ from reeve.server.loops.pruner import Pruner
 from reeve.server.loops.reaper import Reaper
 from reeve.server.loops.scheduler import Scheduler
 from reeve.server.loops.statuses import Statuses
+from reeve.server.loops.time_limits import TimeLimits
 from reeve.server.services.blocks import install_system_types
 from reeve.server.services.context import Context
 from reeve.server.services.hub import Hub
@@ -171,6 +172,7 @@ def _loops(ctx: Context, settings: Settings) -> list[Loop]:
         PauseExpirer(ctx, 5),
         CancellationCleaner(ctx, 20),
         Reaper(ctx, min(1.0, settings.lease_seconds / 4)),
+        TimeLimits(ctx, 1),
         Statuses(ctx, 10),
         Notifier(
             ctx,

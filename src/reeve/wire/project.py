@@ -303,6 +303,8 @@ def attempt(noun: Attempt, agent_name: str | None) -> responses.Attempt:
         max_rss_kib=noun.max_rss_kib,
         cause=noun.cause,
         output_tail=noun.output_tail,
+        crash_reason=noun.crash_reason,
+        expires=iso_or_none(noun.expires),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from msgspec.structs import replace
 
+from reeve.core.crashes import Crash, CrashBudget, CrashReason
 from reeve.core.rules import fence, shared
 from reeve.core.rules.rule import (
     CANCELLED,
@@ -37,6 +38,7 @@ from reeve.core.states import (
     StateDetails,
     propose,
 )
+from reeve.core.time_limits import Deadline, Then
 
 
 class FlowRunFacts(fence.FenceFacts, frozen=True, kw_only=True):
@@ -45,7 +47,8 @@ class FlowRunFacts(fence.FenceFacts, frozen=True, kw_only=True):
     ``client_api_version`` is that of the caller's header. ``new_pause_key`` is a random key for a pause
     that names none. ``by_claim`` and ``by_resume`` mark the server's own claim and its resume route.
     ``limit_full`` names a full limit in which the run would need a new place; None when there is room,
-    or the run has its place already. ``crash_retries`` is the crash budget of the deployment.
+    or the run has its place already. ``budget`` is the crash budget of the deployment, ``overdue`` the time
+    limit that the run's open attempt has passed.
     """
 
     client_api_version: tuple[int, int, int] = (0, 8, 4)
@@ -53,8 +56,12 @@ class FlowRunFacts(fence.FenceFacts, frozen=True, kw_only=True):
     by_claim: bool = False
     by_resume: bool = False
     limit_full: str | None = None
-    crash_retries: int = 0
+    budget: CrashBudget = CrashBudget()
+    overdue: Deadline | None = None
 
+
+GONE = "Cancelled; all of its processes are observed gone."
+UNCONFIRMED = "Cancelled, unconfirmed: nobody could see its processes end, and some may still run."
 
 _Step: TypeAlias = Step[FlowRun, FlowRunFacts]
 _Outcome: TypeAlias = Outcome[FlowRun, FlowRunFacts]
@@ -77,27 +84,64 @@ def mark_late(run: FlowRun, now: datetime) -> Verdict[FlowRun]:
     return judge(LATE_MARKING, run, propose(SCHEDULED, name=LATE, details=details), FlowRunFacts(), now)
 
 
-def after_crash(run: FlowRun, crash_retries: int, cause: str, now: datetime) -> Verdict[FlowRun]:
+def after_crash(run: FlowRun, budget: CrashBudget, crash: Crash, now: datetime) -> Verdict[FlowRun]:
     """Return what becomes of a run whose attempt is gone without having ended it (protocol §1).
 
     The verdict always accepts; its ``state`` is None where the dead process was not needed any more: the
     run has ended, or waits for a new claim. A crash that is charged is added to ``run.crash_count``; while
-    that was below ``crash_retries`` the run waits for another attempt, by any agent. A run without a
-    deployment cannot be claimed, so its first crash is final.
+    the budget allows it the run waits for another attempt, by any agent. A run without a deployment cannot
+    be claimed, so its first crash is final.
     """
+    if settled := _without_process(run, proven=crash.proven):
+        return settled
+    state = run.state
+    assert state is not None
+    claimable = run.deployment_id is not None
+    if state.type is SCHEDULED and claimable:
+        # It slept until its in-process retry: that retry is granted already, no crash is charged.
+        return _enter(_for_any_agent(run), _crash_retry(crash.cause, state.details.scheduled_time or now))
+    charged = replace(run, crash_count=run.crash_count + 1)
+    if crash.is_quarantined:
+        return _enter(charged, propose(CRASHED, message=_quarantined(crash)))
+    if claimable and budget.allows(crash.reason, run.crash_count):
+        return _enter(_for_any_agent(charged), _crash_retry(crash.cause, _after(now, budget)))
+    return _enter(charged, propose(CRASHED, message=crash.cause))
+
+
+def after_deadline(
+    run: FlowRun, budget: CrashBudget, passed: Deadline, now: datetime, *, proven: bool = True
+) -> Verdict[FlowRun]:
+    """Return what becomes of a run whose attempt was ended since a time limit is over.
+
+    As with a crash, ``state`` is None where the process was not needed any more.
+    """
+    if settled := _without_process(run, proven=proven):
+        return settled
+    message = passed.message
+    if passed.then is Then.CANCEL:
+        return _enter(run, propose(CANCELLED, message=message))
+    retried = passed.then is Then.RETRY and run.deployment_id is not None
+    if retried and run.crash_count < budget.retries:
+        charged = replace(run, crash_count=run.crash_count + 1)
+        return _enter(_for_any_agent(charged), _crash_retry(message, _after(now, budget)))
+    return _enter(run, propose(FAILED, message=message))
+
+
+def _without_process(run: FlowRun, *, proven: bool) -> Verdict[FlowRun] | None:
+    """Return what becomes of a run to which the end of its process is no loss; None: it is one."""
     state = run.state
     if state is None or state.is_final or _awaits_claim(run):
         return Verdict(status=SetStateStatus.ACCEPT, run=run)
     if state.type is CANCELLING:
-        return _enter(run, propose(CANCELLED, message="Cancelled; all of its processes are observed gone."))
-    claimable = run.deployment_id is not None
-    if state.type is SCHEDULED and claimable:
-        # It slept until its in-process retry: that retry is granted already, no crash is charged.
-        return _enter(_for_any_agent(run), _crash_retry(cause, state.details.scheduled_time or now))
-    charged = replace(run, crash_count=run.crash_count + 1)
-    if claimable and run.crash_count < crash_retries:
-        return _enter(_for_any_agent(charged), _crash_retry(cause, now))
-    return _enter(charged, propose(CRASHED, message=cause))
+        return _enter(run, propose(CANCELLED, message=GONE if proven else UNCONFIRMED))
+    return None
+
+
+def _quarantined(crash: Crash) -> str:
+    return (
+        f"{crash.cause} Quarantined: its agent was lost with it {crash.losses} times, "
+        "so it is not started again by itself."
+    )
 
 
 def _awaits_claim(run: FlowRun) -> bool:
@@ -114,6 +158,10 @@ def _enter(run: FlowRun, state: ProposedState) -> Verdict[FlowRun]:
 
 def _crash_retry(cause: str, at: datetime) -> ProposedState:
     return propose(SCHEDULED, name=AWAITING_RETRY, message=cause, details=StateDetails(scheduled_time=at))
+
+
+def _after(now: datetime, budget: CrashBudget) -> datetime:
+    return now + timedelta(seconds=budget.delay)
 
 
 def _for_any_agent(run: FlowRun) -> FlowRun:
@@ -265,7 +313,7 @@ def _retry(step: _Step) -> _Outcome:
     )
 
 
-# What reeve adds: the crash budget, limits, and no run that nobody may claim
+# What reeve adds: time limits, the crash budget, limits, and no run that nobody may claim
 
 
 def _crash_budget(step: _Step) -> _Outcome:
@@ -273,13 +321,22 @@ def _crash_budget(step: _Step) -> _Outcome:
     run, facts = step.run, step.facts
     if step.current.type in {SCHEDULED, PAUSED} and not facts.held:
         return step  # as in 2.20: nobody knows whose crash this is (W28)
+    if facts.overdue:
+        ended = after_deadline(run, facts.budget, facts.overdue, step.now)
+        return step.reject(facts.overdue.message, ended.state, run=ended.run)
     cause = step.proposed.message or "The process of the run crashed."
-    crash = after_crash(run, facts.crash_retries, cause, step.now)
+    reported = Crash(cause=cause, reason=CrashReason.EXIT_CODE)
+    crash = after_crash(run, facts.budget, reported, step.now)
     if crash.state is None:
         return step.reject("This run does not need this process any more.")
     if crash.state.type is SCHEDULED:
         return step.reject("Retrying", crash.state, run=crash.run)
     return step.amend(run=crash.run)
+
+
+def _in_time(step: _Step) -> _Outcome:
+    """A run whose time to start is over does not start; what becomes of it is decided when it is gone."""
+    return step.abort(step.facts.overdue.message) if step.facts.overdue else step
 
 
 def _reschedule(step: _Step) -> _Outcome:
@@ -336,6 +393,7 @@ CORE: tuple[FlowRunRule, ...] = (
         frozenset({RUNNING}),
         shared.wait_for_scheduled_time,
     ),
+    Rule("in time", frozenset({SCHEDULED, PENDING}), frozenset({RUNNING}), _in_time),
     Rule("retry", frozenset({RUNNING}), frozenset({FAILED}), _retry),
     Rule(
         "crash budget",

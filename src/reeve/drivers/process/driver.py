@@ -248,6 +248,7 @@ class ProcessDriver:
             "spool_dir": str(directory),
             "grace_seconds": launch.job.grace_seconds,
             "output_quota": launch.output_quota,
+            "max_seconds": launch.max_seconds,
             "lease": msgspec.to_builtins(launch.lease) if launch.lease else None,
             "renew": _door(launch.renewal) if launch.renewal else None,
         }

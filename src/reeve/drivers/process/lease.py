@@ -51,6 +51,10 @@ class Lease:
         """Whether another attempt may soon begin, so that this one must end. Under ``wait``: never."""
         return self.replace and now >= self.sent_at + self.seconds - self.margin
 
+    def left(self, now: float) -> float:
+        """Return the seconds until it ends: what a lost one leaves its tree to end by itself."""
+        return max(0.0, self.sent_at + self.seconds - now)
+
 
 class Renewal:
     """One request under way, made by a child so that the shim's loop never waits."""

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from reeve.drivers.process import spool
+from reeve.drivers.process import host, spool
 from reeve.drivers.process.lease import Lease
 
 TYPE_CHECKING = False
@@ -25,6 +25,7 @@ class Run:
     __slots__ = (
         "attempt",
         "child",
+        "deadline",
         "detail",
         "directory",
         "door",
@@ -57,6 +58,7 @@ class Run:
         self.problem = b""  # why the program could not be started
         self.started = False  # whether the program has replaced the forked shim
         self.started_at = time.time()
+        self.deadline = host.boottime() + order["max_seconds"] if order.get("max_seconds") else None
         self.ended_at = 0.0
         self.main_gone = False
         self.ending: Ending | None = None

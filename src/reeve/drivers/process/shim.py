@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 STEP = 0.05  # seconds between two looks at a tree that is being ended
 TICK = 0.5  # seconds between two looks at leases, and at a disk that was full
+OVER_GRACE = 0.5  # seconds for what holds its attempt no more: another one may run already
 FIRST_CALL = 10.0  # seconds that whoever started a shim has to connect
 _LONGEST_LOG = 1 << 20
 _LONGEST_BACKLOG = 64 << 20  # bytes an agent may be behind before its connection is dropped
@@ -213,7 +214,9 @@ class Shim:
         for run in self._runs.values():
             run.output.tell_losses()
             if run.lease and run.lease.is_lost(now):
-                self._begin_end(run, run.grace_seconds, "lease")
+                self._begin_end(run, min(run.grace_seconds, run.lease.left(now)), "lease")
+            elif run.deadline and now >= run.deadline:
+                self._begin_end(run, run.grace_seconds, "time")
         for door in self._doors_due(now):
             self._renew(door, now)
 
@@ -609,12 +612,14 @@ class Shim:
         if "error" in answer:
             _log(f"the leases of {len(renewal.attempts)} runs were not renewed: {answer['error']}")
             return
-        stop = set(answer.get("stop") or ())
+        stop, over = set(answer.get("stop") or ()), set(answer.get("over") or ())
         for attempt in renewal.attempts:
-            if attempt not in stop:
+            run = self._runs.get(attempt)
+            if attempt not in over:
                 self._extend(attempt, renewal.sent_at, float(answer["lease_seconds"]))
-            elif run := self._runs.get(attempt):
-                self._begin_end(run, run.grace_seconds, "server")
+            if run and attempt in stop | over:
+                grace = min(run.grace_seconds, OVER_GRACE) if attempt in over else run.grace_seconds
+                self._begin_end(run, grace, "server")
 
     def _extend(self, attempt: str, sent_at: float, seconds: float) -> None:
         run = self._runs.get(attempt)

@@ -7,7 +7,7 @@ from functools import partial
 from uuid import UUID
 
 from reeve import clock
-from reeve.core.attempts import Attempt, AttemptState, Fate, LeaseTerms, fate
+from reeve.core.attempts import Attempt, Fate, LeaseTerms, fate
 from reeve.core.work import OnLost
 from reeve.server.loops.loop import Loop
 from reeve.server.services import attempts as service
@@ -16,6 +16,7 @@ from reeve.server.storage import attempts
 from reeve.server.storage.store import Transaction
 
 BATCH = 200
+_UNSTOPPABLE = "Its agent could not end all of its processes, and has given up waiting for it."
 
 
 class Reaper(Loop):
@@ -35,8 +36,7 @@ class Reaper(Loop):
         self._count_gap(now)
         if now - self._started < self.ctx.terms.lease:
             return
-        silent = await self.ctx.store.read(_silent)
-        for attempt, on_lost in silent:
+        for attempt, on_lost in await self.ctx.store.read(self._in_doubt):
             await self.ctx.store.write(partial(self._judge, attempt_id=attempt.id, on_lost=on_lost))
 
     def _count_gap(self, now: float) -> None:
@@ -48,6 +48,11 @@ class Reaper(Loop):
             self._slack_until = now + self.ctx.terms.lease
         elif now > self._slack_until:
             self._slack = timedelta()
+
+    async def _in_doubt(self, tx: Transaction) -> list[tuple[Attempt, OnLost]]:
+        now = await tx.now()
+        given_up = now - timedelta(seconds=self.ctx.terms.lost_after)
+        return await attempts.in_doubt(tx, silent_since=now, unstoppable_since=given_up, limit=BATCH)
 
     async def _judge(self, tx: Transaction, attempt_id: UUID, on_lost: OnLost) -> None:
         attempt = await attempts.lock(tx, attempt_id)
@@ -62,7 +67,9 @@ class Reaper(Loop):
             case Fate.UNREACHABLE:
                 await service.unreachable(tx, attempt, now)
             case Fate.LOSE:
-                await service.crash(tx, attempt, AttemptState.LOST, _lost(attempt.lease_until, now), now)
+                await service.lose(tx, attempt, _lost(attempt.lease_until, now), now)
+            case Fate.RELEASE:
+                await service.lose(tx, attempt, _UNSTOPPABLE, now)
             case Fate.KEEP:
                 pass
 
@@ -74,7 +81,3 @@ def _silence(terms: LeaseTerms) -> str:
 def _lost(lease_until: datetime | None, now: datetime) -> str:
     silent = round((now - lease_until).total_seconds()) if lease_until else 0
     return f"Its agent was lost: no sign for {silent} s after the lease ended."
-
-
-async def _silent(tx: Transaction) -> list[tuple[Attempt, OnLost]]:
-    return await attempts.silent(tx, await tx.now(), BATCH)

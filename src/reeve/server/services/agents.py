@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,7 +13,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reeve.core.agents import SILENT_AFTER_SECONDS, Agent, AgentMode, AgentStatus
-from reeve.core.attempts import AttemptState
 from reeve.core.deployments import Deployment, DeploymentOptions
 from reeve.core.events import Event, EventKind
 from reeve.core.runs import FlowRun
@@ -21,7 +20,7 @@ from reeve.core.states import StateType
 from reeve.core.work import WorkPool, WorkQueue
 from reeve.errors import ConflictError, NotFoundError
 from reeve.server.services import blocks
-from reeve.server.services.attempts import crash, give_back
+from reeve.server.services.attempts import give_back, lose
 from reeve.server.services.claims import claim, fitness, selected, served
 from reeve.server.services.context import Context
 from reeve.server.services.hub import agent_topic, pool_topic, woken
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from reeve.wire.requests import Farewell, Poll, Register
 
 UNKNOWN = "There is no such agent. See: reeve agent ls"
+OVERDUE = "a time limit of its deployment is over"
 POLL_SECONDS = 25.0  # how long a poll is held open at most
 
 
@@ -251,9 +251,7 @@ async def _drop_all(ctx: Context, tx: Transaction, dropped: Iterable[UUID], now:
         if attempt.launched is None and attempt.started is None:
             await give_back(tx, attempt, "its agent never received it", ctx.terms.launch_tries, now)
         else:
-            await crash(
-                tx, attempt, AttemptState.LOST, "Its agent was started anew and knows nothing of it.", now
-            )
+            await lose(tx, attempt, "Its agent was started anew and knows nothing of it.", now)
 
 
 async def _agent(ctx: Context, agent_id: UUID) -> Agent:
@@ -281,9 +279,7 @@ async def _look(ctx: Context, tx: Transaction, agent_id: UUID, body: Poll) -> _L
     found = responses.Work(
         grants=await _grants(ctx, tx, agent, granted),
         cancel=[
-            responses.Cancel(attempt_id=attempt.id, reason=attempt.run_state_message)
-            for attempt in acknowledged
-            if attempt.run_state_type == StateType.CANCELLING and attempt.id not in body.stopping
+            one for one in _to_cancel(acknowledged, await tx.now()) if one.attempt_id not in body.stopping
         ],
         stop=sorted(held - open_ids - set(body.stopping)),
         mode=agent.mode,
@@ -300,6 +296,14 @@ async def _look(ctx: Context, tx: Transaction, agent_id: UUID, body: Poll) -> _L
     ids = [queue.id for queue in served(agent, queues)]
     due = await runs.next_due(tx, ids, await fitness(tx, agent, pool))
     return _Look(found, dropped, due and due - timedelta(seconds=agent.prefetch_seconds))
+
+
+def _to_cancel(held: Iterable[Held], now: datetime) -> Iterator[responses.Cancel]:
+    for attempt in held:
+        if attempt.run_state_type == StateType.CANCELLING:
+            yield responses.Cancel(attempt_id=attempt.id)
+        elif attempt.expires and attempt.expires <= now:
+            yield responses.Cancel(attempt_id=attempt.id, reason=OVERDUE)
 
 
 async def _claim(ctx: Context, tx: Transaction, *, agent_id: UUID, body: Poll, free: int) -> int:
@@ -338,6 +342,7 @@ async def _grants(ctx: Context, tx: Transaction, agent: Agent, granted: list[Hel
                 engine=(deployment.options if deployment else DeploymentOptions()).engine,
                 base_job_template=template,
                 infrastructure=await _infrastructure(ctx, tx, agent, run, deployment),
+                max_run_seconds=attempt.limits.max_run.seconds if attempt.limits.max_run else None,
             )
         )
     return grants

@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 
 from msgspec.structs import replace
 
-from reeve.core.attempts import Attempt, AttemptState
+from reeve.core.attempts import Attempt, AttemptState, overdue, timed
+from reeve.core.crashes import Crash, CrashReason, reason_of
 from reeve.core.events import Event, EventKind
 from reeve.core.logs import LogLine
 from reeve.core.rules import flow_runs as rules
@@ -17,10 +18,11 @@ from reeve.core.rules.verdict import SetStateStatus, Verdict
 from reeve.core.runs import FlowRun
 from reeve.core.states import UNREACHABLE, ProposedState, StateDetails, StateType, default_name
 from reeve.core.states import propose as proposal
+from reeve.core.time_limits import Deadline
 from reeve.errors import ConflictError, NotFoundError
 from reeve.server.services.context import Context
 from reeve.server.services.hub import run_topic
-from reeve.server.services.runs import close, crash_budget
+from reeve.server.services.runs import cancel_subflows, close, crash_budget
 from reeve.server.services.states import end_children, enter
 from reeve.server.services.tokens import attempt_of
 from reeve.server.storage import attempts, events, logs, runs, slots
@@ -36,21 +38,21 @@ OUTPUT_LOGGERS = {"stdout": "reeve.stdout", "stderr": "reeve.stderr"}
 
 
 async def renew(ctx: Context, body: Renew) -> responses.Renewal:
-    """Extend the leases of attempts whose tokens are right; name those that are over, or to be stopped."""
+    """Extend the leases of attempts whose tokens are right; name those to be stopped, and those over."""
     asked = [attempt.id for attempt in body.attempts if attempt_of(ctx.secret, attempt.token) == attempt.id]
 
-    async def extend(tx: Transaction) -> list[UUID]:
+    async def extend(tx: Transaction) -> tuple[list[UUID], list[UUID]]:
         now = await tx.now()
         renewed = await attempts.renew(tx, asked, now + timedelta(seconds=ctx.terms.lease))
         for attempt_id, run_id, unreachable in renewed:
             if unreachable:
                 await _reachable_again(tx, attempt_id, run_id, now)
         over = set(asked) - {attempt_id for attempt_id, _, _ in renewed}
-        return [*over, *await attempts.cancelling(tx, asked)]
+        return sorted(over), await attempts.to_stop(tx, asked, now)
 
-    stop = await ctx.store.write(extend) if asked else []
+    over, stop = await ctx.store.write(extend) if asked else ([], [])
     forged = [attempt.id for attempt in body.attempts if attempt.id not in asked]
-    return responses.Renewal(lease_seconds=ctx.terms.lease, stop=[*stop, *forged])
+    return responses.Renewal(lease_seconds=ctx.terms.lease, stop=stop, over=[*over, *forged])
 
 
 async def report(ctx: Context, attempt_id: UUID, body: Reports) -> responses.Receipt:
@@ -107,17 +109,41 @@ async def of_run(ctx: Context, run_id: UUID) -> list[responses.Attempt]:
     return [project.attempt(attempt, agent_name) for attempt, agent_name in found]
 
 
-async def crash(tx: Transaction, attempt: Attempt, state: AttemptState, cause: str, now: datetime) -> Attempt:
+async def lose(
+    tx: Transaction, attempt: Attempt, cause: str, now: datetime, *, proven: bool = False
+) -> Attempt:
+    """Close an attempt of which nobody can say what became; see ``crash``."""
+    gone = Crash(cause=cause, reason=CrashReason.AGENT_LOST, proven=proven)
+    return await crash(tx, attempt, AttemptState.LOST, gone, now)
+
+
+async def crash(
+    tx: Transaction,
+    attempt: Attempt,
+    state: AttemptState,
+    gone: Crash,
+    now: datetime,
+    passed: Deadline | None = None,
+) -> Attempt:
     """Close an attempt whose process is gone, and let its run go on from there (protocol §1).
 
     A run that has ended, or waits for another claim, is left as it is; one that was to be cancelled is
-    Cancelled; else the crash budget of its deployment decides.
+    Cancelled; else a time limit that has ``passed`` says what follows, or the crash budget.
     """
     run = await runs.lock(tx, attempt.flow_run_id)
     assert run is not None
-    verdict = rules.after_crash(run, await crash_budget(tx, run), cause, now)
+    budget = await crash_budget(tx, run)
+    passed = passed or overdue(attempt, run, now)
+    if passed:
+        verdict = rules.after_deadline(run, budget, passed, now, proven=gone.proven)
+    else:
+        if gone.reason is CrashReason.AGENT_LOST:
+            gone = replace(gone, losses=await attempts.losses(tx, run.id) + 1)
+        verdict = rules.after_crash(run, budget, gone, now)
     expected = verdict.state is None or verdict.state.type is StateType.CANCELLED
-    await _end(tx, attempt, AttemptState.ENDED if expected else state, verdict, cause, now)
+    if not (expected or passed):
+        attempt = replace(attempt, crash_reason=gone.reason)
+    await _end(tx, attempt, AttemptState.ENDED if expected else state, verdict, gone.cause, now)
     return replace(attempt, closed=now)
 
 
@@ -197,10 +223,10 @@ async def _apply(ctx: Context, tx: Transaction, attempt: Attempt, item: AnyRepor
 
 async def _launched(tx: Transaction, attempt: Attempt, item: Launched, now: datetime) -> Attempt:
     state = AttemptState.STARTED if attempt.started else AttemptState.LAUNCHED
-    attempt = replace(attempt, state=state, launched=now, handle=item.handle)
-    await attempts.update(tx, attempt)
     run = await runs.lock(tx, attempt.flow_run_id)
     assert run is not None
+    attempt = timed(replace(attempt, state=state, launched=now, handle=item.handle), run)
+    await attempts.update(tx, attempt)
     await runs.amend(tx, replace(run, infrastructure_pid=item.infrastructure_pid))
     await events.record(
         tx, [_event(EventKind.ATTEMPT_LAUNCHED, attempt, now, {"handle": item.infrastructure_pid})]
@@ -221,10 +247,14 @@ async def _exited(tx: Transaction, attempt: Attempt, item: Exited, now: datetime
     if item.output_lost_bytes:
         lost = f"{item.output_lost_bytes} bytes of this run's output were lost: the agent's disk was full."
         await logs.insert(tx, [_line(attempt, "reeve.agent", logging.WARNING, lost, now, now)], attempt.id)
-    return await crash(tx, attempt, AttemptState.CRASHED, item.cause, now)
+    reason = item.reason or reason_of(item.exit_code, item.signal)
+    passed = attempt.limits.running(attempt.launched or now) if item.overran else None
+    gone = Crash(cause=item.cause, reason=reason)
+    return await crash(tx, attempt, AttemptState.CRASHED, gone, now, passed)
 
 
 async def _stop_failed(tx: Transaction, attempt: Attempt, reason: str, now: datetime) -> Attempt:
+    attempt = replace(attempt, stop_failed=attempt.stop_failed or now)
     await attempts.update(tx, attempt)
     run = await runs.lock(tx, attempt.flow_run_id)
     assert run is not None
@@ -250,6 +280,7 @@ async def _end(
         cancelled = run.state is not None and run.state.type is StateType.CANCELLED
         ended = StateType.CANCELLED if cancelled else StateType.CRASHED
         await end_children(tx, run, ended, cause, now)
+    await cancel_subflows(tx, run)
 
 
 def _again(run: FlowRun, message: str, now: datetime) -> ProposedState:

@@ -10,15 +10,16 @@ from msgspec.structs import replace
 
 from reeve.core import bookkeeping
 from reeve.core.agents import Agent, AgentMode, Fit
-from reeve.core.attempts import Attempt, AttemptKind, AttemptState, LeaseTerms
+from reeve.core.attempts import Attempt, AttemptKind, AttemptState, LeaseTerms, timed
 from reeve.core.events import Event, EventKind
 from reeve.core.rules.flow_runs import FlowRunFacts, decide
 from reeve.core.runs import FlowRun
 from reeve.core.states import StateType, propose
+from reeve.core.time_limits import NO_LIMITS
 from reeve.core.work import AGENT_POOL_TYPE, WorkPool, WorkQueue, grantable
 from reeve.errors import ConflictError
 from reeve.server.services.states import new_state, tell
-from reeve.server.storage import agents, attempts, claims, events, runs
+from reeve.server.storage import agents, attempts, claims, deployments, events, runs
 from reeve.server.storage.store import Transaction
 
 
@@ -90,6 +91,7 @@ async def _open(
     if last is None:
         raise ConflictError("A newer start of this agent has taken over.")
     numbers = await attempts.last_numbers(tx, run_ids)
+    limits = await deployments.time_limits(tx, [run.deployment_id for run in pending if run.deployment_id])
     opened = [
         Attempt(
             id=uuid4(),
@@ -104,9 +106,11 @@ async def _open(
             work_pool_id=pool.id,
             work_queue_id=run.work_queue_id,
             lease_until=now + timedelta(seconds=terms.lease),
+            limits=limits.get(run.deployment_id, NO_LIMITS) if run.deployment_id else NO_LIMITS,
         )
         for place, run in enumerate(pending, start=1)
     ]
+    opened = [timed(attempt, run) for run, attempt in zip(pending, opened, strict=True)]
     held = [
         replace(run, attempt_id=attempt.id, had_lease=True, infrastructure_pid=None, updated=now)
         for run, attempt in zip(pending, opened, strict=True)

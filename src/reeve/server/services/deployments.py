@@ -11,10 +11,12 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from reeve.core import schedules
+from reeve.core.crashes import CrashBudget
 from reeve.core.deployments import Deployment, DeploymentOptions, DeploymentSchedule
 from reeve.core.names import check_name
 from reeve.core.parameters import check_parameters
 from reeve.core.schedules import IntervalSchedule
+from reeve.core.time_limits import Then, TimeLimits
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
 from reeve.server.services.context import Context
 from reeve.server.services.hub import SCHEDULES_TOPIC, pool_topic
@@ -232,10 +234,18 @@ async def delete(ctx: Context, deployment_id: UUID) -> None:
 async def set_options(
     ctx: Context, deployment_id: UUID, body: requests.DeploymentOptions
 ) -> DeploymentOptions:
-    """Set what reeve adds to a deployment; raises NotFoundError."""
+    """Set what reeve adds to a deployment; raises NotFoundError, and InvalidInputError for what cannot be."""
     options = DeploymentOptions(
-        engine=body.engine, crash_retries=body.crash_retries, code_version=body.code_version
+        engine=body.engine,
+        budget=CrashBudget(
+            retries=body.crash_retries, delay=body.crash_retry_delay, on=frozenset(body.crash_retry_on)
+        ),
+        limits=TimeLimits(
+            max_pending=body.max_pending, max_run=body.max_run, must_start_by=body.must_start_by
+        ),
+        code_version=body.code_version,
     )
+    _check_limits(options)
 
     async def change(tx: Transaction) -> None:
         _found(await deployments.lock(tx, deployment_id))
@@ -243,6 +253,20 @@ async def set_options(
 
     await ctx.store.write(change)
     return options
+
+
+def _check_limits(options: DeploymentOptions) -> None:
+    """Refuse a retry that cannot be."""
+    limits = options.limits
+    if limits.must_start_by and limits.must_start_by.then is Then.RETRY:
+        raise InvalidInputError(
+            "A run that starts too late cannot be started earlier: use fail or cancel.", field="must_start_by"
+        )
+    for name, limit in (("max_pending", limits.max_pending), ("max_run", limits.max_run)):
+        if limit and limit.then is Then.RETRY and not options.budget.retries:
+            raise InvalidInputError(
+                "Its retries come from the crash budget, which is 0: set crash_retries too.", field=name
+            )
 
 
 async def _store(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from msgspec import Struct
 
 from reeve.core.attempts import Attempt
 from reeve.core.rules.fence import Caller
+from reeve.core.runs import FlowRun
 from reeve.errors import ForbiddenError
 from reeve.server.services.context import Principal
 from reeve.server.storage import attempts, runs
@@ -21,24 +20,23 @@ class Holding(Struct, frozen=True):
     caller: Caller
 
 
-async def holding(
-    tx: Transaction,
-    principal: Principal,
-    run_id: UUID,
-    parent_task_run_id: UUID | None,
-    attempt_id: UUID | None,
-) -> Holding:
-    """Say who holds a run: its own open attempt, or the one that its parent lives in (a subflow).
+async def holding(tx: Transaction, principal: Principal, run: FlowRun) -> Holding:
+    """Say who holds a run: its own open attempt, or for a subflow the one that its parent lives in.
 
-    Raises ForbiddenError when the caller's attempt belongs to another run altogether.
+    A subflow with a deployment has a process of its own, and waits for it without any holder. Raises
+    ForbiddenError when the caller's attempt belongs to another run altogether.
     """
-    lineage = [run_id]
-    while attempt_id is None and parent_task_run_id is not None:
-        parent = await runs.parent_of(tx, parent_task_run_id)
+    lineage = [run.id]
+    attempt_id, lives_in_parent = run.attempt_id, run.deployment_id is None
+    above = run.parent_task_run_id
+    while attempt_id is None and above is not None:
+        parent = await runs.parent_of(tx, above)
         if parent is None:
             break
-        above, parent_task_run_id, attempt_id = parent
-        lineage.append(above)
+        lineage.append(parent.id)
+        if lives_in_parent:
+            attempt_id, lives_in_parent = parent.attempt_id, not parent.has_deployment
+        above = parent.parent_task_run_id
     attempt = await attempts.read(tx, attempt_id) if attempt_id else None
     if principal.attempt_id is None:
         return Holding(attempt, Caller.CLIENT)

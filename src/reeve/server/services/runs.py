@@ -11,7 +11,8 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from reeve.core import bookkeeping
-from reeve.core.attempts import Attempt, AttemptKind, AttemptState
+from reeve.core.attempts import Attempt, AttemptKind, AttemptState, overdue
+from reeve.core.crashes import CrashBudget
 from reeve.core.events import Event, EventKind
 from reeve.core.names import slug
 from reeve.core.parameters import check_parameters
@@ -21,6 +22,7 @@ from reeve.core.rules.verdict import SetStateStatus, Verdict
 from reeve.core.runs import CreatedBy, FlowRun, FlowRunPolicy
 from reeve.core.states import RESUMING, ProposedState, State, StateType, is_overdue_pause
 from reeve.core.states import propose as proposal
+from reeve.core.time_limits import Then
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.fence import Holding, holding
@@ -184,7 +186,7 @@ async def update(ctx: Context, principal: Principal, run_id: UUID, body: FlowRun
 
     async def change(tx: Transaction) -> None:
         run = await _locked(tx, run_id, NotFoundError("Flow run not found"))
-        await holding(tx, principal, run.id, run.parent_task_run_id, run.attempt_id)
+        await holding(tx, principal, run)
         scheduled = run.state is not None and run.state.type is StateType.SCHEDULED
         if body.job_variables is not UNSET and not (scheduled and run.deployment_id):
             raise InvalidInputError(
@@ -297,6 +299,37 @@ async def expire_pause(tx: Transaction, run_id: UUID) -> None:
     await _propose(tx, OPERATOR, run_id, failed, force=True)
 
 
+async def give_up_start(tx: Transaction, run_id: UUID) -> None:
+    """Fail or cancel a waiting run that by now should have started, as its deployment wants it."""
+    run = await runs.lock(tx, run_id)
+    if run is None or run.attempt_id or not run.deployment_id or run.start_time is not None:
+        return
+    if run.state is None or run.state.type is not StateType.SCHEDULED:
+        return
+    deployment = await deployments.read(tx, run.deployment_id)
+    late = deployment and deployment.options.limits.start(run.expected_start_time)
+    if late and late.at <= await tx.now():
+        type_ = StateType.CANCELLED if late.then is Then.CANCEL else StateType.FAILED
+        await _propose(tx, OPERATOR, run_id, proposal(type_, message=late.message), force=True)
+
+
+async def cancel_subflows(tx: Transaction, run: FlowRun) -> None:
+    """Have the subflows end too that have processes of their own, when their parent is cancelled.
+
+    2.20 tells them 20 s after the parent has ended (api-contract §10); the others end with its process.
+    """
+    if run.state is None or run.state.type not in {StateType.CANCELLING, StateType.CANCELLED}:
+        return
+    waiting = [run.id]
+    while waiting:
+        for child in await runs.left_running(tx, waiting.pop()):
+            if child.deployment_id is None:  # it lives in its parent's process; it may have children as well
+                waiting.append(child.id)
+            else:
+                cancelling = proposal(StateType.CANCELLING, message=PARENT_CANCELLED)
+                await _propose(tx, OPERATOR, child.id, cancelling, force=True)
+
+
 async def cancel_children(tx: Transaction, run_id: UUID, limit: int) -> bool:
     """Cancel what a cancelled run left behind: subflows and ``limit`` of its task runs.
 
@@ -325,7 +358,7 @@ async def _create(
         if known is not None:
             return known, False
     if principal.attempt_id is not None and run.parent_task_run_id is not None:
-        await holding(tx, principal, run.id, run.parent_task_run_id, None)
+        await holding(tx, principal, run)
     verdict = decide(run, state, FlowRunFacts(), now, force=True)
     assert verdict.state is not None
     run = bookkeeping.enter_flow_run_state(verdict.run, new_state(verdict.state, now))
@@ -363,7 +396,8 @@ async def _propose(
 ) -> Decision[FlowRun]:
     run = await _locked(tx, run_id)
     now = await tx.now()
-    held = await holding(tx, principal, run.id, run.parent_task_run_id, run.attempt_id)
+    held = await holding(tx, principal, run)
+    own = held.attempt if held.attempt and held.attempt.flow_run_id == run.id else None
     facts = FlowRunFacts(
         attempt=held.attempt.kind if held.attempt else None,
         caller=held.caller,
@@ -371,12 +405,14 @@ async def _propose(
         new_pause_key=uuid4().hex,
         by_resume=by_resume,
         limit_full=await _full_limit(tx, run, proposed),
-        crash_retries=await crash_budget(tx, run) if proposed.type is StateType.CRASHED else 0,
+        budget=await crash_budget(tx, run) if proposed.type is StateType.CRASHED else CrashBudget(),
+        overdue=overdue(own, run, now) if own else None,
     )
     before = run.state
     decision = await enter(tx, decide(run, proposed, facts, now, force=force), now)
     if decision.written:
         await _follow_up(tx, decision.run, held, principal, now, force=force)
+        await cancel_subflows(tx, decision.run)
     elif decision.run != run:
         await runs.amend(tx, decision.run)
     return replace(decision, state=decision.state or before)
@@ -397,7 +433,7 @@ async def _follow_up(
         if not _keeps_foreign(run):
             await close(tx, run, attempt, AttemptState.ENDED, None, now)
     elif held.caller is Caller.HOLDER and type_ is StateType.RUNNING:
-        await started(tx, attempt.id, now)
+        await started(tx, attempt.id, run, now)
     elif force and held.caller is Caller.CLIENT and type_.is_final:
         # Who overrules the holder closes its attempt: what it reports from now on is refused.
         await close(tx, run, attempt, AttemptState.LOST, run.state.message, now)
@@ -430,10 +466,10 @@ async def close(
     return run
 
 
-async def crash_budget(tx: Transaction, run: FlowRun) -> int:
+async def crash_budget(tx: Transaction, run: FlowRun) -> CrashBudget:
     """Return how often a run may be started again after its process died."""
     deployment = await deployments.read(tx, run.deployment_id) if run.deployment_id else None
-    return deployment.options.crash_retries if deployment else 0
+    return deployment.options.budget if deployment else CrashBudget()
 
 
 async def _full_limit(tx: Transaction, run: FlowRun, proposed: ProposedState) -> str | None:

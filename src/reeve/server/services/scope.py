@@ -26,9 +26,9 @@ async def may_write_run(tx: Transaction, principal: Principal, run_id: UUID) -> 
         above = await runs.parent_of(tx, parent)
         if above is None:
             return False
-        above_id, parent, _ = above
-        if above_id == asking.flow_run_id:
+        if above.id == asking.flow_run_id:
             return True
+        parent = above.parent_task_run_id
     return False
 
 

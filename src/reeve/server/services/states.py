@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reeve.core import bookkeeping
-from reeve.core.attempts import AttemptState
+from reeve.core.attempts import AttemptState, timed
 from reeve.core.events import Event, EventKind
 from reeve.core.rules import task_runs as task_rules
 from reeve.core.rules.shared import is_persisted
@@ -180,8 +180,9 @@ def _entered_event(run: FlowRun, now: datetime) -> Event:
     )
 
 
-async def started(tx: Transaction, attempt_id: UUID, now: datetime) -> None:
+async def started(tx: Transaction, attempt_id: UUID, run: FlowRun, now: datetime) -> None:
     """Note on the attempt that its process was granted Running, the first time."""
     attempt = await attempts.lock(tx, attempt_id)
     if attempt is not None and attempt.is_open and attempt.started is None:
-        await attempts.update(tx, replace(attempt, started=now, state=AttemptState.STARTED))
+        attempt = replace(attempt, started=now, state=AttemptState.STARTED)
+        await attempts.update(tx, timed(attempt, run))

@@ -183,4 +183,4 @@ async def _facts(
 async def _holding(tx: Transaction, principal: Principal, flow_run: FlowRun | None) -> Holding:
     if flow_run is None:
         return Holding(None, Caller.CLIENT)
-    return await holding(tx, principal, flow_run.id, flow_run.parent_task_run_id, flow_run.attempt_id)
+    return await holding(tx, principal, flow_run)

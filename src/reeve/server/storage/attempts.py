@@ -10,6 +10,8 @@ from uuid import UUID
 import msgspec
 
 from reeve.core.attempts import Attempt
+from reeve.core.crashes import CrashReason
+from reeve.core.time_limits import NO_LIMITS
 from reeve.core.work import OnLost
 from reeve.server.storage import rows
 from reeve.server.storage.store import Row, Transaction
@@ -20,10 +22,10 @@ INSERT = """
 insert into attempts (
     id, flow_run_id, number, kind, state, opened, agent_id, epoch, grant_number, work_pool_id, work_queue_id,
     lease_until, unreachable, launched, started, closed, last_seq, handle, exit_code, signal, cpu_seconds,
-    max_rss_kib, cause, output_tail
+    max_rss_kib, cause, output_tail, crash_reason, stop_failed, expires, limits
 ) values (
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-    $23, $24
+    $23, $24, $25, $26, $27, $28
 )
 """
 
@@ -31,7 +33,7 @@ UPDATE = """
 update attempts set
     state = $2, lease_until = $3, unreachable = $4, launched = $5, started = $6, closed = $7, last_seq = $8,
     handle = $9, exit_code = $10, signal = $11, cpu_seconds = $12, max_rss_kib = $13, cause = $14,
-    output_tail = $15, epoch = $16
+    output_tail = $15, epoch = $16, crash_reason = $17, stop_failed = $18, expires = $19
 where id = $1 and closed is null
 """
 
@@ -48,7 +50,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     grant: int
     launched: bool
     run_state_type: str | None
-    run_state_message: str | None
+    expires: datetime | None
 
 
 async def insert(tx: Transaction, attempts: Sequence[Attempt]) -> None:
@@ -76,6 +78,9 @@ async def update(tx: Transaction, attempt: Attempt) -> None:
         attempt.cause,
         attempt.output_tail,
         attempt.epoch,
+        attempt.crash_reason,
+        rows.micros_or_none(attempt.stop_failed),
+        rows.micros_or_none(attempt.expires),
     )
 
 
@@ -124,8 +129,8 @@ async def returns(tx: Transaction, run_id: UUID) -> int:
 async def held_by(tx: Transaction, agent_id: UUID) -> list[Held]:
     """Return the open attempts of an agent by grant number."""
     found = await tx.fetch(
-        "select t.id, t.flow_run_id, t.grant_number, t.launched, r.state_type, s.message from attempts t"
-        " join flow_runs r on r.id = t.flow_run_id left join flow_run_states s on s.id = r.state_id"
+        "select t.id, t.flow_run_id, t.grant_number, t.launched, t.expires, r.state_type from attempts t"
+        " join flow_runs r on r.id = t.flow_run_id"
         " where t.agent_id = $1 and t.closed is null order by t.grant_number",
         agent_id,
     )
@@ -204,23 +209,53 @@ async def renew(
     return [(rows.uuid(row["id"]), rows.uuid(row["flow_run_id"]), bool(row["unreachable"])) for row in found]
 
 
-async def cancelling(tx: Transaction, attempt_ids: list[UUID]) -> list[UUID]:
-    """Return those attempts whose run is to be cancelled."""
+async def to_stop(tx: Transaction, attempt_ids: list[UUID], now: datetime) -> list[UUID]:
+    """Return those open attempts whose run is to be cancelled, or whose time limit is over."""
     found = await tx.fetch(
         "select t.id from attempts t join flow_runs r on r.id = t.flow_run_id"
-        " where t.id = any($1::uuid[]) and r.state_type = 'CANCELLING'",
+        " where t.id = any($1::uuid[]) and t.closed is null"
+        " and (r.state_type = 'CANCELLING' or t.expires <= $2)",
         attempt_ids,
+        rows.micros(now),
     )
     return [rows.uuid(row["id"]) for row in found]
 
 
-async def silent(tx: Transaction, before: datetime, limit: int) -> list[tuple[Attempt, OnLost]]:
-    """Return open attempts whose lease ended before ``before``, with what their pool says about it."""
+async def losses(tx: Transaction, run_id: UUID) -> int:
+    """Count the attempts of a run that were lost with their agent."""
+    count: int = await tx.fetchval(
+        "select count(*) from attempts where flow_run_id = $1 and crash_reason = $2",
+        run_id,
+        CrashReason.AGENT_LOST,
+    )
+    return count
+
+
+async def holders_of_expired(tx: Transaction, now: datetime) -> list[UUID]:
+    """Return the agents that hold attempts whose time limit is over."""
+    found = await tx.fetch(
+        "select distinct agent_id from attempts"
+        " where closed is null and expires is not null and expires <= $1 and agent_id is not null",
+        rows.micros(now),
+    )
+    return [rows.uuid(row["agent_id"]) for row in found]
+
+
+async def in_doubt(
+    tx: Transaction, *, silent_since: datetime, unstoppable_since: datetime, limit: int
+) -> list[tuple[Attempt, OnLost]]:
+    """Return open attempts to be judged, with what their pool says about lost ones.
+
+    Their lease ended before ``silent_since``, or their agent has failed to end them ``unstoppable_since``.
+    """
     found = await tx.fetch(
         "select t.*, p.on_lost from attempts t left join work_pools p on p.id = t.work_pool_id"
-        " where t.closed is null and t.lease_until is not null and t.lease_until < $1"
-        " order by t.lease_until limit $2",
-        rows.micros(before),
+        " where t.id in (select * from (select id from attempts where closed is null"
+        " and lease_until is not null and lease_until < $1 order by lease_until limit $3)"
+        " silent union select id from attempts"
+        " where closed is null and stop_failed is not null and stop_failed < $2)",
+        rows.micros(silent_since),
+        rows.micros(unstoppable_since),
         limit,
     )
     return [(rows.attempt(row), OnLost(row["on_lost"] or OnLost.WAIT)) for row in found]
@@ -261,7 +296,7 @@ def _held(row: Row) -> Held:
         grant=row["grant_number"],
         launched=row["launched"] is not None,
         run_state_type=row["state_type"],
-        run_state_message=row["message"],
+        expires=rows.instant_or_none(row["expires"]),
     )
 
 
@@ -291,4 +326,8 @@ def _inserted(attempt: Attempt) -> tuple[object, ...]:
         attempt.max_rss_kib,
         attempt.cause,
         attempt.output_tail,
+        attempt.crash_reason,
+        rows.micros_or_none(attempt.stop_failed),
+        rows.micros_or_none(attempt.expires),
+        None if attempt.limits == NO_LIMITS else rows.json(attempt.limits),
     )

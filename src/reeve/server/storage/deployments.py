@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from reeve.core.crashes import ALL_REASONS
 from reeve.core.deployments import Deployment, DeploymentOptions, DeploymentSchedule
+from reeve.core.time_limits import Then, TimeLimit, TimeLimits
 from reeve.core.work import WorkQueue
 from reeve.server.storage import rows
 from reeve.server.storage.rows import DEPLOYMENT, WORK_QUEUE
@@ -39,6 +41,19 @@ INSERT_SCHEDULE = """
 insert into deployment_schedules (
     id, created, updated, deployment_id, schedule, active, max_active_runs, max_scheduled_runs, catchup
 ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+"""
+
+SET_OPTIONS = """
+insert into deployment_options (
+    deployment_id, engine, code_version, crash_retries, crash_retry_delay, crash_retry_on, max_pending,
+    max_pending_then, max_run, max_run_then, must_start_by, must_start_by_then
+) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+on conflict (deployment_id) do update set
+    engine = excluded.engine, code_version = excluded.code_version, crash_retries = excluded.crash_retries,
+    crash_retry_delay = excluded.crash_retry_delay, crash_retry_on = excluded.crash_retry_on,
+    max_pending = excluded.max_pending, max_pending_then = excluded.max_pending_then,
+    max_run = excluded.max_run, max_run_then = excluded.max_run_then,
+    must_start_by = excluded.must_start_by, must_start_by_then = excluded.must_start_by_then
 """
 
 # Runs that wait for their first attempt: nothing of them is lost.
@@ -198,15 +213,33 @@ async def replace_schedules(
 
 async def set_options(tx: Transaction, deployment_id: UUID, options: DeploymentOptions) -> None:
     """Store what reeve adds to a deployment."""
+    budget, limits = options.budget, options.limits
     await tx.execute(
-        "insert into deployment_options (deployment_id, engine, crash_retries, code_version)"
-        " values ($1, $2, $3, $4) on conflict (deployment_id) do update set engine = excluded.engine,"
-        " crash_retries = excluded.crash_retries, code_version = excluded.code_version",
+        SET_OPTIONS,
         deployment_id,
         options.engine,
-        options.crash_retries,
         options.code_version,
+        budget.retries,
+        budget.delay,
+        None if budget.on == ALL_REASONS else rows.json(sorted(budget.on)),
+        *_limit(limits.max_pending),
+        *_limit(limits.max_run),
+        *_limit(limits.must_start_by),
     )
+
+
+def _limit(limit: TimeLimit | None) -> tuple[float, Then] | tuple[None, None]:
+    return (None, None) if limit is None else (limit.seconds, limit.then)
+
+
+async def time_limits(tx: Transaction, deployment_ids: list[UUID]) -> dict[UUID, TimeLimits]:
+    """Return the time limits of those of these deployments that have any."""
+    found = await tx.fetch(
+        "select * from deployment_options where deployment_id = any($1::uuid[])"
+        " and (max_pending is not null or max_run is not null or must_start_by is not null)",
+        deployment_ids,
+    )
+    return {rows.uuid(row["deployment_id"]): rows.time_limits(row) for row in found}
 
 
 async def polled(tx: Transaction, deployment_ids: list[UUID], now: datetime, since: datetime) -> None:

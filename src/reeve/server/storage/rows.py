@@ -14,6 +14,7 @@ import msgspec
 
 from reeve.core.agents import Agent, AgentMode, AgentStatus
 from reeve.core.attempts import Attempt, AttemptKind, AttemptState
+from reeve.core.crashes import ALL_REASONS, CrashBudget, CrashReason
 from reeve.core.deployments import (
     Deployment,
     DeploymentOptions,
@@ -25,6 +26,7 @@ from reeve.core.deployments import (
 from reeve.core.logs import LogLine
 from reeve.core.runs import CreatedBy, FlowRun, FlowRunPolicy, TaskRun, TaskRunPolicy
 from reeve.core.states import State, StateDetails, StateType
+from reeve.core.time_limits import NO_LIMITS, Then, TimeLimit, TimeLimits
 from reeve.core.work import OnLost, WorkPool, WorkQueue, WorkStatus
 from reeve.server.storage.dialects.base import Row
 
@@ -209,7 +211,8 @@ def task_run(row: Row) -> TaskRun:
 # A deployment with its pool and options; its schedules are read beside it. Its table is "d".
 DEPLOYMENT = """
 select d.*, p.id as pool_id, p.name as pool_name,
-    o.engine as o_engine, o.crash_retries as o_crash_retries, o.code_version as o_code_version
+    o.engine, o.crash_retries, o.crash_retry_delay, o.crash_retry_on, o.max_pending, o.max_pending_then,
+    o.max_run, o.max_run_then, o.must_start_by, o.must_start_by_then, o.code_version
 from deployments d
 left join work_queues q on q.id = d.work_queue_id
 left join work_pools p on p.id = q.work_pool_id
@@ -249,14 +252,37 @@ def deployment(row: Row, schedules: list[DeploymentSchedule]) -> Deployment:
         created_by=_created_by(row["created_by"]),
         updated_by=_created_by(row["updated_by"]),
         status=DeploymentStatus(row["status"]),
-        options=DeploymentOptions()
-        if row["o_engine"] is None
-        else DeploymentOptions(
-            engine=Engine(row["o_engine"]),
-            crash_retries=row["o_crash_retries"],
-            code_version=row["o_code_version"],
-        ),
+        options=_options(row),
     )
+
+
+def _options(row: Row) -> DeploymentOptions:
+    if row["engine"] is None:
+        return DeploymentOptions()
+    on = row["crash_retry_on"]
+    return DeploymentOptions(
+        engine=Engine(row["engine"]),
+        budget=CrashBudget(
+            retries=row["crash_retries"],
+            delay=row["crash_retry_delay"],
+            on=ALL_REASONS if on is None else loaded_as(on, frozenset[CrashReason]),
+        ),
+        limits=time_limits(row),
+        code_version=row["code_version"],
+    )
+
+
+def time_limits(row: Row) -> TimeLimits:
+    """Read the time limits of a row of ``deployment_options``."""
+    return TimeLimits(
+        max_pending=_time_limit(row["max_pending"], row["max_pending_then"]),
+        max_run=_time_limit(row["max_run"], row["max_run_then"]),
+        must_start_by=_time_limit(row["must_start_by"], row["must_start_by_then"]),
+    )
+
+
+def _time_limit(seconds: float | None, then: str) -> TimeLimit | None:
+    return None if seconds is None else TimeLimit(seconds=seconds, then=Then(then))
 
 
 def deployment_schedule(row: Row) -> DeploymentSchedule:
@@ -376,6 +402,10 @@ def attempt(row: Row) -> Attempt:
         max_rss_kib=row["max_rss_kib"],
         cause=row["cause"],
         output_tail=row["output_tail"],
+        crash_reason=CrashReason(row["crash_reason"]) if row["crash_reason"] else None,
+        stop_failed=instant_or_none(row["stop_failed"]),
+        limits=loaded_as(row["limits"], TimeLimits) if row["limits"] else NO_LIMITS,
+        expires=instant_or_none(row["expires"]),
     )
 
 

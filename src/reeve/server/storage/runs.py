@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
+import msgspec
+
 from reeve.core.agents import Fit
 from reeve.core.runs import FlowRun
 from reeve.core.states import State
@@ -223,19 +225,29 @@ async def children(tx: Transaction, run_id: UUID) -> list[FlowRun]:
     return [rows.flow_run(row) for row in found]
 
 
-async def parent_of(tx: Transaction, task_run_id: UUID) -> tuple[UUID, UUID | None, UUID | None] | None:
-    """Return the flow run that a task run belongs to: its id, its parent task run, its open attempt."""
+class Parent(msgspec.Struct, frozen=True, kw_only=True):
+    """The flow run that a task run belongs to, as far as its holder is concerned."""
+
+    id: UUID
+    parent_task_run_id: UUID | None
+    attempt_id: UUID | None
+    has_deployment: bool
+
+
+async def parent_of(tx: Transaction, task_run_id: UUID) -> Parent | None:
+    """Return the flow run that a task run belongs to."""
     row = await tx.fetchrow(
-        "select r.id, r.parent_task_run_id, r.attempt_id from flow_runs r"
+        "select r.id, r.parent_task_run_id, r.attempt_id, r.deployment_id from flow_runs r"
         " join task_runs t on t.flow_run_id = r.id where t.id = $1",
         task_run_id,
     )
     if row is None:
         return None
-    return (
-        rows.uuid(row["id"]),
-        rows.uuid_or_none(row["parent_task_run_id"]),
-        rows.uuid_or_none(row["attempt_id"]),
+    return Parent(
+        id=rows.uuid(row["id"]),
+        parent_task_run_id=rows.uuid_or_none(row["parent_task_run_id"]),
+        attempt_id=rows.uuid_or_none(row["attempt_id"]),
+        has_deployment=row["deployment_id"] is not None,
     )
 
 
@@ -291,6 +303,19 @@ async def to_mark_late(tx: Transaction, before: datetime, limit: int) -> list[Fl
         limit,
     )
     return await by_ids(tx, [rows.uuid(row["id"]) for row in found])
+
+
+async def not_started_in_time(tx: Transaction, now: datetime, limit: int) -> list[UUID]:
+    """Return waiting runs that never started, and by now should have, as their deployment wants it."""
+    found = await tx.fetch(
+        "select r.id from deployment_options o join flow_runs r on r.deployment_id = o.deployment_id"
+        " and r.state_type = 'SCHEDULED' and r.next_scheduled_start_time <= $1"
+        " where o.must_start_by is not null and r.attempt_id is null and r.start_time is null"
+        " and r.expected_start_time + cast(o.must_start_by * 1000000 as bigint) <= $1 limit $2",
+        rows.micros(now),
+        limit,
+    )
+    return [rows.uuid(row["id"]) for row in found]
 
 
 async def ended_before(tx: Transaction, before: datetime, limit: int) -> list[UUID]:

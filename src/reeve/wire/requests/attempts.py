@@ -8,6 +8,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from reeve.core.crashes import CrashReason
+
 
 class AttemptToken(Struct, kw_only=True):
     """An attempt and the token that speaks for it."""
@@ -53,6 +55,8 @@ class Exited(Report, kw_only=True, tag="exited"):
     max_rss_kib: int | None = None
     output_tail: str | None = None
     output_lost_bytes: int = 0
+    reason: CrashReason | None = None  # None: as exit code and signal say
+    overran: bool = False  # ended since it ran longer than its grant allowed
 
 
 class StopFailed(Report, kw_only=True, tag="stop_failed"):

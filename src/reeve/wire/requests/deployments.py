@@ -8,9 +8,12 @@ from uuid import UUID
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from reeve.core.crashes import CrashReason
 from reeve.core.deployments import Engine
+from reeve.core.time_limits import TimeLimit
 from reeve.wire.codec import Count
 
+Delay = Annotated[float, Meta(ge=0, le=86400 * 366)]
 ActiveRuns = Annotated[int, Meta(gt=0)]
 ScheduledRuns = Annotated[int, Meta(gt=0, le=50)]  # api-contract §10
 
@@ -107,8 +110,13 @@ class DeploymentRuns(Struct, kw_only=True):
 
 
 class DeploymentOptions(Struct, kw_only=True, forbid_unknown_fields=True):
-    """Body of ``PUT /deployments/{id}/options``."""
+    """Body of ``PUT /deployments/{id}/options``: all of them, at once. Delay and limits in seconds."""
 
     engine: Engine = Engine.REEVE
     crash_retries: Count = 0
+    crash_retry_delay: Delay = 0.0
+    crash_retry_on: list[CrashReason] = field(default_factory=lambda: list(CrashReason))
+    max_pending: TimeLimit | None = None
+    max_run: TimeLimit | None = None
+    must_start_by: TimeLimit | None = None
     code_version: str | None = None

@@ -105,10 +105,11 @@ class Grant(Struct, kw_only=True):
     engine: Engine
     base_job_template: dict[str, Any]
     infrastructure: Infrastructure | None = None
+    max_run_seconds: float | None = None  # how long its process may live, whoever can be heard
 
 
 class Cancel(Struct, kw_only=True):
-    """An attempt whose run is to be cancelled."""
+    """An attempt to be ended as gently as its job says: its run is cancelled, or there is a ``reason``."""
 
     attempt_id: UUID
     reason: str | None = None

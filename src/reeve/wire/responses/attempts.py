@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from reeve.core.attempts import AttemptKind, AttemptState
+from reeve.core.crashes import CrashReason
 from reeve.wire.codec import Timestamp
 
 
@@ -34,13 +35,19 @@ class Attempt(Struct, kw_only=True):
     max_rss_kib: int | None = None
     cause: str | None = None
     output_tail: str | None = None
+    crash_reason: CrashReason | None = None
+    expires: Timestamp | None = None
 
 
 class Renewal(Struct, kw_only=True):
-    """The answer to a renewal: the lease's length from when the request was sent; ``stop`` is over."""
+    """The answer to a renewal: the lease's length from when the request was sent.
+
+    ``stop``: to be ended as gently as their job says; ``over``: held no more, to be ended now.
+    """
 
     lease_seconds: float
     stop: list[UUID]
+    over: list[UUID] = field(default_factory=list)
 
 
 class Receipt(Struct, kw_only=True):

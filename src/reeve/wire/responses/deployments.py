@@ -7,8 +7,10 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from reeve.core.crashes import CrashReason
 from reeve.core.deployments import DeploymentStatus, Engine
 from reeve.core.runs import CreatedBy
+from reeve.core.time_limits import TimeLimit
 from reeve.wire.codec import Timestamp
 
 
@@ -64,6 +66,11 @@ class DeploymentOptions(Struct, kw_only=True):
 
     engine: Engine
     crash_retries: int
+    crash_retry_delay: float
+    crash_retry_on: list[CrashReason]
+    max_pending: TimeLimit | None = None
+    max_run: TimeLimit | None = None
+    must_start_by: TimeLimit | None = None
     code_version: str | None = None
 
 

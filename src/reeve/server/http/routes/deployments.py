@@ -100,7 +100,14 @@ async def set_deployment_options(
 
 def _options(options: DeploymentOptions) -> responses.DeploymentOptions:
     return responses.DeploymentOptions(
-        engine=options.engine, crash_retries=options.crash_retries, code_version=options.code_version
+        engine=options.engine,
+        crash_retries=options.budget.retries,
+        crash_retry_delay=options.budget.delay,
+        crash_retry_on=sorted(options.budget.on),
+        max_pending=options.limits.max_pending,
+        max_run=options.limits.max_run,
+        must_start_by=options.limits.must_start_by,
+        code_version=options.code_version,
     )
 
 
