@@ -61,6 +61,8 @@ MAY_NOT_BE_NULL: dict[str, Row] = {  # what the schema asks for and no filter lo
         "flow_run_run_count": 0,
         "total_run_time": 0.0,
     },
+    "attempts": {"number": 1, "kind": "LEASED", "state": "EXITED", "unreachable": False, "last_seq": 0},
+    "events": {"kind": "state.entered", "payload": {}},
     "logs": {"name": "l", "message": "m"},
     "workers": {"status": "ONLINE"},
     "block_types": {"is_protected": False},
@@ -69,7 +71,8 @@ MAY_NOT_BE_NULL: dict[str, Row] = {  # what the schema asks for and no filter lo
     "flow_run_notification_policies": {"state_names": [], "tags": []},
 }
 IN_ORDER = (  # what is referred to comes first
-    *("flows", "work_pools", "work_queues", "workers", "deployments", "flow_runs", "task_runs", "logs"),
+    *("flows", "work_pools", "work_queues", "workers", "deployments", "flow_runs"),
+    *("flow_run_states", "task_runs", "task_run_states", "attempts", "events", "logs"),
     *("artifacts", "variables", "block_types", "block_schemas", "block_documents"),
     "flow_run_notification_policies",
 )
@@ -163,13 +166,13 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 async def put(tx: Transaction, world: World) -> None:
-    """Store a world."""
+    """Store a world; all rows of a table have the same columns."""
     for table in IN_ORDER:
-        for row in world[table]:
-            full = {**MAY_NOT_BE_NULL.get(table, {}), **row}
-            places = ", ".join(f"${n}" for n in range(1, len(full) + 1))
-            statement = f"insert into {table} ({', '.join(full)}) values ({places})"
-            await tx.execute(statement, *map(_stored, full.values()))
+        full = [{**MAY_NOT_BE_NULL.get(table, {}), **row} for row in world.get(table, ())]
+        if full:
+            places = ", ".join(f"${n}" for n in range(1, len(full[0]) + 1))
+            statement = f"insert into {table} ({', '.join(full[0])}) values ({places})"
+            await tx.executemany(statement, [tuple(map(_stored, row.values())) for row in full])
 
 
 def _stored(value: Any) -> Any:

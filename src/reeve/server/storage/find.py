@@ -26,7 +26,7 @@ FLOW_RUN_ORDERS = {
     FlowRunSort.NAME_ASC: "r.name, r.id",
     FlowRunSort.NAME_DESC: "r.name desc, r.id desc",
     FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC: "r.next_scheduled_start_time nulls last, r.id",
-    FlowRunSort.END_TIME_DESC: "r.end_time desc nulls last, r.id desc",
+    FlowRunSort.END_TIME_DESC: "coalesce(r.end_time, 0) desc, r.id desc",
 }
 TASK_RUN_ORDERS = {sort: FLOW_RUN_ORDERS[FlowRunSort(sort.value)] for sort in TaskRunSort}
 NAME_ORDERS = {

@@ -321,9 +321,8 @@ async def not_started_in_time(tx: Transaction, now: datetime, limit: int) -> lis
 async def ended_before(tx: Transaction, before: datetime, limit: int) -> list[UUID]:
     """Return final runs without an open attempt that ended, or were last touched, before ``before``."""
     found = await tx.fetch(
-        "select id from flow_runs where state_type = any($1::text[]) and attempt_id is null"
-        " and coalesce(end_time, state_timestamp) < $2 limit $3",
-        ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"],
+        "select id from flow_runs where state_type in ('COMPLETED', 'FAILED', 'CANCELLED', 'CRASHED')"
+        " and attempt_id is null and coalesce(end_time, state_timestamp) < $1 limit $2",
         rows.micros(before),
         limit,
     )
