@@ -46,7 +46,7 @@ async def test_an_attempt_is_remembered_from_claim_to_settlement(journal: Journa
     assert await reread(path) == ([one], (4, 1))
 
     one.handle = {"pid": 7, "name": "ü"}
-    one.shipped = {"stdout": 3, "stderr": 4}
+    one.shipped = {"stdout": 3, "stderr": 4, "records": 5}
     one.reports = [
         Launched(seq=1, handle=one.handle, infrastructure_pid="h:7"),
         Exited(seq=2, exit_code=3, cause="exited with code 3"),
@@ -123,11 +123,34 @@ def test_a_damaged_journal_is_refused_with_the_remedy(path: Path) -> None:
         Journal.open(path)
 
 
-def test_a_journal_of_another_release_is_refused(path: Path) -> None:
+OF_VERSION_1 = """
+create table attempts (id text primary key, grant_number integer not null, flow_run_id text not null,
+    token text not null, grace_seconds real not null, handle text, stdout integer not null,
+    stderr integer not null) without rowid;
+create table reports (attempt_id text not null, seq integer not null, body blob not null,
+    primary key (attempt_id, seq)) without rowid;
+create table server (epoch integer not null, acked_grant integer not null);
+insert into server values (3, 2);
+insert into attempts values ('9a3bb0ec-6f3e-4a04-8d7e-0d7ce4ea0a4f', 2,
+    '6f9619ff-8b86-4011-b42d-00c04fc964ff', 't', 5.0, null, 3, 4);
+pragma user_version = 1;
+"""
+
+
+async def test_the_journal_of_an_older_agent_is_taken_up(path: Path) -> None:
+    older = sqlite3.connect(path)
+    older.executescript(OF_VERSION_1)
+    older.close()
+    (one,), acknowledged = await reread(path)
+    assert one.shipped == {"stdout": 3, "stderr": 4, "records": 0}
+    assert acknowledged == (3, 2)
+
+
+def test_a_journal_of_a_later_release_is_refused(path: Path) -> None:
     other = sqlite3.connect(path)
     other.execute("pragma user_version = 99")
     other.close()
-    with pytest.raises(JournalError, match="another release"):
+    with pytest.raises(JournalError, match="later release"):
         Journal.open(path)
 
 

@@ -14,10 +14,10 @@ LONGEST_SWEEP = 2.0  # seconds: the reaper looks every second, on a busy machine
 
 # How long attempts were claimed and nothing more. After its launch a run is Pending as long as its process
 # needs to say Running, and on a busy machine that is no promise of ours.
-UNLAUNCHED = """
-select max(case when started < launched then started else coalesce(launched, started, closed) end - opened)
-from attempts
-"""
+NOT_LAUNCHED = (
+    "case when started < launched then started else coalesce(launched, started, closed) end - opened"
+)
+UNLAUNCHED = f"select max({NOT_LAUNCHED}) from attempts"
 PENDING = """
 select max(next - timestamp) from (
     select type, timestamp, lead(timestamp) over (partition by flow_run_id order by cursor) as next
@@ -50,7 +50,9 @@ def keeps_claim(site: Site, dice: Random, counts: Counts) -> Row:
         row.expect(times == 1, f"attempt {attempt_id} started user code {times} times")
     unlaunched, pending = (site.rows(sql)[0][0] / 1e6 for sql in (UNLAUNCHED, PENDING))
     longest = site.lease + site.grace + LONGEST_SWEEP
-    row.expect(unlaunched <= longest, f"a run was claimed and not launched for {unlaunched:.1f} s")
+    if not row.expect(unlaunched <= longest, f"a run was claimed and not launched for {unlaunched:.1f} s"):
+        worst = site.rows(f"select flow_run_id from attempts order by {NOT_LAUNCHED} desc limit 1")[0][0]
+        row.notes += site.story(worst)
     row.figures = {
         "agents": str(len(agents)),
         "agents killed": str(kills),

@@ -96,7 +96,9 @@ class Site(House):
 
     def __init__(self, root: Path, database_url: str, source: Path | None = None, **settings: str) -> None:
         path = {} if source is None else {"PYTHONPATH": str(source)}
-        super().__init__(root, database_url, **{**QUICK, **path, **settings})
+        # What a user's shell may say of Python's buffers is not what the promises rest on.
+        unset = {"PYTHONUNBUFFERED": ""}
+        super().__init__(root, database_url, **{**QUICK, **unset, **path, **settings})
         self.database_url = database_url
         self.marks = root / "marks"
         self.proxies: list[Proxy] = []
@@ -209,6 +211,16 @@ class Site(House):
             f"select output_tail from attempts where flow_run_id = '{run_id}' order by number desc limit 1"
         )
         return Outcome(state, at / 1e6, message or "", (tails[0][0] if tails else None) or "")
+
+    def story(self, run_id: UUID) -> list[str]:
+        """Return what reeve has written down about a run, as lines: for the notes of a row that failed."""
+        told = self.rows(
+            "select at, kind, cast(payload as text) from events"
+            f" where flow_run_id = '{run_id}' union all"
+            " select timestamp, name, message from flow_run_states"
+            f" where flow_run_id = '{run_id}' order by 1"
+        )
+        return [f"{at / 1e6:.3f} {kind} {text or ''}" for at, kind, text in told]
 
     def until_final(self, runs: Sequence[UUID]) -> None:
         """Wait until runs have ended, and all their attempts."""

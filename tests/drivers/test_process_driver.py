@@ -89,7 +89,8 @@ async def test_a_run_has_its_own_environment(home: Home, agent: Agent) -> None:
         await agent.run(launch)
     for number, launch in enumerate(launches):
         lines = set((home.spool(launch) / "stdout").read_text().splitlines())
-        assert lines == {f"PATH={os.environ['PATH']}", f"WHOSE={number}", f"REEVE_ATTEMPT={launch.attempt}"}
+        own = {f"REEVE_ATTEMPT={launch.attempt}", f"REEVE_RECORDS={home.spool(launch) / 'records'}"}
+        assert lines == {f"PATH={os.environ['PATH']}", f"WHOSE={number}"} | own
 
 
 async def test_a_run_has_only_its_own_files_and_session(home: Home, agent: Agent) -> None:

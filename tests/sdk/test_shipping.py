@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from reeve.agent.output import PART_BYTES
 from reeve.errors import ForbiddenError, UnavailableError
 from reeve.sdk import shipping
-from reeve.sdk.shipping import LogShipper
+from reeve.sdk.shipping import LogShipper, RecordFile
+from reeve.wire import codec
 from reeve.wire.requests import LogCreate
 
 
@@ -151,3 +156,72 @@ def test_arguments_that_do_not_fit_harm_nobody(
     shipper(log).finish(20)
     assert receiver.lines == ["fine"]
     assert "--- Logging error ---" in capsys.readouterr().err
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    return tmp_path / "records"
+
+
+def recording(records: Path, **options: int) -> tuple[logging.Logger, RecordFile]:
+    handler = RecordFile(str(records), **options)
+    logger = logging.Logger("reeve.flow_runs")  # noqa: LOG001  # as above
+    logger.addHandler(handler)
+    return logger, handler
+
+
+def written(records: Path) -> list[str]:
+    lines = filter(None, records.read_bytes().split(b"\n"))
+    return [codec.decode(line, LogCreate).message for line in lines]
+
+
+def test_a_line_is_in_the_file_before_the_call_returns(records: Path) -> None:
+    logger, _ = recording(records)
+    logger.info("one\u2028line\n%s", "and more")
+    assert written(records) == ["one\u2028line\nand more"]
+
+
+def test_a_line_of_any_length_fits_what_the_agent_sends_at_once(records: Path) -> None:
+    logger, _ = recording(records)
+    logger.info("\x01" * 200_000)
+    assert records.stat().st_size < PART_BYTES
+    assert "characters cut" in written(records)[0]
+
+
+def test_records_beyond_the_quota_are_cut_with_a_line_that_says_so(records: Path) -> None:
+    logger, _ = recording(records, quota=1000)
+    for number in range(100):
+        logger.info("%d", number)
+    assert written(records)[-1] == "The log of this run was cut here: it has reached its quota."
+    assert records.stat().st_size < 1500
+
+
+FULL_DISK = """
+import logging, resource, sys
+from reeve.sdk.shipping import RecordFile
+
+handler = RecordFile(sys.argv[1])
+logger = logging.Logger("reeve.flow_runs")
+logger.addHandler(handler)
+logger.info("before")
+resource.setrlimit(resource.RLIMIT_FSIZE, (200, resource.RLIM_INFINITY))
+for number in range(10):
+    logger.info("lost %d", number)
+if sys.argv[2] == "room":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    logger.info("after")
+handler.finish(0)
+"""
+
+
+@pytest.mark.parametrize("then", ["room", "no room"])
+def test_a_full_disk_costs_lines_and_says_how_many(records: Path, then: str) -> None:
+    program = [sys.executable, "-c", FULL_DISK, str(records), then]
+    done = subprocess.run(program, capture_output=True, text=True, check=True, timeout=60)
+    whole = [line for line in records.read_text().split("\n") if line.endswith("}")]
+    told = [codec.decode(line.encode(), LogCreate).message for line in whole]
+    assert told[0] == "before"
+    if then == "room":
+        assert told[1:] == ["10 log lines were lost here: the agent's disk was full.", "after"]
+    else:
+        assert "10 log lines were lost: the agent's disk was full." in done.stderr

@@ -28,8 +28,10 @@ class JournalError(ReeveError):
     code = "journal"
 
 
-_VERSION = 1
-_SCHEMA = """
+_STREAMS = ("stdout", "stderr", "records")
+# Each step brings a journal from the version that is its place to the next: an older agent's is taken up.
+_STEPS = (
+    """
 create table attempts (
     id text primary key,
     grant_number integer not null,
@@ -48,7 +50,9 @@ create table reports (
 ) without rowid;
 create table server (epoch integer not null, acked_grant integer not null);
 insert into server values (0, 0);
-"""
+""",
+    "alter table attempts add column records integer not null default 0;",
+)
 
 Statement = tuple[str, tuple[Any, ...]]
 
@@ -66,7 +70,7 @@ class Entry(msgspec.Struct, kw_only=True):
     token: str
     grace_seconds: float = 30.0
     handle: dict[str, Any] | None = None
-    shipped: dict[str, int] = msgspec.field(default_factory=lambda: {"stdout": 0, "stderr": 0})
+    shipped: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(_STREAMS, 0))
     reports: list[AnyReport] = msgspec.field(default_factory=list)
 
 
@@ -108,7 +112,7 @@ class Journal:
 
     def entries(self) -> list[Entry]:
         """Return what is held, by grant."""
-        columns = "id, grant_number, flow_run_id, token, grace_seconds, handle, stdout, stderr"
+        columns = "id, grant_number, flow_run_id, token, grace_seconds, handle, stdout, stderr, records"
         rows = self._connection.execute(f"select {columns} from attempts order by grant_number")  # noqa: S608  # a constant
         entries = {row[0]: _entry(row) for row in rows}
         for attempt_id, body in self._connection.execute(
@@ -128,7 +132,7 @@ class Journal:
 
     async def claimed(self, entries: Sequence[Entry], acked_grant: int) -> None:
         """Remember grants, and that they may be acknowledged."""
-        insert = "insert into attempts values (?, ?, ?, ?, ?, null, 0, 0) on conflict do nothing"
+        insert = "insert into attempts values (?, ?, ?, ?, ?, null, 0, 0, 0) on conflict do nothing"
         rows = [
             (
                 insert,
@@ -150,8 +154,8 @@ class Journal:
 
     async def shipped(self, entry: Entry) -> None:
         """Remember how many bytes of each stream the server has."""
-        update = "update attempts set stdout = ?, stderr = ? where id = ?"
-        sizes = (entry.shipped["stdout"], entry.shipped["stderr"])
+        update = "update attempts set stdout = ?, stderr = ?, records = ? where id = ?"
+        sizes = (entry.shipped[stream] for stream in _STREAMS)
         await self._write([(update, (*sizes, str(entry.attempt_id)))])
 
     async def settled(self, attempt_id: UUID) -> None:
@@ -205,10 +209,11 @@ class Journal:
 
 def _migrate(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("pragma user_version").fetchone()
-    if version == 0:
-        connection.executescript(f"begin immediate; {_SCHEMA} pragma user_version = {_VERSION}; commit;")
-    elif version != _VERSION:
-        raise sqlite3.DatabaseError(f"it is of version {version}, written by another release of reeve")
+    if version > len(_STEPS):
+        raise sqlite3.DatabaseError(f"it is of version {version}, written by a later release of reeve")
+    if steps := _STEPS[version:]:
+        script = f"begin immediate; {''.join(steps)} pragma user_version = {len(_STEPS)}; commit;"
+        connection.executescript(script)
 
 
 def _settle(done: asyncio.Future[None], problem: str | None) -> None:
@@ -229,7 +234,7 @@ def _report(attempt_id: UUID, report: AnyReport) -> Statement:
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    attempt_id, grant_number, flow_run_id, token, grace_seconds, handle, stdout, stderr = row
+    attempt_id, grant_number, flow_run_id, token, grace_seconds, handle, *sizes = row
     return Entry(
         attempt_id=UUID(attempt_id),
         grant_number=grant_number,
@@ -237,5 +242,5 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         token=token,
         grace_seconds=grace_seconds,
         handle=None if handle is None else msgspec.json.decode(handle),
-        shipped={"stdout": stdout, "stderr": stderr},
+        shipped=dict(zip(_STREAMS, sizes, strict=True)),
     )

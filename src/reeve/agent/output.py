@@ -133,8 +133,10 @@ def _read(path: Path, offset: int) -> bytes:
 
 def _write(chunks: list[OutputChunk]) -> None:
     """Write output to this process's own streams; one that is closed holds up nothing."""
+    streams = {"stdout": sys.stdout, "stderr": sys.stderr}
     for chunk in chunks:
-        stream = sys.stderr if chunk.stream == "stderr" else sys.stdout
+        if (stream := streams.get(chunk.stream)) is None:
+            continue
         with suppress(OSError, ValueError):
             stream.write(chunk.text)
             stream.flush()

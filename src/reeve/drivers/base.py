@@ -77,7 +77,8 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True):
     """The plain data with which a driver finds again what it launched.
 
     ``infrastructure_pid`` is what the wire calls it (``host:pid`` for a process, A116). ``output_dir`` holds
-    files ``stdout`` and ``stderr`` that grow while it runs. ``details`` are the driver's own.
+    files ``stdout`` and ``stderr`` that grow while it runs, and ``records`` if the run logs to a
+    file. ``details`` are the driver's own.
     """
 
     driver: str

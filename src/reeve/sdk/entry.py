@@ -1,7 +1,8 @@
 """The process of a flow run, as an agent launches it: ``python -m reeve.sdk.entry``.
 
-It reads from its environment ``REEVE_API_URL``; ``REEVE_API_KEY``, the attempt's token; ``REEVE_RUN_ID``; and
-``REEVE_JOB``, the path of a JSON file with a Job. Its exit codes:
+It reads from its environment ``REEVE_API_URL``; ``REEVE_API_KEY``, the attempt's token; ``REEVE_RUN_ID``;
+``REEVE_JOB``, the path of a JSON file with a Job; and, where an agent sends on what is logged,
+``REEVE_RECORDS``, the path of the file for it. Its exit codes:
 
     0    the run's final state was reported, whichever; or the run was taken away (aborted, superseded:
          another attempt has it, so this process has neither failed nor anything to say)
@@ -17,6 +18,7 @@ neither is tried again.
 from __future__ import annotations
 
 import inspect
+import io
 import logging
 import os
 import sys
@@ -37,7 +39,7 @@ from reeve.sdk.flows import Flow, run_deployed
 from reeve.sdk.load import EntrypointError, FlowLoadError, load_flow
 from reeve.sdk.logging import FLOW_LOGGER, run_logger
 from reeve.sdk.parameters import ParameterError
-from reeve.sdk.shipping import LogShipper
+from reeve.sdk.shipping import LogShipper, RecordFile
 from reeve.sdk.states import Failed, RunStopped, Terminated
 from reeve.sdk.termination import termination
 from reeve.wire import codec, endpoints
@@ -71,12 +73,15 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         name=job.run_name,
         log=run_logger(FLOW_LOGGER, job.run_name, run_id, None),
     )
-    shipper = _ship_logs(Client(url, key, patience=_LOG_PATIENCE_SECONDS))
+    handler = _handle_logs(environ.get("REEVE_RECORDS"), Client(url, key, patience=_LOG_PATIENCE_SECONDS))
+    # A line that was printed is written when print returns: whatever becomes of this process, it is kept.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     try:
         return _outcome(job, subject, Server(Client(url, key, patience=None, notice=_tell_wait)))
     finally:
         termination.ignore()
-        shipper.finish(_LAST_LINES_SECONDS)
+        handler.finish(_LAST_LINES_SECONDS)
 
 
 def _outcome(job: Job, subject: Subject, server: Server) -> int:
@@ -122,12 +127,16 @@ def _fail(subject: Subject, server: Server, message: str) -> None:
     sync.perform(ask(subject, Failed(message)), server)
 
 
-def _ship_logs(client: Client) -> LogShipper:
-    shipper = LogShipper(lambda lines: client.call(endpoints.create_logs, lines))
+def _handle_logs(records: str | None, client: Client) -> RecordFile | LogShipper:
+    handler = (
+        RecordFile(records)
+        if records
+        else LogShipper(lambda lines: client.call(endpoints.create_logs, lines))
+    )
     logger = logging.getLogger("reeve")
     logger.setLevel(logging.INFO)
-    logger.addHandler(shipper)
-    return shipper
+    logger.addHandler(handler)
+    return handler
 
 
 def _tell_wait(error: ReeveError, seconds: float) -> None:

@@ -1,7 +1,8 @@
-"""The lines that runs log, on their way to the server."""
+"""The lines that runs log, on their way to the server: by a file of the agent's, or directly."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -19,16 +20,69 @@ from reeve.errors import (
     ReeveError,
     UnauthorizedError,
 )
-from reeve.wire import requests
+from reeve.wire import codec, requests
 
 _SHIP_SECONDS = 0.5  # how long a line waits for company
 _RETRY_SECONDS = 1.0
 _BATCH_LINES = 500
 _BATCH_CHARACTERS = 1_000_000
 _LINE_CHARACTERS = 100_000  # what is longer is cut, and says so
+_RECORD_BYTES = 120_000  # the agent sends parts of 128 KiB: what is no larger arrives in one piece
+_QUOTA_BYTES = 100 * 1024 * 1024  # of a run's records (protocol §7)
 _BUFFER_CHARACTERS = 16_000_000  # what a run keeps while the server is away; the oldest lines go first
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_ROOM = "the agent's disk was full."
 _HOPELESS = (ConflictError, ForbiddenError, InvalidInputError, NotFoundError, UnauthorizedError)
+
+
+class RecordFile(logging.Handler):
+    """Writes lines to a file that the agent sends on, each by one write(2) before the logging call returns.
+
+    So neither an outage nor the death of the process costs a line (protocol §7). What finds no room on the
+    disk, or exceeds the quota, is counted and told.
+    """
+
+    def __init__(self, path: str, quota: int = _QUOTA_BYTES) -> None:
+        super().__init__()
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._room = quota
+        self._lost = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line. The handler's lock is held: lines of several threads come one after the other."""
+        try:
+            line = log_line(record, self.format(record))
+        except Exception:  # noqa: BLE001  # arguments that do not fit their format are the user's
+            self.handleError(record)
+            return
+        if self._room <= 0:
+            return
+        if self._lost and self._put(log_line(record, f"{self._lost} log lines were lost here: {_NO_ROOM}")):
+            self._lost = 0
+        self._lost += not self._put(line)
+        if self._room <= 0:
+            self._put(log_line(record, "The log of this run was cut here: it has reached its quota."))
+
+    def finish(self, _: float) -> None:
+        """Say what was lost; the agent sends the rest, in its own time."""
+        if self._lost:
+            _write_out(f"{self._lost} log lines were lost: {_NO_ROOM}", [])
+
+    def _put(self, line: requests.LogCreate) -> bool:
+        """Write a line; return whether there was room for it."""
+        data = codec.encode(line)
+        if len(data) > _RECORD_BYTES:  # a character takes six bytes at most
+            line.message = _cut(line.message, _RECORD_BYTES // 8)
+            data = codec.encode(line)
+        self._room -= len(data)
+        try:
+            # In front too: what a full disk took of an earlier line is a line of its own.
+            return os.write(self._file, b"\n%b\n" % data if self._lost else data + b"\n") > len(data)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            return False
 
 
 class LogShipper(logging.Handler):
@@ -57,7 +111,7 @@ class LogShipper(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Take a line."""
         try:
-            line = self._line(record)
+            line = log_line(record, _cut(self.format(record), _LINE_CHARACTERS))
         except Exception:  # noqa: BLE001  # arguments that do not fit their format are the user's
             self.handleError(record)
             return
@@ -83,19 +137,6 @@ class LogShipper(logging.Handler):
             self._waiting.clear()
         if left or self._dropped:
             _write_out(f"{len(left) + self._dropped} log lines did not reach the server", left)
-
-    def _line(self, record: logging.LogRecord) -> requests.LogCreate:
-        message = self.format(record)
-        if len(message) > _LINE_CHARACTERS:
-            message = f"{message[:_LINE_CHARACTERS]}… ({len(message) - _LINE_CHARACTERS} characters cut)"
-        return requests.LogCreate(
-            name=record.name,
-            level=record.levelno,
-            message=message,
-            timestamp=datetime.fromtimestamp(record.created, UTC),
-            flow_run_id=getattr(record, "flow_run_id", None),
-            task_run_id=getattr(record, "task_run_id", None),
-        )
 
     def _drop_oldest(self) -> None:
         while self._characters > _BUFFER_CHARACTERS:
@@ -139,6 +180,24 @@ class LogShipper(logging.Handler):
             self._flying = []
             self._drop_oldest()
         time.sleep(_RETRY_SECONDS)
+
+
+def log_line(record: logging.LogRecord, message: str) -> requests.LogCreate:
+    """Return a line as it crosses the wire."""
+    return requests.LogCreate(
+        name=record.name,
+        level=record.levelno,
+        message=message,
+        timestamp=datetime.fromtimestamp(record.created, UTC),
+        flow_run_id=getattr(record, "flow_run_id", None),
+        task_run_id=getattr(record, "task_run_id", None),
+    )
+
+
+def _cut(message: str, characters: int) -> str:
+    if len(message) <= characters:
+        return message
+    return f"{message[:characters]}… ({len(message) - characters} characters cut)"
 
 
 def _write_out(why: str, lines: list[requests.LogCreate]) -> None:

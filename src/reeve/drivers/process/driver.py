@@ -243,7 +243,7 @@ class ProcessDriver:
         return {
             "attempt": str(launch.attempt),
             "argv": launch.job.command,
-            "env": launch.env,
+            "env": {**launch.env, "REEVE_RECORDS": str(directory / spool.RECORDS)},
             "cwd": cwd,
             "spool_dir": str(directory),
             "grace_seconds": launch.job.grace_seconds,

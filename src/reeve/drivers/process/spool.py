@@ -2,6 +2,7 @@
 
 ``launch``    line 1: the intent, written before the fork; line 2: the handle, after it
 ``stdout``, ``stderr``   the bytes of the run, appended
+``records``   lines of JSON that the run has logged, where it does so; written by the run itself
 ``exit.json`` the exit record; whole or not there
 """
 # ruff: noqa: PTH103, PTH104, PTH108, PTH118, PTH123 - pathlib would cost the shim a megabyte
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 LAUNCH = "launch"
 EXIT = "exit.json"
 STREAMS = ("stdout", "stderr")
+RECORDS = "records"
 WORK = "work"  # the working directory of a run that named none
 DEFAULT_QUOTA = 100 * 1024 * 1024  # bytes of both streams together (protocol §7)
 

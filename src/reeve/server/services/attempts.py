@@ -20,6 +20,7 @@ from reeve.core.states import UNREACHABLE, ProposedState, StateDetails, StateTyp
 from reeve.core.states import propose as proposal
 from reeve.core.time_limits import Deadline
 from reeve.errors import ConflictError, NotFoundError
+from reeve.server.services import records
 from reeve.server.services.context import Context
 from reeve.server.services.hub import run_topic
 from reeve.server.services.runs import cancel_subflows, close, crash_budget
@@ -94,7 +95,11 @@ async def output(ctx: Context, attempt_id: UUID, body: Output) -> None:
             new = chunk.text.encode()[max(expected - chunk.offset, 0) :]
             if not new:
                 continue
-            lines = _lines(attempt, chunk, new.decode(errors="replace"), await tx.now())
+            text = new.decode(errors="replace")
+            if chunk.stream == records.STREAM:
+                lines = await records.lines(tx, attempt, text, instant(chunk.timestamp))
+            else:
+                lines = _lines(attempt, chunk, text, await tx.now())
             await logs.insert(tx, lines, attempt_id)
             end = chunk.offset + len(chunk.text.encode())
             await attempts.set_output_offset(tx, attempt_id, chunk.stream, end)

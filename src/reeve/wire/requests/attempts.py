@@ -76,7 +76,10 @@ class Reports(Struct, kw_only=True):
 
 
 class OutputChunk(Struct, kw_only=True):
-    """A piece of a run's standard stream: the lines from byte ``offset`` on (protocol §7)."""
+    """A piece of what a run writes: the lines from byte ``offset`` on (protocol §7).
+
+    ``stream``: ``stdout``, ``stderr``, or ``records``, whose lines are JSON of ``LogCreate``.
+    """
 
     stream: str
     offset: int
