@@ -40,6 +40,43 @@ def test_the_document_is_json_and_nothing_else() -> None:
     json.loads(SCRIPT["render"](), parse_constant=refuse)
 
 
+def test_what_is_made_is_linked_to_what_takes_it() -> None:
+    """Also where an object is called by its noun, by two names, or made in a list."""
+    paths = SCRIPT["document"]()["paths"].values()
+    links = {
+        operation["operationId"]: answer["links"]
+        for path in paths
+        for operation in path.values()
+        for answer in operation["responses"].values()
+        if "links" in answer
+    }
+    assert links["create_flow"]["read_flow"] == {
+        "operationId": "read_flow",
+        "parameters": {"path.id": "$response.body#/id"},
+    }
+    assert links["create_flow"]["create_flow_run"]["requestBody"] == {"flow_id": "$response.body#/id"}
+    assert links["create_flow_run"]["flow_run_states"]["parameters"] == {
+        "query.flow_run_id": "$response.body#/id"
+    }
+    assert links["create_pool_queue"]["delete_pool_queue"]["parameters"] == {
+        "path.work_pool_name": "$response.body#/work_pool_name",
+        "path.name": "$response.body#/name",
+    }
+    assert links["create_schedules"]["delete_schedule"]["parameters"] == {
+        "path.id": "$response.body#/0/deployment_id",
+        "path.schedule_id": "$response.body#/0/id",
+    }
+    assert "read_tag_limit" not in links["create_slot_limit"]
+
+
+def test_answers_have_every_field_and_no_other() -> None:
+    schemas = SCRIPT["document"]()["components"]["schemas"]
+    for name in ("FlowRunResponse", "FlowRunPolicyAnswer", "StateDetailsAnswer", "OrchestrationResult"):
+        assert schemas[name]["additionalProperties"] is False
+        assert set(schemas[name]["required"]) == set(schemas[name]["properties"])
+    assert not schemas["FlowRunPolicy"].get("required")
+
+
 def references(node: Any) -> list[str]:
     if isinstance(node, dict):
         own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []

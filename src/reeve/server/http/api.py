@@ -14,13 +14,14 @@ from urllib.parse import parse_qsl
 from reeve.errors import InvalidInputError, ReeveError
 from reeve.server.http import body, problems
 from reeve.server.http.auth import Doors
-from reeve.server.http.body import Fault, InvalidRequestError
+from reeve.server.http.body import InvalidRequestError, TooLongError
 from reeve.server.http.reply import TEXT, Reply, json
 from reeve.server.http.request import Answer, ApiVersion, Request, Route
 from reeve.server.http.router import Elsewhere, Found, Router, WrongMethod
 from reeve.server.http.routes import ROUTES
 from reeve.server.services.context import Context
 from reeve.wire.endpoints import Endpoint
+from reeve.wire.responses import Fault
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -36,10 +37,6 @@ _VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})")
 
 class ApiVersionError(InvalidInputError):
     """The request's API version is none that this server serves."""
-
-
-class TooLongError(ReeveError):
-    """The request's body is longer than the server takes."""
 
 
 class ClientGoneError(ReeveError):
@@ -110,8 +107,6 @@ class Api:
             raise
         except ApiVersionError as error:
             return json(400, {"detail": error.message})
-        except TooLongError as error:
-            return json(413, {"detail": error.message}, (b"connection", b"close"))
         except Exception as error:  # noqa: BLE001  # the border: each becomes an answer, a bug is logged there
             return problems.reply(error, endpoint, raw)
 

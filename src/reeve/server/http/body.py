@@ -11,9 +11,10 @@ from typing import Any
 
 import msgspec
 
-from reeve.errors import InvalidInputError
+from reeve.errors import InvalidInputError, ReeveError
 from reeve.wire.codec import instant, iso
 from reeve.wire.filters import MAX_LIMIT
+from reeve.wire.responses import Fault
 
 LARGEST = 2**63 - 1  # what both databases store as an integer
 REPAIRS = 64  # unusual instants that one body may have
@@ -30,20 +31,18 @@ _FIELD = re.compile(r"field `(?P<name>[^`]*)`")
 SUBSTITUTE = "\x1a"
 
 
-class Fault(msgspec.Struct, frozen=True):
-    """One thing that is wrong with a request, where, and its kind in 2.20's words."""
-
-    loc: tuple[str | int, ...]
-    msg: str
-    type: str
-
-
 class InvalidRequestError(InvalidInputError):
     """The request cannot be read."""
 
     def __init__(self, *faults: Fault) -> None:
         super().__init__("; ".join(f"{'.'.join(map(str, fault.loc))}: {fault.msg}" for fault in faults))
         self.faults = faults
+
+
+class TooLongError(ReeveError):
+    """The request's body is longer than the server takes."""
+
+    code = "too_long"
 
 
 def decode(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:

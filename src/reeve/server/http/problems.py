@@ -21,14 +21,14 @@ from reeve.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from reeve.server.http.body import Fault, InvalidRequestError
+from reeve.server.http.body import InvalidRequestError, TooLongError
 from reeve.server.http.reply import Reply, json
 from reeve.server.services.graphs import GraphTooLargeError
 from reeve.server.services.limits import LimitFullError
 from reeve.server.services.work import BlankNameError
 from reeve.wire import endpoints
 from reeve.wire.endpoints import Endpoint
-from reeve.wire.responses import Problem
+from reeve.wire.responses import Fault, Invalid, Missing, Problem, Refusal, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ STATUS: dict[type[ReeveError], int] = {
     ForbiddenError: 403,
     NotFoundError: 404,
     ConflictError: 409,
+    TooLongError: 413,
     LimitFullError: 423,
     UnavailableError: 503,
 }
@@ -95,6 +96,8 @@ def _headers(error: ReeveError) -> tuple[tuple[bytes, bytes], ...]:
             return ((b"retry-after", str(error.retry_after).encode()),)
         case UnavailableError():
             return ((b"retry-after", b"1"),)
+        case TooLongError():
+            return ((b"connection", b"close"),)  # the rest of it is not read
         case UnauthorizedError():
             return ((b"www-authenticate", b"Bearer"),)
     return ()
@@ -114,24 +117,20 @@ def _dialect(error: ReeveError, status: int, endpoint: Endpoint[Any, Any] | None
         faults = error.faults if isinstance(error, InvalidFieldsError) else {error.field: error.message}
         return _invalid(tuple(_fault(*each) for each in faults.items()), raw)
     if isinstance(error, UnavailableError):
-        return {"exception_message": "Service Unavailable", "detail": error.message}
+        return Unavailable("Service Unavailable", error.message)
     if isinstance(error, NotFoundError) and endpoint is not None and endpoint.name in BELOW_THE_ROUTE:
-        return {"exception_message": error.message}
+        return Missing(error.message)
     # Where 2.20 never answers so, the answer may carry a code.
     coded = isinstance(error, UnauthorizedError | ForbiddenError) and not isinstance(error, ReservedError)
-    return {"detail": error.message} | ({"code": error.code} if coded else {})
+    return Refusal(error.message, error.code if coded else None)
 
 
 def _fault(field: str, message: str) -> Fault:
     return Fault(("body", *field.split(".")), message, "value_error")
 
 
-def _invalid(faults: tuple[Fault, ...], raw: bytes) -> dict[str, Any]:
-    return {
-        "exception_message": "Invalid request received.",
-        "exception_detail": faults,
-        "request_body": _echo(raw),
-    }
+def _invalid(faults: tuple[Fault, ...], raw: bytes) -> Invalid:
+    return Invalid("Invalid request received.", faults, _echo(raw))
 
 
 def _echo(raw: bytes) -> Any:

@@ -10,10 +10,11 @@ from uuid import UUID
 
 import msgspec
 
-from reeve.server.http.body import Fault, InvalidRequestError
+from reeve.server.http.body import InvalidRequestError
 from reeve.server.services.context import Context, Principal
 from reeve.wire.codec import parse
 from reeve.wire.endpoints import Endpoint
+from reeve.wire.responses import Fault
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")

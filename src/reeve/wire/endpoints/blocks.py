@@ -78,6 +78,7 @@ create_block_schema: Endpoint[requests.BlockSchemaCreate, responses.BlockSchema]
     responses.BlockSchema,
     201,
     door=RUN,
+    again=200,
 )
 read_block_schema_by_checksum: Endpoint[None, responses.BlockSchema] = Endpoint(
     "read_block_schema_by_checksum",

@@ -6,7 +6,13 @@ from reeve.wire import filters, requests, responses
 from reeve.wire.endpoints.table import RUN, Endpoint, filtering
 
 create_deployment: Endpoint[requests.DeploymentCreate, responses.DeploymentResponse] = Endpoint(
-    "create_deployment", "POST", "/deployments/", requests.DeploymentCreate, responses.DeploymentResponse, 201
+    "create_deployment",
+    "POST",
+    "/deployments/",
+    requests.DeploymentCreate,
+    responses.DeploymentResponse,
+    201,
+    again=200,
 )
 update_deployment: Endpoint[requests.DeploymentUpdate, None] = Endpoint(
     "update_deployment", "PATCH", "/deployments/{id}", requests.DeploymentUpdate, None, 204
@@ -37,6 +43,7 @@ create_run_of_deployment: Endpoint[requests.DeploymentFlowRunCreate, responses.F
     201,
     door=RUN,
     body_optional=True,
+    again=200,
 )
 deployment_runs: Endpoint[requests.DeploymentRuns, list[responses.FlowRunResponse]] = Endpoint(
     "deployment_runs",

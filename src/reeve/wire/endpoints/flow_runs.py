@@ -6,7 +6,14 @@ from reeve.wire import filters, requests, responses
 from reeve.wire.endpoints.table import RUN, Endpoint, filtering
 
 create_flow_run: Endpoint[requests.FlowRunCreate, responses.FlowRunResponse] = Endpoint(
-    "create_flow_run", "POST", "/flow_runs/", requests.FlowRunCreate, responses.FlowRunResponse, 201, door=RUN
+    "create_flow_run",
+    "POST",
+    "/flow_runs/",
+    requests.FlowRunCreate,
+    responses.FlowRunResponse,
+    201,
+    door=RUN,
+    again=200,
 )
 read_flow_run: Endpoint[None, responses.FlowRunResponse] = Endpoint(
     "read_flow_run", "GET", "/flow_runs/{id}", None, responses.FlowRunResponse, door=RUN
@@ -28,6 +35,7 @@ set_flow_run_state: Endpoint[requests.SetState, responses.OrchestrationResult] =
     responses.OrchestrationResult,
     201,
     door=RUN,
+    again=200,
 )
 resume_flow_run: Endpoint[requests.Resume, responses.OrchestrationResult] = Endpoint(
     "resume_flow_run",
@@ -38,6 +46,7 @@ resume_flow_run: Endpoint[requests.Resume, responses.OrchestrationResult] = Endp
     201,
     door=RUN,
     body_optional=True,
+    again=200,
 )
 flow_run_states: Endpoint[None, list[responses.State]] = Endpoint(
     "flow_run_states",

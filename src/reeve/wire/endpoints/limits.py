@@ -14,6 +14,7 @@ increment_slots: Endpoint[requests.TakeSlots, list[responses.MinimalConcurrencyL
     requests.TakeSlots,
     list[responses.MinimalConcurrencyLimit],
     door=RUN,
+    refusals=(423,),
 )
 decrement_slots: Endpoint[requests.GiveSlots, list[responses.MinimalConcurrencyLimit]] = Endpoint(
     "decrement_slots",

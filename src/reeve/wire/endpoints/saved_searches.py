@@ -6,7 +6,13 @@ from reeve.wire import filters, requests, responses
 from reeve.wire.endpoints.table import Door, Endpoint, filtering
 
 put_saved_search: Endpoint[requests.SavedSearchCreate, responses.SavedSearch] = Endpoint(
-    "put_saved_search", "PUT", "/saved_searches/", requests.SavedSearchCreate, responses.SavedSearch
+    "put_saved_search",
+    "PUT",
+    "/saved_searches/",
+    requests.SavedSearchCreate,
+    responses.SavedSearch,
+    201,
+    again=200,
 )
 read_saved_search: Endpoint[None, responses.SavedSearch] = Endpoint(
     "read_saved_search", "GET", "/saved_searches/{id}", None, responses.SavedSearch

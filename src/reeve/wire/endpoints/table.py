@@ -29,6 +29,10 @@ class Endpoint(Generic[Req, Res]):
     request: Any  # type[Req], which cannot say "or a union"
     response: Any  # type[Res]
     status: int = 200
+    again: int | None = None  # the status for what was there already (api-contract §2)
+    refusals: tuple[
+        int, ...
+    ] = ()  # statuses that not every operation of its kind has, which docs/openapi.json says
     door: Door = Door.OPERATOR
     query: tuple[str, ...] = ()
     body_optional: bool = False  # an empty body means an empty object (api-contract §1, /filter), or null

@@ -6,7 +6,14 @@ from reeve.wire import filters, requests, responses
 from reeve.wire.endpoints.table import RUN, Endpoint, filtering
 
 create_task_run: Endpoint[requests.TaskRunCreate, responses.TaskRun] = Endpoint(
-    "create_task_run", "POST", "/task_runs/", requests.TaskRunCreate, responses.TaskRun, 201, door=RUN
+    "create_task_run",
+    "POST",
+    "/task_runs/",
+    requests.TaskRunCreate,
+    responses.TaskRun,
+    201,
+    door=RUN,
+    again=200,
 )
 read_task_run: Endpoint[None, responses.TaskRun] = Endpoint(
     "read_task_run", "GET", "/task_runs/{id}", None, responses.TaskRun, door=RUN
@@ -23,6 +30,7 @@ set_task_run_state: Endpoint[requests.SetState, responses.OrchestrationResult] =
     responses.OrchestrationResult,
     201,
     door=RUN,
+    again=200,
 )
 task_run_states: Endpoint[None, list[responses.State]] = Endpoint(
     "task_run_states",

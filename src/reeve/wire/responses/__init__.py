@@ -49,8 +49,13 @@ from reeve.wire.responses.limits import NewSlotLimit as NewSlotLimit
 from reeve.wire.responses.limits import SlotLimit as SlotLimit
 from reeve.wire.responses.logs import Log as Log
 from reeve.wire.responses.notification_policies import NotificationPolicy as NotificationPolicy
+from reeve.wire.responses.problems import Fault as Fault
+from reeve.wire.responses.problems import Invalid as Invalid
+from reeve.wire.responses.problems import Missing as Missing
+from reeve.wire.responses.problems import Problem as Problem
+from reeve.wire.responses.problems import Refusal as Refusal
+from reeve.wire.responses.problems import Unavailable as Unavailable
 from reeve.wire.responses.saved_searches import SavedSearch as SavedSearch
-from reeve.wire.responses.service import Problem as Problem
 from reeve.wire.responses.service import ServerInfo as ServerInfo
 from reeve.wire.responses.states import OrchestrationResult as OrchestrationResult
 from reeve.wire.responses.states import State as State

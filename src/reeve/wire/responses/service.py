@@ -5,14 +5,6 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Problem(Struct, kw_only=True):
-    """An error of a path of reeve's own: a sentence, its stable code, and the field at fault."""
-
-    detail: str
-    code: str
-    field: str | None = None
-
-
 class ServerInfo(Struct, kw_only=True):
     """Who answers: reeve's version, the 2.20 API version, the database in use."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reeve.server.http.body import Fault, InvalidRequestError, page
+from reeve.server.http.body import InvalidRequestError, page
 from reeve.server.http.request import Request, serves
 from reeve.server.services import figures, forms
 from reeve.wire import endpoints, filters, requests, responses
@@ -39,8 +39,8 @@ def _dots(limit: int | None) -> int:
         return DOTS
     if limit > DOTS:
         message = f"ensure this value is less than or equal to {DOTS}"
-        raise InvalidRequestError(Fault(("body", "limit"), message, "value_error.number.not_le"))
+        raise InvalidRequestError(responses.Fault(("body", "limit"), message, "value_error.number.not_le"))
     if limit < 0:
         message = "ensure this value is greater than or equal to 0"
-        raise InvalidRequestError(Fault(("body", "limit"), message, "value_error.number.not_ge"))
+        raise InvalidRequestError(responses.Fault(("body", "limit"), message, "value_error.number.not_ge"))
     return limit
