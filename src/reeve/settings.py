@@ -118,6 +118,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     launch_tries: Annotated[
         int, _value("Claims of a run that may end without a launch.", "a whole number from 1 on", ge=1)
     ] = 3
+    poll_seconds: Annotated[
+        float,
+        _value("How often an agent asks a 2.20 server for work; one of reeve's calls it.", _SECONDS, gt=0),
+    ] = 5.0
     drain_timeout: Annotated[
         float,
         _value(

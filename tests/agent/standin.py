@@ -38,12 +38,14 @@ from reeve.wire.responses import (
     Receipt,
     Registration,
     Renewal,
+    ServerInfo,
     Work,
 )
 
 WAIT_SECONDS = 20.0  # a test that waits longer has failed; the machine may be busy
 NOW = "2026-01-01T00:00:00+00:00"
 SERVED = (
+    endpoints.server_info,
     endpoints.register_agent,
     endpoints.poll_agent,
     endpoints.stop_agent,
@@ -268,6 +270,9 @@ class StandIn:
                 attempt.output[chunk.stream] += chunk.text
                 attempt.offsets[chunk.stream] = end
 
+    def server_info(self, _: UUID, _body: None) -> ServerInfo:
+        return ServerInfo(name="reeve", version="0", api_version="0.8.4", database="none")
+
     def stop_agent(self, _: UUID, body: Farewell) -> None:
         self._check_epoch(body.epoch)
         self.farewells.append(body)
@@ -315,7 +320,7 @@ class StandIn:
     async def _answer(self, method: str, target: str, body: bytes) -> tuple[str, int, bytes]:
         endpoint, id_ = self._route(method, target)
         try:
-            answer = getattr(self, endpoint.name)(id_, codec.decode(body, endpoint.request))
+            answer = getattr(self, endpoint.name)(id_, codec.decode(body, endpoint.request) if body else None)
             if asyncio.iscoroutine(answer):
                 answer = await answer
         except Refused as refused:

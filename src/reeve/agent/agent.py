@@ -17,13 +17,15 @@ from reeve.agent import tasks
 from reeve.agent.conductor import Conductor
 from reeve.agent.identity import Identity, occupy
 from reeve.agent.journal import Journal
-from reeve.agent.link import Link
+from reeve.agent.link import OwnLink
+from reeve.agent.meeting import MeetingLink
+from reeve.agent.polling import PollingLink
 from reeve.agent.slots import DEFAULT_LIMIT
 from reeve.client.calls import VERSION
 from reeve.drivers import registry
 from reeve.drivers.base import Driver
 from reeve.errors import InvalidInputError
-from reeve.settings import Settings, load
+from reeve.settings import Settings, home_key, load
 from reeve.wire.requests import Register
 from reeve.wire.responses import Infrastructure
 
@@ -103,7 +105,7 @@ class Agent:
             identity = resources.enter_context(occupy(chosen.home, self.name))
             journal = Journal.open(identity.directory / "journal.db")
             resources.push_async_callback(journal.close)
-            link = Link(chosen.api_url, chosen.api_key, identity.id)
+            link = _link(chosen, identity, journal)
             resources.push_async_callback(link.close)
             driver: Driver = registry.load(DRIVER)(identity.directory)
             self._check_default(driver)
@@ -208,6 +210,24 @@ class Agent:
             limit=DEFAULT_LIMIT if self.limit is None else self.limit,
             version=VERSION,
         )
+
+
+def _link(settings: Settings, identity: Identity, journal: Journal) -> MeetingLink:
+    """Return the link to the server, of reeve's or of 2.20's, whichever is found at the address.
+
+    Only a key that was given is shown by the runs of a 2.20 server as well: the home's own is for reeve.
+    """
+    own = OwnLink(settings.api_url, settings.api_key, identity.id)
+    given = None if settings.api_key == home_key(settings.home) else settings.api_key
+    theirs = PollingLink(
+        own.client,
+        identity.id,
+        own.answered,
+        attempts={entry.attempt_id: entry.flow_run_id for entry in journal.entries()},
+        key=given or "",
+        every=settings.poll_seconds,
+    )
+    return MeetingLink(own, theirs)
 
 
 def serve(agent: Agent, log_level: str) -> None:

@@ -64,7 +64,7 @@ class Claims:
     async def register(self) -> Registration:
         """Begin a new epoch. Raises the ReeveError of a server that refuses."""
         registration = await self._link.register(replace(self._request, held=self._holding()[0]))
-        if registration.epoch <= self._epoch:
+        if not self._epoch or registration.epoch <= self._epoch:
             self._acked = 0  # a server without memory of this agent counts its grants anew
         self._epoch = registration.epoch
         await self._journal.registered(self._epoch, self._acked)

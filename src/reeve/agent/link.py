@@ -1,11 +1,14 @@
-"""The server as the agent sees it: one identity, one epoch, and patience without end (protocol §6)."""
+"""The server as the agent's steps see it, and the link to one of reeve's own.
+
+There one identity has one epoch, and patience without end (protocol §6). A server of 2.20 has another link.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -40,20 +43,58 @@ class SupersededError(ReeveError):
     code = "superseded"
 
 
-class Link:
-    """Calls of one server for one agent. What the network loses is sent again, for ever."""
-
-    def __init__(self, url: str, key: str | None, agent_id: UUID) -> None:
-        self._client = AsyncClient(url, key, patience=None, notice=self._on_fault)
-        self._agent_id = agent_id
-        self._registration: Registration | None = None
-        self._registered = asyncio.Event()
-        self._down = False
+class Link(Protocol):
+    """What the agent's steps ask of a server. What the network loses is sent again, for ever."""
 
     @property
     def url(self) -> str:
         """The API's address."""
-        return self._client.url
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether the server has ever taken this process on."""
+
+    @property
+    def registration(self) -> Registration:
+        """The server's last answer to a registration."""
+
+    async def register(self, request: Register) -> Registration:
+        """Register: a new epoch begins. Raises the ReeveError of a server that refuses."""
+
+    async def poll(self, poll: Poll) -> Work:
+        """Ask for work, under the epoch of the day; NotFoundError from a server that lost its memory."""
+
+    async def report(self, attempt_id: UUID, reports: Sequence[AnyReport]) -> Receipt:
+        """Deliver reports; NotFoundError when the attempt's run was deleted."""
+
+    async def output(self, attempt_id: UUID, chunks: Sequence[OutputChunk]) -> None:
+        """Deliver output. Raises the ReeveError of a server that refuses it."""
+
+    async def renew(self, tokens: Sequence[AttemptToken]) -> Renewal:
+        """Renew leases; the tokens are the authority, not the epoch. Raises the ReeveError of a refusal."""
+
+    async def farewell(self) -> None:
+        """Tell the server that this agent stops in order."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+class OwnLink:
+    """The link to a server of reeve's."""
+
+    def __init__(self, url: str, key: str | None, agent_id: UUID) -> None:
+        self.client = AsyncClient(url, key, patience=None, notice=self._on_fault)
+        self._agent_id = agent_id
+        self._registration: Registration | None = None
+        self._registered = asyncio.Event()
+        self._down = False
+        self._has_answered = False
+
+    @property
+    def url(self) -> str:
+        """The API's address."""
+        return self.client.url
 
     @property
     def is_registered(self) -> bool:
@@ -68,8 +109,8 @@ class Link:
 
     async def register(self, request: Register) -> Registration:
         """Register: a new epoch begins. Raises the ReeveError of a server that refuses."""
-        self._registration = await self._client.call(endpoints.register_agent, request)
-        self._on_answer()
+        self._registration = await self.client.call(endpoints.register_agent, request)
+        self.answered()
         self._registered.set()
         return self._registration
 
@@ -78,7 +119,7 @@ class Link:
 
         async def ask(epoch: int) -> Work:
             body = replace(poll, epoch=epoch)
-            return await self._client.call(
+            return await self.client.call(
                 endpoints.poll_agent, body, timeout=poll.hold_seconds + _HOLD_MARGIN, id=self._agent_id
             )
 
@@ -89,7 +130,7 @@ class Link:
 
         async def ask(epoch: int) -> Receipt:
             body = Reports(epoch=epoch, reports=[*reports])
-            return await self._client.call(endpoints.report_attempt, body, id=attempt_id)
+            return await self.client.call(endpoints.report_attempt, body, id=attempt_id)
 
         return await self._insist(f"reporting attempt {attempt_id}", ask)
 
@@ -98,24 +139,24 @@ class Link:
 
         async def ask(epoch: int) -> None:
             body = Output(epoch=epoch, chunks=[*chunks])
-            await self._client.call(endpoints.attempt_output, body, id=attempt_id)
+            await self.client.call(endpoints.attempt_output, body, id=attempt_id)
 
         await self._ask(ask)
 
     async def renew(self, tokens: Sequence[AttemptToken]) -> Renewal:
         """Renew leases; the tokens are the authority, not the epoch. Raises the ReeveError of a refusal."""
-        renewal = await self._client.call(endpoints.renew_attempts, Renew(attempts=[*tokens]))
-        self._on_answer()
+        renewal = await self.client.call(endpoints.renew_attempts, Renew(attempts=[*tokens]))
+        self.answered()
         return renewal
 
     async def farewell(self) -> None:
         """Tell the server that this agent stops in order."""
         body = Farewell(epoch=self.registration.epoch)
-        await self._client.call(endpoints.stop_agent, body, id=self._agent_id)
+        await self.client.call(endpoints.stop_agent, body, id=self._agent_id)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.close()
+        await self.client.close()
 
     async def _insist(self, what: str, ask: Callable[[int], Awaitable[Res]]) -> Res:
         """Ask until the server answers to the point; raises NotFoundError and SupersededError only."""
@@ -139,7 +180,7 @@ class Link:
                 if asked_under is self.registration:
                     raise SupersededError from error
             else:
-                self._on_answer()
+                self.answered()
                 return answer
 
     def _on_fault(self, error: ReeveError, _: float) -> None:
@@ -147,12 +188,14 @@ class Link:
         if self._down:
             return
         self._down = True
-        if self._registered.is_set():
+        if self._has_answered:
             log.warning("The server does not answer; runs go on, trying again (%s)", error)
         else:
             log.warning("No server at %s yet; trying again", self.url)
 
-    def _on_answer(self) -> None:
+    def answered(self) -> None:
+        """Note that the server has answered."""
         if self._down:
             log.info("The server at %s answers again", self.url)
+        self._has_answered = True
         self._down = False

@@ -127,15 +127,15 @@ def environment(grant: Grant, common: Preparation, job_path: Path) -> dict[str, 
     """Return what the run's process finds around it, before the job's own variables (A85, protocol §4)."""
     inherited = {name: text for name, text in common.environ.items() if _may_inherit(name)}
     run_id = str(grant.run.id)
+    key = {"REEVE_API_KEY": grant.token, "PREFECT_API_KEY": grant.token} if grant.token else {}
     return {
         **inherited,
+        **key,
         "REEVE_API_URL": common.api_url,
-        "REEVE_API_KEY": grant.token,
         "REEVE_RUN_ID": run_id,
         "REEVE_ATTEMPT": str(grant.attempt_id),
         "REEVE_JOB": str(job_path),
         "PREFECT_API_URL": common.api_url,
-        "PREFECT_API_KEY": grant.token,
         "PREFECT__FLOW_RUN_ID": run_id,
     }
 
