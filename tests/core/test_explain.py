@@ -131,6 +131,11 @@ CAUSES: list[tuple[str, Circumstances, str]] = [
         due(serving=[Serving(replace(AGENT, mode=AgentMode.PAUSED))]),
         "Agent 'anna' is paused.",
     ),
+    (
+        "no driver",
+        due(serving=[Serving(AGENT, lacks="docker-container")]),
+        "Agent 'anna' has no driver for 'docker-container': it launches process.",
+    ),
     ("draining", due(serving=[Serving(replace(AGENT, mode=AgentMode.DRAINING))]), "'anna' is draining"),
     ("ahead", due(ahead=3), "3 due runs of its queue come first."),
     ("ahead elsewhere", due(ahead_elsewhere=1), "Ahead of it: 1 due run of a queue with a higher priority."),

@@ -129,6 +129,24 @@ async def test_a_held_poll_is_answered_when_a_run_falls_due(store: Store) -> Non
     assert grant.run.id == run.id
 
 
+async def test_a_run_that_is_held_back_hides_none_that_falls_due(store: Store) -> None:
+    office = await Office(store).furnish(queue_limit=0)
+    await office.run(state=due_in(-5))
+    agent = await office.agent()
+    assert (await agent.poll(1)).grants == []
+    free = await office.run(state=due_in(0.5), work_queue_name="free")
+    (grant,) = (await asyncio.wait_for(agent.poll(1, hold=20), 15)).grants
+    assert grant.run.id == free.id
+
+
+async def test_runs_are_granted_as_early_as_their_agent_wants_them(store: Store) -> None:
+    office = await Office(store).furnish()
+    run = await office.run(state=due_in(60.5))
+    agent = await office.agent(prefetch_seconds=60.0)
+    (grant,) = (await asyncio.wait_for(agent.poll(1, hold=20), 15)).grants
+    assert grant.run.id == run.id
+
+
 async def test_a_newer_poll_ends_the_older_one(store: Store) -> None:
     office = await Office(store).furnish()
     agent = await office.agent()
@@ -217,23 +235,37 @@ async def test_what_an_agent_dropped_is_scheduled_again_and_in_the_end_crashed(s
     assert "Not launched in 2 attempts" in (ended.state.message or "")
 
 
+async def test_what_an_agent_cannot_launch_is_left_to_others(store: Store) -> None:
+    office = await Office(store).furnish()
+    box = await _kept_block(office, "docker-container")
+    foreign = await office.run(state=due_in(-5), infrastructure_document_id=box)
+    plain = await office.run(state=due_in(-4))
+    agent = await office.agent("processes")
+    assert [grant.run.id for grant in (await agent.poll(5)).grants] == [plain.id]
+    other = await office.agent("boxes", kinds=["docker-container"])
+    assert [grant.run.id for grant in (await other.poll(5)).grants] == [foreign.id]
+
+
+async def test_a_default_document_is_what_runs_without_one_need(store: Store) -> None:
+    office = await Office(store).furnish()
+    run = await office.run()
+    box = await _kept_block(office, "docker-container")
+    unable = await office.agent("a", default_infrastructure_document_id=box)
+    assert not unable.registration.is_drivable
+    assert (await unable.poll(5)).grants == []
+    able = await office.agent("b", default_infrastructure_document_id=box, kinds=["docker-container"])
+    (grant,) = (await able.poll(5)).grants
+    assert grant.run.id == run.id
+    assert grant.infrastructure is not None
+    assert grant.infrastructure.type == "docker-container"
+
+
 async def test_a_grant_brings_the_block_that_its_deployment_names(store: Store) -> None:
     office = await Office(store).furnish()
-    await blocks.install_system_types(store)
-    type_ = await blocks.type_by_slug(office.ctx, "process")
-    query = filters.BlockSchemaQuery(
-        block_schemas=filters.BlockSchemaFilter(block_type_id=filters.Ids(any_=[type_.id]))
-    )
-    (schema,) = await blocks.schemas(office.ctx, query, 1, 0)
-    document = await blocks.create_document(
-        office.ctx,
-        requests.BlockDocumentCreate(
-            name="here", data={"command": ["x"]}, block_schema_id=schema.id, block_type_id=type_.id
-        ),
-    )
+    document_id = await _kept_block(office, "process", command=["x"])
     gone = uuid4()
     agent = await office.agent()
-    for named, type_slug, data in ((document.id, "process", {"command": ["x"]}), (gone, "deleted", {})):
+    for named, type_slug, data in ((document_id, "process", {"command": ["x"]}), (gone, "deleted", {})):
         await store.write(partial(name_infrastructure, document_id=named))
         await office.run()
         (grant,) = (await agent.poll(5)).grants
@@ -242,3 +274,17 @@ async def test_a_grant_brings_the_block_that_its_deployment_names(store: Store) 
 
 async def name_infrastructure(tx: Transaction, document_id: UUID) -> None:
     await tx.execute("update deployments set infrastructure_document_id = $1", document_id)
+
+
+async def _kept_block(office: Office, slug: str, **data: object) -> UUID:
+    """Keep an infrastructure block; return its id."""
+    await blocks.install_system_types(office.ctx.store)
+    type_ = await blocks.type_by_slug(office.ctx, slug)
+    query = filters.BlockSchemaQuery(
+        block_schemas=filters.BlockSchemaFilter(block_type_id=filters.Ids(any_=[type_.id]))
+    )
+    (schema,) = await blocks.schemas(office.ctx, query, 1, 0)
+    body = requests.BlockDocumentCreate(
+        name="here", data=data, block_schema_id=schema.id, block_type_id=type_.id
+    )
+    return (await blocks.create_document(office.ctx, body)).id

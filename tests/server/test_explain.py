@@ -40,7 +40,7 @@ PLIGHTS = st.builds(
     pool_limit=st.booleans(),
     queue_limit=st.booleans(),
     blockers=st.integers(0, 2),
-    agent=st.sampled_from(["none", "idle", "silent", "stopped", "paused", "draining", "full"]),
+    agent=st.sampled_from(["none", "idle", "silent", "stopped", "paused", "draining", "full", "driverless"]),
 )
 
 
@@ -242,8 +242,16 @@ async def test_without_the_named_causes_a_run_starts(api: Outside, plight: Pligh
 
 async def test_a_full_limit_names_who_fills_it(api: Outside) -> None:
     async with scene(api) as here:
-        nothing = {"due_in": 0.0, "ahead": 0, "pool_paused": False, "queue_paused": False}
-        full = Plight(**nothing, pool_limit=True, queue_limit=False, blockers=2, agent="idle")
+        full = Plight(
+            due_in=0.0,
+            ahead=0,
+            pool_paused=False,
+            queue_paused=False,
+            pool_limit=True,
+            queue_limit=False,
+            blockers=2,
+            agent="idle",
+        )
         await here.set(full)
         (cause,) = (await here.explain())["causes"]
         assert cause["kind"] == "LIMIT_FULL"

@@ -32,6 +32,7 @@ class CauseKind(StrEnum):
     QUEUE_PAUSED = "QUEUE_PAUSED"
     LIMIT_FULL = "LIMIT_FULL"
     NO_AGENT = "NO_AGENT"
+    NO_DRIVER = "NO_DRIVER"
     AGENT_PAUSED = "AGENT_PAUSED"
     AGENT_DRAINING = "AGENT_DRAINING"
     AGENT_FULL = "AGENT_FULL"
@@ -58,11 +59,15 @@ class Occupied(Struct, frozen=True):
 
 
 class Serving(Struct, frozen=True):
-    """An agent that serves the queue, living or not, with what it holds."""
+    """An agent that serves the queue, living or not, with what it holds.
+
+    ``lacks``: the kind of infrastructure that the run needs and this agent has no driver for (W48).
+    """
 
     agent: Agent
     held: int = 0
     holders: list[str] = []
+    lacks: str | None = None
 
     @property
     def is_full(self) -> bool:
@@ -286,6 +291,12 @@ def _is_living(serving: Serving) -> bool:
 def _hindrance(serving: Serving) -> Cause | None:
     """Return why a living agent that serves the queue takes no run."""
     agent = serving.agent
+    if serving.lacks is not None:
+        sentence = (
+            f"Agent {agent.name!r} has no driver for {serving.lacks!r}: it launches {', '.join(agent.kinds)}."
+        )
+        remedy = f"Start an agent that has a driver for {serving.lacks!r}, or name other infrastructure."
+        return Cause(CauseKind.NO_DRIVER, sentence, remedy)
     if agent.mode is AgentMode.PAUSED:
         return Cause(
             CauseKind.AGENT_PAUSED, f"Agent {agent.name!r} is paused.", f"reeve agent resume {agent.name}"

@@ -36,6 +36,7 @@ from reeve.core.states import (
     SUSPENDED,
     ProposedState,
     StateDetails,
+    default_name,
     propose,
 )
 from reeve.core.time_limits import Deadline, Then
@@ -75,7 +76,14 @@ def decide(
 
     Raises AttemptSupersededError when the run belongs to an attempt that is not the caller's (protocol §4).
     """
+    if facts.held and facts.caller is fence.Caller.CLIENT and _asks_to_cancel(proposed):
+        proposed = replace(proposed, type=CANCELLING)
     return judge(MINIMAL if force else CORE, run, proposed, facts, now)
+
+
+def _asks_to_cancel(proposed: ProposedState) -> bool:
+    """Whether it is the older name of CANCELLING, by which clients had agents cancel before (A90)."""
+    return proposed.type is CANCELLED and proposed.name == default_name(CANCELLING)
 
 
 def mark_late(run: FlowRun, now: datetime) -> Verdict[FlowRun]:

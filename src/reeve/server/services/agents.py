@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reeve.core import names
 from reeve.core.agents import SILENT_AFTER_SECONDS, Agent, AgentMode, AgentStatus
 from reeve.core.deployments import Deployment, DeploymentOptions
 from reeve.core.events import Event, EventKind
@@ -21,7 +22,7 @@ from reeve.core.work import WorkPool, WorkQueue
 from reeve.errors import ConflictError, NotFoundError
 from reeve.server.services import blocks
 from reeve.server.services.attempts import give_back, lose
-from reeve.server.services.claims import claim, fitness, selected, served
+from reeve.server.services.claims import claim, fitness, named_document, selected, served
 from reeve.server.services.context import Context
 from reeve.server.services.hub import agent_topic, pool_topic, woken
 from reeve.server.services.tokens import token_of
@@ -43,7 +44,8 @@ class _Look(Struct, frozen=True):
 
     work: responses.Work
     dropped: list[UUID]  # open attempts that the agent was granted and does not hold any more
-    due: datetime | None  # when the next run of its queues can be claimed
+    is_due: bool = False  # a run of its queues can be claimed
+    wait: float | None = None  # seconds until the next one can be; None: none is known
 
 
 async def register(ctx: Context, body: Register) -> responses.Registration:
@@ -125,17 +127,16 @@ async def poll(ctx: Context, agent_id: UUID, body: Poll) -> responses.Work:
             if look.dropped:
                 await ctx.store.write(partial(_drop, ctx, dropped=look.dropped))
             superseded = not ctx.presence.is_newest(agent_id, body.epoch, body.seq)
-            now = await ctx.store.read(lambda tx: tx.now())
             # Grants that were not acknowledged will take their slots too.
             free = body.free - len(look.work.grants)
-            if free > 0 and look.due is not None and look.due <= now and not superseded:
+            if free > 0 and look.is_due and not superseded:
                 granted = await ctx.store.write(partial(_claim, ctx, agent_id=agent_id, body=body, free=free))
                 if granted:
                     look = await ctx.store.read(lambda tx: _look(ctx, tx, agent_id, body))
             left = deadline - asyncio.get_running_loop().time()
             if _says_something(look.work, body) or left <= 0 or superseded or ctx.stopping.is_set():
                 return look.work
-            await woken(event, _until_due(look.due, now, left))
+            await woken(event, left if look.wait is None else min(left, look.wait))
 
 
 async def stop(ctx: Context, agent_id: UUID, body: Farewell) -> None:
@@ -211,10 +212,11 @@ async def _pool(tx: Transaction, name: str | None, now: datetime) -> WorkPool:
     return pool
 
 
-async def _make_queues(tx: Transaction, pool: WorkPool, names: list[str], now: datetime) -> list[str]:
+async def _make_queues(tx: Transaction, pool: WorkPool, wanted: list[str], now: datetime) -> list[str]:
     """Make the queues of a pool that are not there; return which."""
-    missing = [name for name in names if await work.queue_by_name(tx, pool.id, name) is None]
+    missing = [name for name in wanted if await work.queue_by_name(tx, pool.id, name) is None]
     for name in missing:
+        names.check_name("work queue", name)
         await work.ensure_queue(tx, pool.id, name, now)
     return missing
 
@@ -287,15 +289,19 @@ async def _look(ctx: Context, tx: Transaction, agent_id: UUID, body: Poll) -> _L
     dropped = [attempt.id for attempt in acknowledged if attempt.id not in held]
     pool = await claims.pool(tx, agent.work_pool_id)
     if pool is None:
-        return _Look(found, dropped, None)
+        return _Look(found, dropped)
     queues = await claims.queues(tx, pool.id)
     if agent.queues or agent.prefixes:
         found.served = _served(selected(agent, queues))
     if pool.is_paused or agent.mode is not AgentMode.RUNNING:
-        return _Look(found, dropped, None)
-    ids = [queue.id for queue in served(agent, queues)]
-    due = await runs.next_due(tx, ids, await fitness(tx, agent, pool))
-    return _Look(found, dropped, due and due - timedelta(seconds=agent.prefetch_seconds))
+        return _Look(found, dropped)
+    ids, fit = [queue.id for queue in served(agent, queues)], await fitness(tx, agent, pool)
+    before = await tx.now() + timedelta(seconds=agent.prefetch_seconds)
+    due = await runs.next_due(tx, ids, fit)
+    is_due = due is not None and due <= before
+    if is_due:  # what is due and not granted waits for a slot; it must not hide what falls due meanwhile
+        due = await runs.next_due(tx, ids, fit, after=before)
+    return _Look(found, dropped, is_due, (due - before).total_seconds() if due else None)
 
 
 def _to_cancel(held: Iterable[Held], now: datetime) -> Iterator[responses.Cancel]:
@@ -351,27 +357,13 @@ async def _grants(ctx: Context, tx: Transaction, agent: Agent, granted: list[Hel
 async def _infrastructure(
     ctx: Context, tx: Transaction, agent: Agent, run: FlowRun, deployment: Deployment | None
 ) -> responses.Infrastructure | None:
-    """Return the block that the run names, or else its deployment, or the agent (A80, A81, W16)."""
-    named = (
-        run.infrastructure_document_id
-        or (deployment and deployment.infrastructure_document_id)
-        or agent.default_document_id
-    )
+    """Return the block that the run or its deployment names, or else the agent (A80, A81, W16)."""
+    named = named_document(run, deployment) or agent.default_document_id
     return await blocks.infrastructure(tx, ctx.keyring, named) if named else None
 
 
 def _says_something(found: responses.Work, asked: Poll) -> bool:
     return bool(found.grants or found.cancel or found.stop) or found.mode is not asked.mode
-
-
-def _until_due(due: datetime | None, now: datetime, left: float) -> float:
-    """Return how long to wait: until the next run is due, or as long as the poll may be held.
-
-    A run that is due already and was not granted waits for a slot, which will wake the pool.
-    """
-    if due is None or due <= now:
-        return left
-    return min(left, (due - now).total_seconds())
 
 
 def _event(kind: EventKind, agent: Agent, now: datetime) -> Event:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from reeve.core import bookkeeping
 from reeve.core.agents import Agent, AgentMode, Fit
 from reeve.core.attempts import Attempt, AttemptKind, AttemptState, LeaseTerms, timed
+from reeve.core.deployments import Deployment
 from reeve.core.events import Event, EventKind
 from reeve.core.rules.flow_runs import FlowRunFacts, decide
 from reeve.core.runs import FlowRun
@@ -47,6 +48,23 @@ async def fitness(tx: Transaction, agent: Agent, pool: WorkPool) -> Fit:
     kind = await _default_kind(tx, agent, pool)
     foreign = await claims.foreign_documents(tx, agent.kinds)
     return Fit(foreign=foreign, kind=kind, unnamed=kind in agent.kinds)
+
+
+async def missing_driver(
+    tx: Transaction, agent: Agent, pool: WorkPool, run: FlowRun, deployment: Deployment | None
+) -> str | None:
+    """Return the kind of infrastructure that a run needs and an agent cannot launch; None: it can."""
+    named = named_document(run, deployment)
+    if named is None:
+        kind = await _default_kind(tx, agent, pool)
+        return None if kind in agent.kinds else kind or "its default infrastructure"
+    kind = await claims.document_kind(tx, named)
+    return None if kind in {None, *agent.kinds} else kind  # what is deleted is for the agent to tell
+
+
+def named_document(run: FlowRun, deployment: Deployment | None) -> UUID | None:
+    """Return the infrastructure document that a run names, or else its deployment (A81, W16)."""
+    return run.infrastructure_document_id or (deployment.infrastructure_document_id if deployment else None)
 
 
 async def _default_kind(tx: Transaction, agent: Agent, pool: WorkPool) -> str | None:

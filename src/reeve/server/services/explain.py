@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from reeve.core import explain as core
 from reeve.errors import NotFoundError
-from reeve.server.services.claims import served
+from reeve.server.services.claims import missing_driver, served
 from reeve.server.services.context import Context
 from reeve.server.storage import agents, attempts, claims, deployments, runs
 from reeve.wire import responses
@@ -17,6 +17,7 @@ from reeve.wire import responses
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from reeve.core.deployments import Deployment
     from reeve.core.runs import FlowRun
     from reeve.core.work import Limit, WorkPool, WorkQueue
     from reeve.server.storage.attempts import Holding
@@ -68,7 +69,7 @@ async def _circumstances(tx: Transaction, run: FlowRun, now: datetime) -> core.C
             await _occupied(tx, await claims.pool_limit(tx, pool), "work_pool_id", pool.id),
             await _occupied(tx, await claims.queue_limit(tx, queue), "work_queue_id", queue.id),
         ],
-        serving=await _serving(tx, pool, queue),
+        serving=await _serving(tx, run, seen.deployment, pool, queue),
         ahead=await runs.ahead_of(tx, run),
         ahead_elsewhere=await runs.due_in(tx, first, now),
     )
@@ -84,7 +85,9 @@ async def _occupied(tx: Transaction, limit: Limit, column: Holding, key: UUID) -
     return core.Occupied(limit, holders)
 
 
-async def _serving(tx: Transaction, pool: WorkPool, queue: WorkQueue) -> list[core.Serving]:
+async def _serving(
+    tx: Transaction, run: FlowRun, deployment: Deployment | None, pool: WorkPool, queue: WorkQueue
+) -> list[core.Serving]:
     """Return who serves a queue, with what they hold; paused or not, they are to be named."""
     line = [replace(queue, is_paused=False)]
     return [
@@ -92,6 +95,7 @@ async def _serving(tx: Transaction, pool: WorkPool, queue: WorkQueue) -> list[co
             agent,
             await attempts.held_count(tx, agent.id),
             await attempts.holders(tx, "agent_id", agent.id),
+            await missing_driver(tx, agent, pool, run, deployment),
         )
         for agent in await agents.of_pool(tx, pool.id)
         if served(agent, line)

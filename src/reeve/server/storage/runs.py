@@ -53,6 +53,7 @@ where id = $1
 
 # A run that no attempt holds. One that waits for the next try in a process of its own is nobody else's (W3).
 WAITS = "state_type = 'SCHEDULED' and attempt_id is null and coalesce(retry_type, '') <> 'in_process'"
+LONG_AGO = -(2**62)  # no bound
 COUNTED = 1000  # runs in a line; whoever waits behind more needs no exact figure
 
 # The line of a queue, first come first served.
@@ -194,14 +195,20 @@ async def take_due(tx: Transaction, queue_id: UUID, before: datetime, limit: int
     return [rows.uuid(row["id"]) for row in found]
 
 
-async def next_due(tx: Transaction, queue_ids: list[UUID], fit: Fit) -> datetime | None:
-    """Return when the next fitting run of these queues is due, or was; None if none is waiting."""
-    condition, args = _fits(fit, "$2")
+async def next_due(
+    tx: Transaction, queue_ids: list[UUID], fit: Fit, after: datetime | None = None
+) -> datetime | None:
+    """Return when the next fitting run of these queues is due, or was; None if none is waiting.
+
+    ``after``: pass over those that are due by then.
+    """
+    condition, args = _fits(fit, "$3")
     stored = [
         await tx.fetchval(
             "select min(next_scheduled_start_time) from flow_runs"
-            f" where work_queue_id = $1 and {WAITS} {condition}",
+            f" where work_queue_id = $1 and {WAITS} and next_scheduled_start_time > $2 {condition}",
             queue_id,
+            LONG_AGO if after is None else rows.micros(after),
             *args,
         )
         for queue_id in queue_ids
