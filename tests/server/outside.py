@@ -109,7 +109,7 @@ async def serving(
         Api(ctx, Doors.of(key=key, secret=SECRET, **doors)),
         port=0,
         http="httptools",
-        ws="none",
+        ws="websockets-sansio",
         lifespan="off",
         log_config=None,
     )

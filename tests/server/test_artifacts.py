@@ -83,8 +83,8 @@ async def test_artifacts_are_found_by_filter(api: Outside) -> None:
     made_ = {
         name: await artifact(api, description=name, **fields)
         for name, fields in {
-            "one": {"key": "Report-1", "type": "table", "flow_run_id": run["id"]},
-            "two": {"key": "Report-1", "type": "markdown", "flow_run_id": other["id"]},
+            "one": {"key": "report-1", "type": "table", "flow_run_id": run["id"]},
+            "two": {"key": "report-1", "type": "markdown", "flow_run_id": other["id"]},
             "three": {"key": "x", "flow_run_id": run["id"], "task_run_id": task["id"]},
             "four": {"type": "table"},
         }.items()
@@ -105,7 +105,7 @@ async def test_artifacts_are_found_by_filter(api: Outside) -> None:
     assert await among_newest() == {"two", "three"}
     assert await among_all(id={"any_": [made_["one"]["id"]]}) == {"one"}
     assert await among_newest(latest_id={"any_": [made_["one"]["id"], made_["two"]["id"]]}) == {"two"}
-    assert await among_all(key={"like_": "report"}) == {"one", "two"}
+    assert await among_all(key={"like_": "REPORT"}) == {"one", "two"}
     assert await among_all(key={"exists_": False}) == {"four"}
     assert await among_all(type={"any_": ["table"]}) == {"one", "four"}
     assert await among_all(type={"not_any_": ["table"]}) == {"two"}

@@ -43,3 +43,53 @@ async def test_what_a_paused_run_waits_for_lies_under_its_response_key(api: Outs
     resumed = await api.post(f"{path}/resume", {"run_input": {"name": "Ada"}})
     assert resumed.json()["status"] == "ACCEPT"
     assert (await api.get(f"{path}/input/paused-1-response")).json() == {"name": "Ada"}
+
+
+async def test_what_2_20_refuses_is_refused(api: Outside) -> None:
+    for path, body, loc in (
+        ("/artifacts/", {"key": "Not Allowed"}, ["body", "key"]),
+        ("/v2/concurrency_limits/", {"name": "a/b", "limit": 1}, ["body", "name"]),
+        (
+            "/task_runs/",
+            {"task_key": "t", "dynamic_key": "0", "cache_key": "c" * 2001},
+            ["body", "cache_key"],
+        ),
+        (
+            "/task_runs/",
+            {"task_key": "t", "dynamic_key": "0", "empirical_policy": {"retry_delay": [1] * 51}},
+            ["body", "empirical_policy", "retry_delay"],
+        ),
+        (
+            "/task_runs/",
+            {"task_key": "t", "dynamic_key": "0", "empirical_policy": {"retry_jitter_factor": -1}},
+            ["body", "empirical_policy", "retry_jitter_factor"],
+        ),
+    ):
+        refused = await api.post(path, body)
+        assert refused.status_code == 422, (path, refused.text)
+        assert [fault["loc"] for fault in refused.json()["exception_detail"]] == [loc]
+
+
+async def test_a_deployment_whose_parameters_contradict_its_own_schema_is_a_faulty_body(api: Outside) -> None:
+    flow = await api.flow()
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n", "m"]}
+    body = {
+        "name": "d",
+        "flow_id": flow["id"],
+        "parameters": {"n": "x"},
+        "parameter_openapi_schema": schema,
+        "enforce_parameter_schema": True,
+    }
+    refused = await api.post("/deployments/", body)
+    assert refused.status_code == 422
+    assert refused.json()["exception_detail"][0]["loc"] == ["body", "parameters"]
+    made(await api.post("/deployments/", {**body, "enforce_parameter_schema": False}))
+
+
+async def test_an_empty_version_is_none(api: Outside) -> None:
+    assert (await api.get("/hello", headers={"X-PREFECT-API-VERSION": ""})).status_code == 200
+
+
+async def test_a_run_of_a_deployment_has_no_job_variables(api: Outside) -> None:
+    run = await api.run_of(await api.deployment())
+    assert run["job_variables"] == {}

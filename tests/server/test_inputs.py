@@ -19,7 +19,7 @@ async def test_an_input_is_left_once(api: Outside) -> None:
 
 async def test_inputs_of_unknown_runs(api: Outside) -> None:
     path = f"/flow_runs/{uuid4()}/input"
-    assert (await api.post(path, {"key": "k", "value": "v"})).status_code == 409
+    assert (await api.post(path, {"key": "k", "value": "v"})).status_code == 404
     assert (await api.post(f"{path}/filter", {"prefix": "k"})).json() == []
     for answer in (await api.get(f"{path}/k"), await api.delete(f"{path}/k")):
         assert (answer.status_code, answer.json()) == (404, {"detail": "Flow run input not found"})

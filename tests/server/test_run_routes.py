@@ -75,7 +75,7 @@ async def test_what_is_not_there(api: Outside) -> None:
         read = await api.get(f"/{noun}/{some}")
         assert (read.status_code, read.json()) == (404, {"detail": f"{missing} not found"})
         changed = await api.patch(f"/{noun}/{some}", {"name": "x"})
-        assert (changed.status_code, changed.json()) == (404, {"detail": f"{missing} not found"})
+        assert (changed.status_code, changed.json()) == (404, {"detail": f"{word} run not found"})
         proposed = await api.post(f"/{noun}/{some}/set_state", state)
         assert proposed.status_code == 404
         assert proposed.json() == {"exception_message": f"{word} run with id {some} not found"}

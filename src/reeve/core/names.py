@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from reeve.errors import InvalidInputError
 
 # Of flows, deployments, work pools, work queues and block types (api-contract §1).
 FORBIDDEN = "/%&><"
+_KEY = re.compile(r"[a-z0-9-]*")
 
 
 def check_name(kind: str, name: str) -> None:
@@ -18,6 +20,14 @@ def check_name(kind: str, name: str) -> None:
                 f'{kind} name "{name}" contains "{character}"; leave out {" ".join(FORBIDDEN)}',
                 field="name",
             )
+
+
+def check_key(kind: str, key: str, field: str) -> None:
+    """Raise InvalidInputError unless a key of that kind is lower-case letters, digits and dashes."""
+    if not _KEY.fullmatch(key):
+        raise InvalidInputError(
+            f"{kind} must only contain lowercase letters, numbers, and dashes.", field=field
+        )
 
 
 def slug(dice: Callable[[int], int]) -> str:

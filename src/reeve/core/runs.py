@@ -10,6 +10,11 @@ from uuid import UUID
 import msgspec
 
 from reeve.core.states import State
+from reeve.errors import InvalidInputError
+
+# What 2.20 takes at most of a task run: retry delays, characters of a cache key.
+MOST_DELAYS = 50
+LONGEST_CACHE_KEY = 2000
 
 
 class RetryType(StrEnum):
@@ -39,6 +44,21 @@ class TaskRunPolicy(msgspec.Struct, frozen=True, kw_only=True):
     retries: int | None = None
     retry_delay: int | list[int] | None = None
     retry_jitter_factor: float | None = None
+
+
+def check_policy(policy: TaskRunPolicy | None) -> None:
+    """Raise InvalidInputError for delays that 2.20 refuses: more than 50, or spread by a negative factor."""
+    if policy is None:
+        return
+    if isinstance(policy.retry_delay, list) and len(policy.retry_delay) > MOST_DELAYS:
+        raise InvalidInputError(
+            f"A task run has at most {MOST_DELAYS} retry delays; the last one is repeated.",
+            field="empirical_policy.retry_delay",
+        )
+    if policy.retry_jitter_factor is not None and policy.retry_jitter_factor < 0:
+        raise InvalidInputError(
+            "`retry_jitter_factor` must be >= 0.", field="empirical_policy.retry_jitter_factor"
+        )
 
 
 class CreatedBy(msgspec.Struct, frozen=True, kw_only=True):

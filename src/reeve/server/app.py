@@ -92,7 +92,7 @@ async def _serve(
         config = uvicorn.Config(
             api,
             http="httptools",
-            ws="none",
+            ws="websockets-sansio",
             lifespan="off",
             log_config=None,
             access_log=False,

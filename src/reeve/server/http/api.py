@@ -19,6 +19,7 @@ from reeve.server.http.reply import TEXT, Reply, json
 from reeve.server.http.request import Answer, ApiVersion, Request, Route
 from reeve.server.http.router import Elsewhere, Found, Router, WrongMethod
 from reeve.server.http.routes import ROUTES
+from reeve.server.http.subscriptions import Subscriptions
 from reeve.server.services.context import Context
 from reeve.wire.endpoints import Endpoint
 from reeve.wire.responses import Fault
@@ -50,9 +51,13 @@ class Api:
         self._context = context
         self._doors = doors
         self._router = Router(ROUTES)
+        self._subscriptions = Subscriptions(context, doors)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request (ASGI)."""
+        """Serve one HTTP request, or a websocket (ASGI)."""
+        if scope["type"] == "websocket":
+            await self._subscriptions(scope, receive, send)
+            return
         headers: dict[bytes, bytes] = dict(scope["headers"])
         try:
             reply = await self._serve(scope, headers, receive)
@@ -138,9 +143,9 @@ def _query(scope: Scope) -> dict[str, str]:
 
 
 def _api_version(headers: Mapping[bytes, bytes]) -> ApiVersion:
-    """Return the version that the client speaks; none given means the latest (api-contract §1)."""
+    """Return the version that the client speaks; none, or an empty one, means the latest (contract §1)."""
     given = headers.get(b"x-prefect-api-version")
-    if given is None or given == b"0.8.4":
+    if not given or given == b"0.8.4":
         return LATEST
     text = given.decode("latin-1")
     parts = _VERSION.fullmatch(text)

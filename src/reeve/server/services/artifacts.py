@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from reeve.core.names import check_key
 from reeve.errors import NotFoundError
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.scope import check_writes
@@ -23,7 +24,9 @@ MISSING = "Artifact not found."
 
 
 async def create(ctx: Context, principal: Principal, body: ArtifactCreate) -> Artifact:
-    """Keep an artifact; raises ForbiddenError for one of another attempt's run."""
+    """Keep an artifact; raises InvalidInputError for its key, ForbiddenError for another attempt's run."""
+    if body.key is not None:
+        check_key("Artifact key", body.key, "key")
 
     async def insert(tx: Transaction) -> Artifact:
         await check_writes(tx, principal, [body.flow_run_id], [body.task_run_id])

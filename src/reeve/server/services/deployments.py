@@ -57,6 +57,7 @@ async def create(
     ConflictError for a block.
     """
     check_name("deployment", body.name)
+    _check_given_parameters(body)
     given = {name: getattr(body, name) for name in PLAIN if name in sent}
     variables = _job_variables(body.job_variables, body.infra_overrides)
     wanted = _wanted_schedules(body)
@@ -289,6 +290,16 @@ async def _store(
         changed = replace(changed, schedules=wanted)
     _tell(tx, changed)
     return changed
+
+
+def _check_given_parameters(body: requests.DeploymentCreate) -> None:
+    """Raise InvalidInputError when the body's own schema refuses its parameters (2.20: 422)."""
+    if not (body.enforce_parameter_schema and isinstance(body.parameter_openapi_schema, dict)):
+        return
+    try:
+        check_parameters({**body.parameter_openapi_schema, "required": []}, body.parameters or {})
+    except InvalidInputError as error:
+        raise InvalidInputError(error.message, field="parameters") from None
 
 
 async def _placed(

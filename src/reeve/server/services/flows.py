@@ -56,7 +56,7 @@ async def read_by_name(ctx: Context, name: str) -> Flow:
     """Return the flow of a name; raises NotFoundError."""
     flow = await ctx.store.read(lambda tx: flows.by_name(tx, name))
     if flow is None:
-        raise NotFoundError(f"Flow {name} not found")
+        raise NotFoundError("Flow not found")
     return flow
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 NOTIFICATIONS_TOPIC = "notifications"  # one is to be sent
+TASKS_TOPIC = "tasks"  # a task run outside of flows waits for a process that serves its task
 SCHEDULES_TOPIC = "schedules"  # a deployment or one of its schedules was changed
 
 

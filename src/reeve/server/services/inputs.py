@@ -9,7 +9,7 @@ from reeve.errors import ConflictError, NotFoundError
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.hub import run_topic
 from reeve.server.services.scope import check_writes
-from reeve.server.storage import inputs
+from reeve.server.storage import inputs, runs
 from reeve.wire.filters import MAX_LIMIT
 
 if TYPE_CHECKING:
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 
 async def create(ctx: Context, principal: Principal, run_id: UUID, body: FlowRunInputCreate) -> None:
-    """Leave a value for a run; raises ConflictError for a key that is taken, IntegrityError for no run."""
+    """Leave a value for a run; raises ConflictError for a key that is taken, NotFoundError for no run."""
 
     async def insert(tx: Transaction) -> None:
         await check_writes(tx, principal, [run_id], [])
+        if await runs.read(tx, run_id) is None:
+            raise NotFoundError("Flow run not found")
         if not await inputs.insert(tx, run_id, body.key, body.value, body.sender, await tx.now()):
-            raise ConflictError(f"This run has an input with the key {body.key!r} already.")
+            raise ConflictError("A flow run input with this key already exists.")
         tx.wake(run_topic(run_id))
 
     await ctx.store.write(insert)

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from msgspec.structs import asdict, replace
 
+from reeve.core.names import check_name
 from reeve.errors import AttemptSupersededError, InvalidInputError, NotFoundError, ReeveError
 from reeve.server.services.context import Context, Principal
 from reeve.server.storage import attempts, limits
@@ -38,7 +39,11 @@ class LimitFullError(ReeveError):
 
 
 async def create(ctx: Context, body: SlotLimitCreate) -> NewSlotLimit:
-    """Make a limit, some of its slots held by nobody knows whom; raises IntegrityError for a taken name."""
+    """Make a limit, some of its slots held by nobody knows whom.
+
+    Raises InvalidInputError for a name that is not allowed, IntegrityError for a taken one.
+    """
+    check_name("limit", body.name)
 
     async def insert(tx: Transaction) -> NewSlotLimit:
         now = await tx.now()
@@ -78,8 +83,10 @@ async def listing(ctx: Context, limit: int, offset: int) -> list[responses.SlotL
 async def update(ctx: Context, id_or_name: str, body: SlotLimitUpdate) -> None:
     """Change what was sent, null leaves it; ``active_slots`` adds or frees slots.
 
-    Raises NotFoundError, and IntegrityError for a name that is taken.
+    Raises NotFoundError, InvalidInputError for a name that is not allowed, IntegrityError for a taken one.
     """
+    if isinstance(body.name, str):
+        check_name("limit", body.name)
 
     async def change(tx: Transaction) -> None:
         limit = _found(await limits.lock_one(tx, _key(id_or_name)))

@@ -126,7 +126,7 @@ async def create_run_of_deployment(
             parent_task_run_id=body.parent_task_run_id,
             infrastructure_document_id=body.infrastructure_document_id or run.infrastructure_document_id,
             created_by=created_by,
-            job_variables=body.job_variables,
+            job_variables=body.job_variables or {},
         )
         if body.work_queue_name and body.work_queue_name != run.work_queue_name:
             queue = await work.ensure_queue(tx, run.work_pool_id, body.work_queue_name, now)

@@ -18,7 +18,7 @@ from reeve.core.rules.verdict import Effect, RunT, Verdict
 from reeve.core.runs import FlowRun, TaskRun
 from reeve.core.states import AWAITING_RETRY, ProposedState, State, StateDetails, StateType, propose
 from reeve.server.services import notifications
-from reeve.server.services.hub import pool_topic, run_topic
+from reeve.server.services.hub import TASKS_TOPIC, pool_topic, run_topic
 from reeve.server.storage import artifacts, attempts, events, runs, slots, task_runs
 from reeve.server.storage.store import Transaction
 from reeve.wire.codec import iso
@@ -105,7 +105,14 @@ async def enter_task(tx: Transaction, verdict: Verdict[TaskRun], now: datetime) 
         await slots.release(tx, run.id)
     if Effect.STORE_CACHE in verdict.effects and run.state is not None:
         await task_runs.store_cache(tx, run.state)
+    tell_subscribers(tx, run)
     return Decision(verdict, run.state, run)
+
+
+def tell_subscribers(tx: Transaction, run: TaskRun) -> None:
+    """Wake those who serve tasks when a task run outside of flows waits for one of them."""
+    if run.flow_run_id is None and run.state is not None and run.state.type is StateType.SCHEDULED:
+        tx.wake(TASKS_TOPIC)
 
 
 async def force_task(tx: Transaction, run: TaskRun, state: ProposedState, now: datetime) -> None:

@@ -16,13 +16,20 @@ from reeve.core.names import slug
 from reeve.core.rules.fence import Caller
 from reeve.core.rules.task_runs import TaskRunFacts, decide
 from reeve.core.rules.verdict import Effect
-from reeve.core.runs import TaskRun, TaskRunPolicy
+from reeve.core.runs import LONGEST_CACHE_KEY, TaskRun, TaskRunPolicy, check_policy
 from reeve.core.states import ProposedState, State, StateType
 from reeve.core.states import propose as proposal
-from reeve.errors import ConflictError, NotFoundError
+from reeve.errors import ConflictError, InvalidInputError, NotFoundError
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.fence import Holding, holding
-from reeve.server.services.states import Decision, enter_task, keep_result, new_state, proposed_state
+from reeve.server.services.states import (
+    Decision,
+    enter_task,
+    keep_result,
+    new_state,
+    proposed_state,
+    tell_subscribers,
+)
 from reeve.server.storage import runs, slots, task_runs
 from reeve.server.storage.dialects.base import IntegrityError
 from reeve.wire.codec import instant
@@ -36,8 +43,15 @@ if TYPE_CHECKING:
 async def create(ctx: Context, principal: Principal, body: TaskRunCreate) -> tuple[TaskRun, bool]:
     """Create a task run, PENDING unless told otherwise; the same keys find the first one.
 
-    Raises IntegrityError for an unknown flow run, ForbiddenError for one of another attempt.
+    Raises IntegrityError for an unknown flow run, ForbiddenError for one of another attempt, and
+    InvalidInputError for more than 2.20 takes.
     """
+    check_policy(body.empirical_policy)
+    if body.cache_key is not None and len(body.cache_key) > LONGEST_CACHE_KEY:
+        raise InvalidInputError(
+            f"A cache key has at most {LONGEST_CACHE_KEY} characters; use a hash of what is longer.",
+            field="cache_key",
+        )
 
     async def insert(tx: Transaction) -> tuple[TaskRun, bool]:
         known = await task_runs.by_key(tx, body.flow_run_id, body.task_key, body.dynamic_key)
@@ -70,6 +84,7 @@ async def create(ctx: Context, principal: Principal, body: TaskRunCreate) -> tup
         run = bookkeeping.enter_task_run_state(verdict.run, new_state(verdict.state, now))
         if await task_runs.insert(tx, run):
             await keep_result(tx, run.state, now)
+            tell_subscribers(tx, run)
             return run, True
         known = await task_runs.by_key(tx, body.flow_run_id, body.task_key, body.dynamic_key)
         if known is None:
@@ -117,7 +132,7 @@ async def update(ctx: Context, principal: Principal, task_run_id: UUID, body: Ta
     async def change(tx: Transaction) -> None:
         run = await task_runs.lock(tx, task_run_id)
         if run is None:
-            raise NotFoundError("Task not found")
+            raise NotFoundError("Task run not found")  # elsewhere 2.20 says "Task"
         flow_run = await runs.read(tx, run.flow_run_id) if run.flow_run_id else None
         await _holding(tx, principal, flow_run)
         if body.name is not UNSET and body.name is not None:

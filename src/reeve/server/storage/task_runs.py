@@ -70,6 +70,18 @@ async def by_key(
     return None if row is None else rows.task_run(row)
 
 
+async def waiting(tx: Transaction, keys: Sequence[str], excluded: Sequence[UUID]) -> TaskRun | None:
+    """Return the task run that has waited longest, outside of flows and with one of these keys."""
+    row = await tx.fetchrow(
+        f"{TASK_RUN} where r.flow_run_id is null and r.state_type = 'SCHEDULED'"
+        " and r.task_key = any($1::text[]) and r.id <> all($2::uuid[])"
+        " order by r.state_timestamp, r.id limit 1",
+        list(keys),
+        list(excluded),
+    )
+    return None if row is None else rows.task_run(row)
+
+
 async def insert(tx: Transaction, run: TaskRun) -> bool:
     """Store a new task run and its state; False when its key, or its id, is taken."""
     inserted = await tx.execute(INSERT, *_inserted(run))
