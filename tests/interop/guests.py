@@ -23,6 +23,7 @@ QUICK = {
     "PREFECT_RUNNER_POLL_FREQUENCY": "1",
     "PREFECT_AGENT_QUERY_INTERVAL": "1",
     "PREFECT_WORKER_QUERY_SECONDS": "1",
+    "PREFECT_EXPERIMENTAL_ENABLE_TASK_SCHEDULING": "1",  # of tasks without a flow
     "COLUMNS": "250",  # tables are cut at the width of the terminal
 }
 
@@ -70,9 +71,13 @@ class GuestHouse(House):
         """Run one of PROGRAMS to its end; return what it printed."""
         return self._finish(self.python, program, *args)
 
-    def prefect(self, *args: str) -> str:
-        """Run a command of Prefect's to its end; return what it printed."""
-        return self._finish(str(environment() / "prefect"), *args)
+    def prefect(self, *args: str, answer: str = "") -> str:
+        """Run a command of Prefect's to its end, ``answer`` given to what it asks; return what it printed."""
+        return self._finish(str(environment() / "prefect"), *args, answer=answer)
+
+    def start_prefect(self, name: str, *args: str) -> None:
+        """Start a command of Prefect's in the background, its output in ``NAME.log``."""
+        self.start_guest(name, str(environment() / "prefect"), *args)
 
     def start_guest(self, name: str, *command: str) -> None:
         """Start Prefect's interpreter with these arguments in the background, its output in ``NAME.log``."""
@@ -98,18 +103,18 @@ class GuestHouse(House):
         # PWD as a shell has it: prefect.yaml of the fixtures asks for it.
         return environ(self.home / "prefect", self.api_url, self.key) | {"PWD": str(self.flows)}
 
-    def _finish(self, *command: str) -> str:
+    def _finish(self, *command: str, answer: str = "") -> str:
         with subprocess.Popen(
             command,
             env=self.guest_environ(),
             cwd=self.flows,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         ) as process:
             try:
-                said, _ = process.communicate(timeout=PATIENCE)
+                said, _ = process.communicate(answer, timeout=PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
                 said, _ = process.communicate()

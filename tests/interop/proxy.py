@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -11,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import Any
 
+# Headers of an answer that say something to a client.
+_TELLING = ("content-encoding", "content-type", "location", "retry-after")
 _OF_THE_CONNECTION = frozenset(
     {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "accept-encoding"}
 )
@@ -18,13 +21,14 @@ _OF_THE_CONNECTION = frozenset(
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and its answer; bodies are what their JSON says, else text."""
+    """One request, and its answer with headers of _TELLING; bodies are what their JSON says, else text."""
 
     method: str
     path: str
     asked: Any
     status: int
     answered: Any
+    headers: Mapping[str, str]
 
 
 @contextmanager
@@ -49,9 +53,11 @@ def _handler(port: int, seen: list[Exchange], lock: Lock) -> type[BaseHTTPReques
 
         def pass_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            # Without compression, so that what is written down can be read.
             kept = {k: v for k, v in self.headers.items() if k.lower() not in _OF_THE_CONNECTION}
-            kept |= {"accept-encoding": "identity", "host": f"127.0.0.1:{port}"}
+            # Compressed only for who asks for nothing else: whether an answer is long enough to be compressed
+            # depends on its figures.
+            encoding = "gzip" if self.headers.get("accept-encoding") == "gzip" else "identity"
+            kept |= {"accept-encoding": encoding, "host": f"127.0.0.1:{port}"}
             server = HTTPConnection("127.0.0.1", port, timeout=60)
             try:
                 server.request(self.command, self.path, body or None, kept)
@@ -59,8 +65,12 @@ def _handler(port: int, seen: list[Exchange], lock: Lock) -> type[BaseHTTPReques
                 answer = reply.read()
             finally:
                 server.close()
+            told = {name: reply.headers[name] for name in _TELLING if name in reply.headers}
+            plain = gzip.decompress(answer) if told.get("content-encoding") == "gzip" else answer
             with lock:
-                seen.append(Exchange(self.command, self.path, _content(body), reply.status, _content(answer)))
+                seen.append(
+                    Exchange(self.command, self.path, _content(body), reply.status, _content(plain), told)
+                )
             self.send_response_only(reply.status)
             for name, value in reply.getheaders():
                 if name.lower() not in _OF_THE_CONNECTION:

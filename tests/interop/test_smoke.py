@@ -63,7 +63,7 @@ def test_a_deployment_is_run_by_the_2_20_agent(house: GuestHouse) -> None:
 
 
 def test_a_2_20_deployment_is_run_and_fenced_by_the_agent_of_reeve(house: GuestHouse, tmp_path: Path) -> None:
-    house.run_program("apply.py", "ours", house.python)
+    house.run_program("apply.py", "ours", "--python", house.python)
     deployed = house.until_deployed("applied/ours")
     house.start("agent", "agent", "start", "-q", "ours", "--name", "ours")
     told, go = tmp_path / "told", tmp_path / "go"

@@ -1,4 +1,4 @@
-"""The rest of what users of Prefect 2.20 do: its commands, deployments of every kind, pauses, inputs, caches.
+"""The rest of what users of Prefect 2.20 do: its commands, pauses, inputs, caches.
 
 scripts/interop runs it. It takes minutes, since each command of Prefect takes seconds to start.
 """
@@ -10,31 +10,7 @@ from typing import Any
 from tests.acceptance.house import until
 from tests.interop.guests import GuestHouse
 
-# --- deployments and workers ---
-
-
-def test_deploy_by_yaml_and_run_by_a_worker(house: GuestHouse) -> None:
-    house.prefect("work-pool", "create", "--type", "process", "here")
-    house.prefect("--no-prompt", "deploy", "--all")
-    assert "hello/by-yaml" in house.prefect("deployment", "ls")
-    house.prefect("deployment", "run", "hello/by-yaml", "--param", "name=yaml")
-
-    house.prefect("worker", "start", "--pool", "here", "--type", "process", "--run-once")
-
-    [run] = house.runs_of()
-    assert (run["state_name"], run["tags"]) == ("Completed", ["from-yaml"])
-    assert "hello yaml" in house.log_lines(run["id"])
-
-
-def test_deploy_by_code_and_run_by_a_worker(house: GuestHouse) -> None:
-    house.prefect("work-pool", "create", "--type", "process", "here")
-    house.run_program("deploy.py", "here", str(house.flows))
-    house.prefect("deployment", "run", "hello/by-code")
-
-    house.prefect("worker", "start", "--pool", "here", "--type", "process", "--run-once")
-
-    [run] = house.runs_of()
-    assert run["state_name"] == "Completed"
+# --- commands ---
 
 
 def test_the_commands_of_deployments(house: GuestHouse) -> None:
@@ -51,11 +27,18 @@ def test_the_commands_of_deployments(house: GuestHouse) -> None:
     house.prefect("deployment", "schedule", "resume", name, schedule["id"])
     house.prefect("deployment", "schedule", "delete", "--accept-yes", name, schedule["id"])
     assert house.told("GET", f"/deployments/{deployment['id']}")["schedules"] == []
+    house.prefect("deployment", "set-schedule", name, "--cron", "0 0 * * *", "--timezone", "UTC")
+    house.prefect("deployment", "pause-schedule", name)
+    assert not house.told("GET", f"/deployments/{deployment['id']}")["is_schedule_active"]
+    house.prefect("deployment", "resume-schedule", name)
+    assert house.told("GET", f"/deployments/{deployment['id']}")["is_schedule_active"]
+    house.prefect("deployment", "schedule", "clear", "--accept-yes", name)
+    assert house.told("GET", f"/deployments/{deployment['id']}")["schedules"] == []
+    house.prefect("deployment", "build", "deploy.py:hello", "-n", "built", "-q", "q", "--apply")
+    house.prefect("deployment", "apply", "hello-deployment.yaml")
+    assert "hello/built" in house.prefect("deployment", "ls", "hello")
     house.prefect("deployment", "delete", name)
     assert house.ask("GET", f"/deployments/{deployment['id']}").status_code == 404
-
-
-# --- commands ---
 
 
 def test_the_commands_of_pools(house: GuestHouse) -> None:
@@ -70,6 +53,10 @@ def test_the_commands_of_pools(house: GuestHouse) -> None:
     assert (pool["is_paused"], pool["concurrency_limit"]) == (False, None)
     assert "process" in house.prefect("work-pool", "ls")
     assert "base_job_template" in house.prefect("work-pool", "inspect", "p")
+    house.prefect("work-pool", "update", "p", "--description", "where it runs", "--concurrency-limit", "7")
+    pool = house.told("GET", "/work_pools/p")
+    assert (pool["description"], pool["concurrency_limit"]) == ("where it runs", 7)
+    assert "variables" in house.prefect("work-pool", "get-default-base-job-template", "--type", "process")
     house.prefect("work-pool", "preview", "p")
     house.prefect("work-pool", "delete", "p")
     assert house.ask("GET", "/work_pools/p").status_code == 404
@@ -88,6 +75,7 @@ def test_the_commands_of_queues(house: GuestHouse) -> None:
     assert "q" in house.prefect("work-queue", "ls")
     house.prefect("work-queue", "inspect", "q")
     house.prefect("work-queue", "preview", "q")
+    house.prefect("work-queue", "read-runs", "q")
     house.prefect("work-queue", "delete", "q")
     assert house.ask("GET", "/work_queues/name/q").status_code == 404
 
@@ -100,6 +88,10 @@ def test_the_commands_of_flow_runs(house: GuestHouse) -> None:
     assert outer["name"][:8] in listed
     assert "numbers" in house.prefect("flow-run", "inspect", outer["id"])
     assert "inner says hello" in house.prefect("flow-run", "logs", inner["id"])
+    task = house.told("POST", "/task_runs/filter", {"task_runs": {"name": {"any_": ["square-0"]}}})[0]
+    assert "square-0" in house.prefect("task-run", "ls")
+    assert "square-0" in house.prefect("task-run", "inspect", task["id"])
+    assert "square-0" in house.prefect("task-run", "logs", task["id"])
     house.prefect("flow-run", "delete", inner["id"])
     assert [run["id"] for run in house.runs_of()] == [outer["id"]]
 
@@ -131,6 +123,10 @@ def test_the_commands_of_limits(house: GuestHouse) -> None:
     assert "g" in house.prefect("gcl", "ls")
     house.prefect("gcl", "disable", "g")
     assert not house.told("GET", "/v2/concurrency_limits/g")["active"]
+    house.prefect("gcl", "enable", "g")
+    assert house.told("GET", "/v2/concurrency_limits/g")["active"]
+    house.prefect("gcl", "delete", "g", answer="y\n")
+    assert house.ask("GET", "/v2/concurrency_limits/g").status_code == 404
 
 
 def test_the_commands_of_blocks(house: GuestHouse) -> None:
@@ -138,6 +134,11 @@ def test_the_commands_of_blocks(house: GuestHouse) -> None:
     assert "secret/password" in house.prefect("block", "ls")
     assert "hunter2" not in house.prefect("block", "inspect", "secret/password")
     assert "local-file-system" in house.prefect("block", "type", "ls")
+    assert "secret" in house.prefect("block", "type", "inspect", "secret")
+    house.prefect("block", "register", "--file", "nested_blocks.py")
+    house.prefect("block", "create", "inner")
+    house.prefect("block", "type", "delete", "inner")
+    assert house.ask("GET", "/block_types/slug/inner").status_code == 404
     house.prefect("block", "delete", "secret/password")
     assert house.ask("GET", "/block_types/slug/secret/block_documents/name/password").status_code == 404
 
@@ -171,7 +172,8 @@ def test_artifacts_are_kept(house: GuestHouse) -> None:
     latest = house.told("GET", "/artifacts/the-report/latest")
     assert (latest["type"], latest["data"]) == ("markdown", "# second")
     house.prefect("artifact", "inspect", "the-report")
-    house.prefect("artifact", "delete", "the-report")
+    house.prefect("artifact", "delete", "the-report", answer="y\n")
+    assert house.ask("GET", "/artifacts/the-report/latest").status_code == 404
 
 
 def test_limits_hold_in_a_flow(house: GuestHouse) -> None:
@@ -191,8 +193,7 @@ def test_a_flow_pauses_for_input(house: GuestHouse) -> None:
     run = until("the pause", lambda: paused(house))
     [keyset] = [run["state"]["state_details"]["run_input_keyset"]]
     assert house.told("GET", f"/flow_runs/{run['id']}/input/{keyset['schema']}")["properties"]
-    resumed = house.told("POST", f"/flow_runs/{run['id']}/resume", {"run_input": {"name": "Ada"}})
-    assert resumed["status"] == "ACCEPT"
+    house.run_program("resume.py", run["id"], "name=Ada")
     house.state_is(run["id"], "Completed")
     assert "hello Ada" in house.log_lines(run["id"])
 
@@ -203,7 +204,7 @@ def test_a_flow_is_suspended_and_comes_back(house: GuestHouse) -> None:
     run = house.told("POST", f"/deployments/{served}/create_flow_run", {})
     house.state_is(run["id"], "Suspended")
     until("the process to end", lambda: not house.members(run["id"]))
-    house.told("POST", f"/flow_runs/{run['id']}/resume", {})
+    house.run_program("resume.py", run["id"])
     assert house.state_is(run["id"], "Completed")["run_count"] == 1
     assert "back again" in house.log_lines(run["id"])
 
