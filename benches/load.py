@@ -21,6 +21,13 @@ class Load:
     refused: int = 0  # 4xx
     failed: int = 0  # 5xx, or no answer
 
+    def add(self, later: Load) -> None:
+        """Count a load in that came after this one."""
+        self.seconds += later.seconds
+        self.times += later.times
+        self.refused += later.refused
+        self.failed += later.failed
+
     @property
     def rate(self) -> float:
         """Good answers a second."""

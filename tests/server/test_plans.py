@@ -63,6 +63,7 @@ LARGE = [
 # Orders of all there is that nobody asks for: an index would cost each write more than it ever saves
 # (docs/decisions/0009-indexes.md).
 UNSERVED = {
+    FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC,
     TaskRunSort.NAME_ASC,
     TaskRunSort.NAME_DESC,
     TaskRunSort.NEXT_SCHEDULED_START_TIME_ASC,
@@ -232,6 +233,10 @@ def _pages(office: Office, now: datetime) -> list[Callable[[Context], Awaitable[
         *(FlowRunQuery(sort=sort) for sort in FlowRunSort if sort not in UNSERVED),
         *(FlowRunQuery(sort=FlowRunSort.START_TIME_DESC, flow_runs=each) for each in some_runs),
         FlowRunQuery(sort=FlowRunSort.START_TIME_DESC, deployments=DeploymentFilter()),
+        FlowRunQuery(
+            sort=FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC,
+            flow_runs=FlowRunFilter(state=StateCriterion(type=StateTypes(any_=[StateType.SCHEDULED]))),
+        ),
     ]
     of_run = TaskRunFilter(flow_run_id=NullableIds(any_=[run_id]))
     task_runs = [

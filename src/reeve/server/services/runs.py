@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import datetime
+from random import randrange
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -74,7 +74,7 @@ async def create_flow_run(
             id=uuid4(),
             created=now,
             updated=now,
-            name=body.name or slug(secrets.randbelow),
+            name=body.name or slug(randrange),
             flow_id=body.flow_id,
             deployment_id=body.deployment_id,
             flow_version=body.flow_version,
@@ -143,7 +143,7 @@ def run_of(deployment: Deployment, now: datetime, *, parameters: dict[str, Any])
         id=uuid4(),
         created=now,
         updated=now,
-        name=slug(secrets.randbelow),
+        name=slug(randrange),
         flow_id=deployment.flow_id,
         deployment_id=deployment.id,
         deployment_version=deployment.version,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import secrets
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -67,7 +66,7 @@ async def create(ctx: Context, principal: Principal, body: TaskRunCreate) -> tup
             id=body.id or uuid4(),
             created=now,
             updated=now,
-            name=body.name or slug(secrets.randbelow),
+            name=body.name or slug(random.randrange),
             task_key=body.task_key,
             dynamic_key=body.dynamic_key,
             flow_run_id=body.flow_run_id,

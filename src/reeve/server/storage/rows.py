@@ -80,7 +80,8 @@ def loaded_as(text: str, type_: type[S]) -> S:
 
 def uuid(stored: str | UUID) -> UUID:
     """Return a stored id."""
-    return stored if isinstance(stored, UUID) else UUID(stored)
+    # UUID() does the same in Python, in three times the time; a page has a thousand ids.
+    return stored if isinstance(stored, UUID) else msgspec.convert(stored, UUID)
 
 
 def uuid_or_none(stored: str | UUID | None) -> UUID | None:

@@ -274,7 +274,7 @@ def _stepped(body: Awaitable[T]) -> T:
 
 def _adapted(values: tuple[Any, ...]) -> list[Any]:
     return [
-        str(value)
+        msgspec.to_builtins(value)  # str() in half the time; a run has a dozen ids
         if isinstance(value, uuid.UUID)
         else msgspec.json.encode(value).decode()
         if isinstance(value, list)

@@ -2,7 +2,6 @@
 -- The id, which settles ties, is in none of them: both databases sort the few rows of a tie by themselves.
 create index flow_runs_by_begin on flow_runs (coalesce(start_time, expected_start_time));
 create index flow_runs_by_name on flow_runs (name);
-create index flow_runs_by_next on flow_runs (next_scheduled_start_time);
 drop index flow_runs_by_end;
 create index flow_runs_by_end on flow_runs (coalesce(end_time, 0));
 create index flow_runs_ended on flow_runs (coalesce(end_time, state_timestamp))
