@@ -116,10 +116,15 @@ class Site(House):
         self.proxies.append(Proxy(self.port if port is None else port, dice))
         return self.proxies[-1]
 
-    def start_server_beside(self, name: str) -> int:
-        """Start another server on the same database; return its port."""
+    def home_of(self, agent: str) -> Path:
+        """Return where an agent of this house keeps its journal."""
+        (folder,) = self.home.glob(f"agents/*/{agent}")
+        return folder
+
+    def start_server_beside(self, name: str, **environ: str) -> int:
+        """Start another server on the same database; return its port. ``environ`` is its own."""
         port = free_port()
-        process = self.start(name, "server", "start", REEVE_SERVER_PORT=str(port))
+        process = self.start(name, "server", "start", REEVE_SERVER_PORT=str(port), **environ)
         until(name, lambda: _listens(port) or process.poll() is not None)
         assert process.poll() is None, self.log(name)
         return port
@@ -128,12 +133,12 @@ class Site(House):
         """Wait until so many agents were taken on."""
         until(f"{count} agents", lambda: self.rows("select count(*) from agents")[0][0] >= count)
 
-    def employ(self, agent: Agent) -> None:
-        """Start an agent."""
+    def employ(self, agent: Agent, **environ: str) -> None:
+        """Start an agent; ``environ`` is its own."""
         queues = [word for name in agent.queues for word in ("-q", name)]
         by = {} if agent.url is None else {"REEVE_API_URL": agent.url}
         command = ("agent", "start", "-p", "default", *queues, "--name", agent.name, *agent.options)
-        self.start(agent.name, *command, **by)
+        self.start(agent.name, *command, **by, **environ)
 
     def kill_at_random(self, agents: Sequence[Agent], dice: Random, is_done: Callable[[], bool]) -> int:
         """Start agents, kill them at random, start each again after a while; return how many were killed.

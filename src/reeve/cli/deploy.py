@@ -46,7 +46,7 @@ Pairs = tuple[tuple[str, str], ...]
 )
 @click.option(
     "--crash-retry-on",
-    type=click.Choice(list(CrashReason)),
+    type=click.Choice([reason.value for reason in CrashReason]),
     multiple=True,
     help="Only after crashes of this kind; repeatable.",
 )
@@ -73,7 +73,7 @@ def deploy(  # noqa: PLR0913  # one per option
     version: str | None,
     crash_retries: int,
     crash_retry_delay: float,
-    crash_retry_on: tuple[CrashReason, ...],
+    crash_retry_on: tuple[str, ...],
     max_run: TimeLimit | None,
     max_pending: TimeLimit | None,
     must_start_by: TimeLimit | None,
@@ -91,7 +91,7 @@ def deploy(  # noqa: PLR0913  # one per option
         engine=Engine.REEVE,
         crash_retries=crash_retries,
         crash_retry_delay=crash_retry_delay,
-        crash_retry_on=list(crash_retry_on or CrashReason),
+        crash_retry_on=[CrashReason(reason) for reason in crash_retry_on or CrashReason],
         max_pending=max_pending,
         max_run=max_run,
         must_start_by=must_start_by,

@@ -1,0 +1,90 @@
+"""Cancel: at any moment, of runs that do all to survive it; what is Cancelled is gone (protocol §8)."""
+
+from __future__ import annotations
+
+import time
+from random import Random
+from uuid import UUID
+
+from tests.chaos.frame import Counts, Row
+from tests.chaos.site import MARKING, Agent, Site, until
+
+from reeve.wire import endpoints, requests
+
+GRACE = 1  # seconds
+ON_TOP = 2.0  # seconds on top of it
+LONGEST_WAIT = 3.0  # seconds from asking for a run to its cancellation
+
+# Every process ticks: the last tick is when it died, whatever reeve says.
+CLINGING = f"""{MARKING}
+import signal, sys
+
+def tick_for_ever(marks: str) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        mark(marks + ".ticks", "tick")
+        time.sleep(0.05)
+
+@flow
+def main(marks: str):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    mark(marks, "begin")
+    if os.fork() == 0:  # a child in a session of its own
+        os.setsid()
+        tick_for_ever(marks)
+    if os.fork() == 0:  # a child that forks again and ends: nobody's child
+        if os.fork() == 0:
+            os.setsid()
+            tick_for_ever(marks)
+        os._exit(0)
+    tick_for_ever(marks)
+"""
+
+
+def keeps_cancel(site: Site, dice: Random, counts: Counts) -> Row:
+    """Cancel runs at random moments: waiting, claimed, starting, running; each ends, and nothing survives."""
+    row = Row(trials=counts.trials(300, 6))
+    site.open()
+    deployment = site.deploy(CLINGING, "main", f"--job=grace_seconds={GRACE}")
+    width = counts.scaled(12, 3)
+    site.employ(Agent("agent", ("--limit", str(width))))
+    site.registered(1)
+    runs: list[UUID] = []
+    while len(runs) < row.trials:
+        group = site.begin(deployment, min(width, row.trials - len(runs)))
+        runs += group
+        _cancel_at_random(site, dice, group)
+        site.until_final(group)
+    until("the dead to stop ticking", lambda: not [one for one in runs if site.members(str(one))])
+    ticks = site.marked("tick", site.root / "marks.ticks")
+    longest = 0.0
+    for run_id in runs:
+        longest = max(longest, _judge(site, row, run_id, [t.at for t in ticks if t.run_id == run_id]))
+    row.figures = {
+        "cancelled while they ran": str(len({tick.run_id for tick in ticks})),
+        "longest from the wish to the end": f"{longest:.1f} s",
+    }
+    return row
+
+
+def _cancel_at_random(site: Site, dice: Random, runs: list[UUID]) -> None:
+    began = time.monotonic()
+    for after, run_id in sorted((dice.uniform(0, LONGEST_WAIT), run_id) for run_id in runs):
+        time.sleep(max(0.0, began + after - time.monotonic()))
+        site.client.call(endpoints.cancel_flow_run, requests.CancelRun(), id=run_id)
+
+
+def _judge(site: Site, row: Row, run_id: UUID, ticks: list[float]) -> float:
+    """Judge one run; return the seconds from the wish to cancel it to its end."""
+    states = site.rows(
+        f"select name, timestamp from flow_run_states where flow_run_id = '{run_id}' order by cursor"
+    )
+    names = [name for name, _ in states]
+    ends = {name: at / 1e6 for name, at in states}
+    if not row.expect(names[-1] == "Cancelled", f"{run_id}: {' → '.join(names)}"):
+        return 0.0
+    early = max(ticks, default=0.0) - ends["Cancelled"]
+    row.expect(early <= 0, f"{run_id} was Cancelled {early:.2f} s too early")
+    seconds: float = ends["Cancelled"] - ends.get("Cancelling", ends["Cancelled"])
+    row.expect(seconds <= GRACE + ON_TOP, f"{run_id} was Cancelling for {seconds:.1f} s")
+    return seconds
