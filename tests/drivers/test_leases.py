@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from tests.drivers.conftest import Agent, Home, script, until
+from tests.drivers.conftest import PATIENCE, Agent, Home, script, until
 
 from reeve.clock import boottime
-from reeve.drivers.base import Lease, NotLaunchedError, Renewal, cause
+from reeve.core.crashes import CrashReason
+from reeve.drivers.base import Lease, NotLaunchedError, Renewal, cause, crash_reason
 from reeve.drivers.process import lease as shim_lease
+from reeve.drivers.process import spool, tree
 
 Answer = Callable[[dict[str, Any]], tuple[int, object]]
 
@@ -186,3 +188,44 @@ def test_only_a_later_renewal_extends_a_lease() -> None:
     held.renewed(110.0, 40)
     assert (held.is_lost(144.9), held.is_lost(145.0)) == (False, True)
     assert not shim_lease.Lease(order | {"on_lost": "wait"}).is_lost(1e9)
+
+
+DEAF = "trap '' TERM; while :; do sleep 0.05; done"
+
+
+async def test_who_hears_no_sigterm_is_gone_when_its_lease_ends(agent: Agent) -> None:
+    """Its job grants it longer, but then another attempt would run beside it."""
+    replaced = lease(2, "replace", margin=1)
+    launch = script(DEAF, lease=replaced, grace_seconds=PATIENCE)
+    await agent.driver.launch(launch)
+    record = await agent.exit(launch)
+    assert (record.stopped_by, record.killed) == ("lease", True)
+    assert replaced.sent_at + 2 <= boottime() < replaced.sent_at + 20
+    assert crash_reason(record) is CrashReason.AGENT_LOST
+
+
+async def test_what_holds_its_attempt_no_more_is_ended_without_its_grace(
+    agent: Agent, server: LeaseServer
+) -> None:
+    waits = lease(2)
+    launch = script(DEAF, lease=waits, renewal=server.renewal(), grace_seconds=PATIENCE)
+    server.answer = lambda _: (200, {"lease_seconds": 2, "stop": [], "over": [str(launch.attempt)]})
+    await agent.driver.launch(launch)
+    record = await agent.exit(launch)
+    assert (record.stopped_by, record.killed) == ("server", True)
+
+
+async def test_what_runs_longer_than_it_may_is_ended_by_the_shim_alone(home: Home, agent: Agent) -> None:
+    launch = script("sleep 1000", max_seconds=0.5)
+    began = boottime()
+    handle = await agent.driver.launch(launch)
+    await agent.close()
+    pid = int(handle.infrastructure_pid.rpartition(":")[2])
+    await until(lambda: tree.read(pid) is None)
+    await until((home.path / "spool" / str(launch.attempt) / spool.EXIT).exists)
+    (found,) = await home.agent().driver.recover()
+    record = found.exit
+    assert record
+    assert record.stopped_by == "time"
+    assert cause(record) == "ended by SIGTERM after it ran longer than its limit"
+    assert began + 0.5 <= boottime()
