@@ -24,12 +24,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 when every promise was kept; with ``--mutant``, when the mutant was caught."""
     given = _parser().parse_args(arguments)
     seed = given.seed if given.seed is not None else secrets.randbelow(10**6)
-    counts = Counts(given.scale, given.count)
+    scale = 1.0 if given.scale is None else given.scale
+    counts = Counts(scale, given.count)
     kinds = [kind for kind in KINDS if given.database in {kind, "both"}]
     promises = given.promises or frame.names()
     if given.mutant:
         mutant = mutants.MUTANTS[given.mutant]
         promises, kinds = [mutant.promise], [kind for kind in kinds if kind in mutant.databases]
+        if given.scale is None and given.count is None:
+            counts = mutant.counts
     with _cluster(kinds) as cluster_url, mutants.source(given.mutant) as source:
         told = [
             _keep(promise, kind, cluster_url, seed, counts, source) for promise in promises for kind in kinds
@@ -54,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="what chance follows; printed at the end")
     parser.add_argument("--database", choices=(*KINDS, "both"), default="both")
     parser.add_argument("--count", type=int, metavar="N", help="trials, instead of the full count")
-    parser.add_argument("--scale", type=float, default=1.0, metavar="F", help="share of all full counts")
+    parser.add_argument(
+        "--scale", type=float, metavar="F", help="share of all full counts; default 1, of a mutant enough"
+    )
     parser.add_argument("--mutant", choices=sorted(mutants.MUTANTS), help="test a reeve that lacks this")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table there too")
     return parser

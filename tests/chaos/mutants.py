@@ -12,29 +12,74 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.chaos.frame import SHORT, Counts
+
 SOURCE = Path(__file__).parents[2] / "src"
-BOTH = ("sqlite", "postgres")
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """What is off, by which edit (``old`` stands once in ``file``), and who notices, on which databases."""
+    """What is off, by which edits of ``file`` (each text stands once), and who notices, on which databases.
+
+    ``counts``: how much of the promise it takes, unless asked for otherwise.
+    """
 
     what: str
     promise: str
     file: str
-    old: str
-    new: str
-    databases: tuple[str, ...] = BOTH
+    edits: tuple[tuple[str, str], ...]
+    databases: tuple[str, ...] = ("sqlite", "postgres")
+    counts: Counts = SHORT
 
 
 MUTANTS: dict[str, Mutant] = {
+    "fence": Mutant(
+        "the token of an attempt that is over writes like that of the open one",
+        "fence",
+        "reeve/server/services/fence.py",
+        (("return Holding(attempt, Caller.SUPERSEDED)", "return Holding(attempt, Caller.HOLDER)"),),
+    ),
+    "limit-lock": Mutant(
+        "limits are counted without being locked",
+        "limits",
+        "reeve/server/storage/claims.py",
+        (
+            ("from work_pools where id = $1 for no key update", "from work_pools where id = $1"),
+            ("from work_queues where id = $1 for no key update", "from work_queues where id = $1"),
+        ),
+        databases=("postgres",),  # the one writer of SQLite is its lock
+        counts=Counts(scale=0.5, count=120),
+    ),
+    "journal": Mutant(
+        "the agent's journal forgets everything",
+        "death",
+        "reeve/agent/journal.py",
+        (("        done = asyncio.get_running_loop().create_future()\n", "        return\n"),),
+    ),
     "acknowledgement": Mutant(
         "a grant counts as received whether or not its agent has said so",
         "claim",
         "reeve/server/services/agents.py",
-        "acknowledged = [attempt for attempt in known if attempt.grant <= body.acked_grant]",
-        "acknowledged = list(known)",
+        (
+            (
+                "acknowledged = [attempt for attempt in known if attempt.grant <= body.acked_grant]",
+                "acknowledged = list(known)",
+            ),
+        ),
+        counts=Counts(scale=0, count=40),
+    ),
+    "savepoint": Mutant(
+        "a transaction that fails leaves in its batch what it has written",
+        "limits",
+        "reeve/server/storage/dialects/sqlite.py",
+        (('self._writer.execute("rollback to job")', "pass"),),
+        databases=("sqlite",),  # PostgreSQL has a transaction for each
+    ),
+    "restart-grace": Mutant(
+        "a server that starts reaps at once",
+        "outage",
+        "reeve/server/loops/reaper.py",
+        (("        if now - self._started < self.ctx.terms.lease:\n            return\n", ""),),
     ),
 }
 
@@ -42,9 +87,11 @@ MUTANTS: dict[str, Mutant] = {
 def patched(mutant: Mutant) -> str:
     """Return the file as the mutant has it. Raises ValueError when it no longer fits the code."""
     text = (SOURCE / mutant.file).read_text()
-    if text.count(mutant.old) != 1:
-        raise ValueError(f"{mutant.file} has {text.count(mutant.old)} times, not once: {mutant.old!r}")
-    return text.replace(mutant.old, mutant.new)
+    for old, new in mutant.edits:
+        if text.count(old) != 1:
+            raise ValueError(f"{mutant.file} has {text.count(old)} times, not once: {old!r}")
+        text = text.replace(old, new)
+    return text
 
 
 @contextmanager

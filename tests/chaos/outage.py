@@ -15,6 +15,7 @@ SETTINGS = {"REEVE_LOST_AFTER_SECONDS": "1"}
 
 DISPATCH_SECONDS = 5.0  # after the server's return
 HOLE_SECONDS = 30.0  # until a line that swallows everything is noticed
+LATER_LEASES = 0.5  # of the one for which a server that starts reaps nothing
 LINES = 100
 
 TALKING = f"""{MARKING}
@@ -43,8 +44,11 @@ def keeps_outage(site: Site, dice: Random, counts: Counts) -> Row:
 
 
 def _count_outage(site: Site, dice: Random, counts: Counts, row: Row, deployment: str) -> None:
-    away = counts.scaled(300, round(1.75 * site.lease))
-    agents = [Agent(f"agent-{number}", ("--limit", "4")) for number in range(counts.scaled(5, 2))]
+    away = counts.scaled(300, round(1.5 * site.lease))
+    line = site.line(dice)
+    agents = [
+        Agent(f"agent-{number}", ("--limit", "4"), url=line.url) for number in range(counts.scaled(5, 2))
+    ]
     for agent in agents:
         site.employ(agent)
     total = row.trials = counts.trials(20, 6)
@@ -56,9 +60,12 @@ def _count_outage(site: Site, dice: Random, counts: Counts, row: Row, deployment
     until("all runs to begin", lambda: len(site.marked()) == total)
     pids = {agent.name: site.processes[agent.name].pid for agent in agents}
     site.kill("server")
+    line.cut()
     time.sleep(away)
     ended = len(site.marked("end"))
     site.start_server()
+    time.sleep(LATER_LEASES * site.lease)  # the network comes back after the server
+    line.mend()
     back = time.time()
     (after,) = site.begin(deployment, 1, seconds=0.0, lines=LINES)
     row.expect(site.settles(120), "not all runs ended")
