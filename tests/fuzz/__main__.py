@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from tests import postgres
 from tests.acceptance.house import House
-from tests.fuzz.campaign import PHASES, Outcome, campaign, operations
+from tests.fuzz.campaign import EDGES, PHASES, Outcome, campaign, operations
 
 ROW = "{:<10} {:>9} {:>9} {:>9} {:>7} {:>9} {:>11}"
 
@@ -25,9 +26,10 @@ def main() -> int:
     parser.add_argument(
         "--seed", type=int, default=random.randrange(2**31), help="of what is made up (random)"
     )
-    parser.add_argument("--phases", default=",".join(PHASES), help=f"of schemathesis ({','.join(PHASES)})")
+    parser.add_argument("--phases", default=",".join(PHASES), help=f"{','.join(PHASES)}; also: {EDGES}")
     parser.add_argument("--database", choices=("sqlite", "postgres"), help="one only")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not without ending what was started
     outcomes: dict[str, Outcome] = {}
     with tempfile.TemporaryDirectory(prefix="reeve-fuzz-") as folder:
         for name in [chosen.database] if chosen.database else ["sqlite", "postgres"]:

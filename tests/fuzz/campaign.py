@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ CHECKS = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
-PHASES = ("coverage", "fuzzing", "stateful")
+PHASES = ("fuzzing", "stateful")
+EDGES = "coverage"  # schemathesis' third phase: bounds and wrong types one by one, nearly all to be refused
 LEAST_SUCCESS = 0.3  # of all requests, or they do not get past the front door
 
 Name = tuple[str, str]  # method and path of an operation
@@ -71,7 +72,7 @@ def operations(*, own: bool) -> set[Name]:
     }
 
 
-def campaign(house: House, *, examples: int, seed: int, phases: Iterable[str] = PHASES) -> Outcome:
+def campaign(house: House, *, examples: int, seed: int, phases: Collection[str] = PHASES) -> Outcome:
     """Start the house's server, and ask ``examples`` things of each operation."""
     house.start_server()
     key = (house.home / "key").read_text().strip()
@@ -99,17 +100,19 @@ def campaign(house: House, *, examples: int, seed: int, phases: Iterable[str] = 
     if ended.returncode and not failures:
         failures = [f"schemathesis ended with {ended.returncode}"]
     outcome = Outcome(asked, failures, log)
-    return Outcome(asked, [*failures, *_gaps(outcome)], log)
+    gaps = [*_never_asked(outcome), *(() if EDGES in phases else _outside(outcome))]
+    return Outcome(asked, [*failures, *gaps], log)
 
 
-def _gaps(outcome: Outcome) -> Iterator[str]:
-    """Yield what a campaign should have reached and has not."""
+def _never_asked(outcome: Outcome) -> Iterator[str]:
     everything = operations(own=True) | operations(own=False)
-    yield from (
-        f"{method} {path} was never asked" for method, path in sorted(everything - outcome.asked.keys())
-    )
+    missing = sorted(everything - outcome.asked.keys())
+    yield from (f"{method} {path} was never asked" for method, path in missing)
+
+
+def _outside(outcome: Outcome) -> Iterator[str]:
     if outcome.success < LEAST_SUCCESS:
-        yield f"only {outcome.success:.0%} of the requests were answered 2xx"
+        yield f"only {outcome.success:.0%} of the requests were answered 2xx, {LEAST_SUCCESS:.0%} are wanted"
 
 
 def _read(events: Path) -> tuple[dict[Name, Counter[int]], list[str]]:
