@@ -122,6 +122,15 @@ class Settings(Struct, frozen=True, kw_only=True):
         float,
         _value("How often an agent asks a 2.20 server for work; one of reeve's calls it.", _SECONDS, gt=0),
     ] = 5.0
+    status_host: Annotated[
+        str,
+        _value(
+            "Address at which an agent says how it is; loopback: it asks for no key.", "a host or an address"
+        ),
+    ] = DEFAULT_HOST
+    status_port: Annotated[
+        int, _value("Port at which it does; 0 takes any, written to its log.", "a port, or 0", ge=0, le=65535)
+    ] = 0
     drain_timeout: Annotated[
         float,
         _value(

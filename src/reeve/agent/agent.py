@@ -21,6 +21,7 @@ from reeve.agent.link import OwnLink
 from reeve.agent.meeting import MeetingLink
 from reeve.agent.polling import PollingLink
 from reeve.agent.slots import DEFAULT_LIMIT
+from reeve.agent.status import Door
 from reeve.client.calls import VERSION
 from reeve.drivers import registry
 from reeve.drivers.base import Driver
@@ -119,6 +120,10 @@ class Agent:
                 once=self.run_once,
                 default_infrastructure=self.default_infrastructure,
             )
+            door = Door(self._conductor.status)
+            address = await door.open(chosen.status_host, chosen.status_port)
+            resources.push_async_callback(door.close)
+            self.logger.info("%s/status says how this agent is", address)
             self._resources = resources.pop_all()
         self._life = asyncio.create_task(self._conductor.run(chosen.drain_timeout))
 

@@ -16,6 +16,7 @@ from reeve.agent.journal import Journal, JournalError, claimed
 from reeve.agent.link import Link
 from reeve.agent.selection import Selection
 from reeve.agent.slots import Slots
+from reeve.core.agents import AgentMode
 from reeve.errors import NotFoundError, ReeveError
 from reeve.wire.requests import Poll, Register
 from reeve.wire.responses import Registration, Work
@@ -47,6 +48,9 @@ class Claims:
         once: bool = False,
     ) -> None:
         self.over = asyncio.Event()  # nothing is claimed any more
+        self.mode = AgentMode.RUNNING  # what the server told last
+        self.answers = 0
+        self.answered_at: float | None = None  # monotonic
         self._link = link
         self._journal = journal
         self._slots = slots
@@ -116,6 +120,8 @@ class Claims:
         except NotFoundError:
             await self._register_again(asked_under, "The server does not know this agent any more")
             return
+        self.answers += 1
+        self.answered_at = time.monotonic()
         async with self._turn:
             news = await self._accept(work)
         if self._selection.seen(work.served):
@@ -141,6 +147,7 @@ class Claims:
             stopping=stopping,
             acked_grant=self._acked,
             hold_seconds=0.0 if self._once and free else registration.poll_seconds,
+            mode=self.mode,
         )
 
     async def _accept(self, work: Work) -> bool:
@@ -156,6 +163,7 @@ class Claims:
                 return True
             self._acked = acked
             faults.reach("after_claim")
+        self.mode = work.mode
         return self._take(work)
 
     async def _register_again(self, known: Registration, why: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Collection, Coroutine
 from contextlib import suppress
@@ -19,7 +20,9 @@ from reeve.agent.journal import Entry, Journal, claimed
 from reeve.agent.leases import Leases
 from reeve.agent.link import Link, SupersededError
 from reeve.agent.slots import Slots
+from reeve.agent.status import HeldRun, Status
 from reeve.client.calls import ServerUnreachableError
+from reeve.core.agents import AgentMode
 from reeve.drivers.base import Driver, ExitRecord, Found, Handle
 from reeve.errors import ReeveError
 from reeve.wire.requests import Register
@@ -80,6 +83,8 @@ class Conductor:
         )
         self._running: set[asyncio.Task[None]] = set()
         self._has_told_limit = False
+        self._mode = AgentMode.RUNNING
+        self._ended = self._ended_badly = 0
         self._superseded = asyncio.Event()
         self._told_to_stop = asyncio.Event()
         self._told_to_hurry = asyncio.Event()
@@ -98,6 +103,31 @@ class Conductor:
         """Claim no more, and leave when what is held has ended, or the time for it is over."""
         self._told_to_stop.set()
         self._claims.stop()
+
+    def status(self) -> Status:
+        """Say how this agent is at this moment."""
+        request, answered_at = self._request, self._claims.answered_at
+        return Status(
+            name=request.name,
+            version=request.version,
+            server=self._link.url,
+            pool=self._link.registration.pool if self._link.is_registered else request.pool,
+            queues=request.queues,
+            prefixes=request.prefixes,
+            mode=self._mode,
+            is_stopping=self._told_to_stop.is_set(),
+            slots=self._slots.limit,
+            free=self._slots.free,
+            runs=[
+                HeldRun(one.run_id, one.id, one.infrastructure_pid, one.is_ending)
+                for one in self._held.values()
+            ],
+            ended=self._ended,
+            failed=self._ended_badly,
+            polls=self._claims.answers,
+            since_poll=None if answered_at is None else time.monotonic() - answered_at,
+            poll_seconds=self._link.registration.poll_seconds if self._link.is_registered else 0.0,
+        )
 
     async def run(self, drain_timeout: float) -> None:
         """Live. Raises SupersededError, or the ReeveError of a server that refuses this agent."""
@@ -224,6 +254,7 @@ class Conductor:
             stray = self._strays.pop(grant.attempt_id, None)
             self._start(claimed(grant), grant, resumed=stray is not None)
         self._tell_limit(work)
+        self._obey(work.mode)
         told = [
             (self._held[one.attempt_id], one.reason) for one in work.cancel if one.attempt_id in self._held
         ]
@@ -231,6 +262,15 @@ class Conductor:
         if stopped:
             log.info("Found %d flow runs awaiting cancellation.", len(stopped))  # A92
         return self._lose(work.stop) or bool(work.grants or stopped)
+
+    def _obey(self, mode: AgentMode) -> None:
+        """Do what an operator told this agent by way of the server, which grants a paused one nothing."""
+        if mode is self._mode:
+            return
+        self._mode = mode
+        log.info("Told to be %s; %d flow runs in progress", mode.lower(), len(self._held))
+        if mode is AgentMode.DRAINING:
+            self.leave()
 
     def _tell_limit(self, work: Work) -> None:
         """Say that the limit is reached, once until there was less to do than slots."""
@@ -272,6 +312,8 @@ class Conductor:
         except SupersededError:
             self._superseded.set()
             return
+        self._ended += 1
+        self._ended_badly += course.has_failed
         del self._held[course.id]
         self._slots.release(course.id)
         self._claims.tell()

@@ -83,6 +83,12 @@ class Course:
         return self.entry.flow_run_id
 
     @property
+    def infrastructure_pid(self) -> str | None:
+        """Where its process is; None until it was launched."""
+        handle = launch.handle_of(self.entry)
+        return handle.infrastructure_pid if handle else None
+
+    @property
     def is_ending(self) -> bool:
         """Whether it need not be told any more to come to its end."""
         return self.is_gone or self._stop_reason is not None

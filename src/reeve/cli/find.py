@@ -8,9 +8,10 @@ from typing import NoReturn
 from uuid import UUID
 
 from reeve.client.sync import Client
+from reeve.core.agents import AgentStatus
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
 from reeve.wire import endpoints, filters, requests
-from reeve.wire.responses import DeploymentResponse, FlowRunResponse
+from reeve.wire.responses import Agent, DeploymentResponse, FlowRunResponse
 
 SHORTEST_PREFIX = 4
 DEFAULT_POOL = "default"  # what ``reeve up`` serves and ``reeve deploy`` deploys to
@@ -37,6 +38,19 @@ def run(client: Client, text: str) -> FlowRunResponse:
         names = ", ".join(f"{run.id} ({run.name})" for run in list(fits.values())[:5])
         raise InvalidInputError(f"{len(fits)} runs begin with {text!r}: {names}", field="id")
     return next(iter(fits.values()))
+
+
+def agent(client: Client, name: str) -> Agent:
+    """Return the agent of a name, or with this id; of several the one that is there, or was last.
+
+    NotFoundError names those there are.
+    """
+    known = client.call(endpoints.list_agents)
+    fits = [one for one in known if name in {one.name, str(one.id)}]
+    if not fits:
+        names = ", ".join(sorted({one.name for one in known})) or "none yet"
+        raise NotFoundError(f"There is no agent {name!r}. There are: {names}. See: reeve agent ls")
+    return max(fits, key=lambda one: (one.status is AgentStatus.ONLINE, one.last_seen))
 
 
 def deployment(client: Client, text: str) -> DeploymentResponse:

@@ -28,7 +28,7 @@ COMMANDS = {
     "pools": ("reeve.cli.pools:pools", "Work pools: create, pause and limit them."),
     "queues": ("reeve.cli.queues:queues", "Work queues: create, pause, limit and rank them."),
     "server": ("reeve.cli.server:server", "Start a server."),
-    "agent": ("reeve.cli.agent:agent", "Start an agent, list agents."),
+    "agent": ("reeve.cli.agent:agent", "Start an agent; list, show, pause, resume and drain agents."),
     "config": ("reeve.cli.config:config", "Show the settings and where each came from."),
     "version": ("reeve.cli.version:version", "Print the version."),
 }
