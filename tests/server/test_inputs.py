@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from tests.server.outside import Outside
+from tests.server.outside import Outside, bearer, made
 
 
 async def test_an_input_is_left_once(api: Outside) -> None:
@@ -44,3 +44,21 @@ async def test_inputs_are_found_by_the_beginning_of_their_keys(api: Outside) -> 
     gone = await api.delete(f"{path}/a_-2")
     assert (gone.status_code, gone.content) == (204, b"")
     assert await keys(prefix="a_") == []
+
+
+async def test_a_run_leaves_inputs_for_others_while_its_attempt_lives(api: Outside) -> None:
+    await api.pool("p")
+    await api.run_of(await api.deployment(work_pool_name="p"))
+    receiver = await api.run(flow="receiver")
+    grant = await api.grant(pool="p")
+    own = bearer(grant["token"])
+    path = f"/flow_runs/{receiver['id']}/input"
+    made(await api.post(path, {"key": "k", "value": "v"}, headers=own))
+    assert (await api.delete(f"{path}/k", headers=own)).status_code == 403
+    assert (await api.get(f"{path}/k", headers=own)).text == "v"
+
+    report = {"seq": 1, "kind": "not_launched", "reason": "no room"}
+    body = {"epoch": grant["epoch"], "reports": [report]}
+    made(await api.post(f"/attempts/{grant['attempt_id']}/reports", body))
+    late = await api.post(path, {"key": "late", "value": "v"}, headers=own)
+    assert (late.status_code, late.json()["code"]) == (403, "attempt_superseded")

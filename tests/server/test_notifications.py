@@ -319,3 +319,14 @@ async def test_addresses_that_are_refused(host: str) -> None:
     mail = {"smtp_server": host.strip("[]"), "email_from": "a@test", "email_to": "b@test"}
     with pytest.raises(notify.NotSentError, match="private network"):
         await notify.send("email", mail, message, private=False)
+
+
+async def test_runs_that_a_schedule_makes_are_queued_too(api: Outside) -> None:
+    made_policy = await policy(
+        api, await block(api, "webhook", url="http://example.invalid/"), state_names=[]
+    )
+    assert made_policy["is_active"]
+    schedule = {"schedule": {"interval": 86400, "anchor_date": "2100-01-01T00:00:00+00:00"}}
+    deployment = await api.deployment(schedules=[schedule])
+    made(await api.post(f"/deployments/{deployment['id']}/schedule", {"max_runs": 2, "min_runs": 2}))
+    assert len(await queued(api)) == 2

@@ -39,7 +39,7 @@ async def test_schedules_are_added(api: Outside) -> None:
         "max_scheduled_runs": 50,
         "catchup": False,
     }
-    assert await schedules(api, deployment) == [*deployment["schedules"], added]
+    assert await schedules(api, deployment) == [added, *deployment["schedules"]]
     assert (await api.post(path, [])).json() == []
     for wrong in ({"max_scheduled_runs": 51}, {"max_active_runs": 0}, {"schedule": {"cron": "x"}}, {"q": 1}):
         assert (await api.post(path, [{**HOURLY, **wrong}])).status_code == 422, wrong
@@ -161,3 +161,11 @@ async def test_the_queues_of_a_deployment(api: Outside) -> None:
 async def test_nonsense_about_runs_to_make(sqlite_api: Outside, body: Json) -> None:
     deployment = await sqlite_api.deployment(schedules=[HOURLY])
     assert (await sqlite_api.post(f"/deployments/{deployment['id']}/schedule", body)).status_code == 422
+
+
+async def test_schedules_made_together_are_read_the_youngest_first(api: Outside) -> None:
+    deployment = await api.deployment(paused=True)
+    path = f"/deployments/{deployment['id']}/schedules"
+    crons = [f"{minute} 0 * * *" for minute in range(5)]
+    await api.post(path, [{"schedule": {"cron": cron}} for cron in crons])
+    assert [each["schedule"]["cron"] for each in (await api.get(path)).json()] == crons[::-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -424,8 +424,8 @@ def _new_schedules(
     return [
         DeploymentSchedule(
             id=uuid4(),
-            created=now,
-            updated=now,
+            created=now + timedelta(microseconds=place),  # what is made together has an order too
+            updated=now + timedelta(microseconds=place),
             deployment_id=deployment_id,
             schedule=_anchored(one.schedule, now),
             active=one.active,
@@ -433,7 +433,7 @@ def _new_schedules(
             max_scheduled_runs=one.max_scheduled_runs,
             catchup=one.catchup,
         )
-        for one in wanted
+        for place, one in enumerate(wanted)
     ]
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from reeve.errors import ConflictError, NotFoundError
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.hub import run_topic
-from reeve.server.services.scope import check_writes
+from reeve.server.services.scope import check_living, check_writes
 from reeve.server.storage import inputs, runs
 from reeve.wire.filters import MAX_LIMIT
 
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
 
 async def create(ctx: Context, principal: Principal, run_id: UUID, body: FlowRunInputCreate) -> None:
-    """Leave a value for a run; raises ConflictError for a key that is taken, NotFoundError for no run."""
+    """Leave a value for a run: any run may, for it is the receiver that looks for it (decision 0010).
+
+    Raises ConflictError for a key that is taken, NotFoundError for no run, AttemptSupersededError.
+    """
 
     async def insert(tx: Transaction) -> None:
-        await check_writes(tx, principal, [run_id], [])
+        await check_living(tx, principal)
         if await runs.read(tx, run_id) is None:
             raise NotFoundError("Flow run not found")
         if not await inputs.insert(tx, run_id, body.key, body.value, body.sender, await tx.now()):

@@ -21,9 +21,8 @@ from reeve.core.schedules import (
 from reeve.core.states import StateDetails, StateType, propose
 from reeve.errors import InvalidInputError
 from reeve.server.services.context import Context
-from reeve.server.services.hub import pool_topic
 from reeve.server.services.runs import run_of
-from reeve.server.services.states import new_state
+from reeve.server.services.states import new_state, tell
 from reeve.server.storage import deployments, runs
 
 if TYPE_CHECKING:
@@ -81,11 +80,8 @@ def _wanted(body: requests.Schedule, now: datetime, schedule: Schedule) -> list[
 
 
 async def _schedule(tx: Transaction, deployment: Deployment, dates: Dates, now: datetime) -> None:
-    made = False
-    for date, key in _keys(deployment, dates).items():
-        made |= await runs.insert(tx, _scheduled_run(deployment, date, key, now))
-    if made and deployment.work_pool_id:
-        tx.wake(pool_topic(deployment.work_pool_id))
+    wanted = [_scheduled_run(deployment, date, key, now) for date, key in _keys(deployment, dates).items()]
+    await tell(tx, [run for run in wanted if await runs.insert(tx, run)], now)
 
 
 def _keys(deployment: Deployment, dates: Dates) -> dict[datetime, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
-from reeve.errors import ForbiddenError
+from reeve.errors import AttemptSupersededError, ForbiddenError
 from reeve.server.services.context import Principal
 from reeve.server.storage import attempts, runs, task_runs
 from reeve.server.storage.store import Transaction
@@ -51,3 +51,11 @@ async def check_writes(
             raise ForbiddenError(
                 "This key speaks for the attempt of another run; it writes what belongs to its own run only."
             )
+
+
+async def check_living(tx: Transaction, principal: Principal) -> None:
+    """Raise AttemptSupersededError for the key of an attempt that is over."""
+    if principal.attempt_id is not None:
+        attempt = await attempts.read(tx, principal.attempt_id)
+        if attempt is None or not attempt.is_open:
+            raise AttemptSupersededError

@@ -155,12 +155,12 @@ async def by_names(tx: Transaction, flow_name: str, name: str) -> Deployment | N
 
 
 async def with_schedules(tx: Transaction, found: Sequence[Row]) -> list[Deployment]:
-    """Read rows of ``DEPLOYMENT``, and the schedules of all of them in one statement."""
+    """Read rows of ``DEPLOYMENT``; and in one statement the schedules of all, changed last first (2.20)."""
     if not found:
         return []
     schedules: dict[UUID, list[DeploymentSchedule]] = defaultdict(list)
     for row in await tx.fetch(
-        "select * from deployment_schedules where deployment_id = any($1::uuid[]) order by created, id",
+        "select * from deployment_schedules where deployment_id = any($1::uuid[]) order by updated desc, id",
         [row["id"] for row in found],
     ):
         schedule = rows.deployment_schedule(row)
