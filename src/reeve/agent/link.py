@@ -31,7 +31,9 @@ from reeve.wire.responses import Receipt, Registration, Renewal, Work
 
 Res = TypeVar("Res")
 
-_HOLD_MARGIN = 15.0  # seconds on top of a poll's hold before it counts as lost
+# A line that swallows everything is noticed within 30 s (design §4), and a poll is held for 25.
+_HOLD_MARGIN = 4.0  # seconds on top of a poll's hold before it counts as lost
+_ANSWER_SECONDS = 20.0  # before any other request counts as lost
 _AGAIN_SECONDS = 5.0  # before a request is repeated that the server refused: nothing heals at once
 
 log = logging.getLogger("reeve.agent")
@@ -84,7 +86,7 @@ class OwnLink:
     """The link to a server of reeve's."""
 
     def __init__(self, url: str, key: str | None, agent_id: UUID) -> None:
-        self.client = AsyncClient(url, key, patience=None, notice=self._on_fault)
+        self.client = AsyncClient(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=self._on_fault)
         self._agent_id = agent_id
         self._registration: Registration | None = None
         self._registered = asyncio.Event()

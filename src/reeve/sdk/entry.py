@@ -44,6 +44,7 @@ from reeve.sdk.states import Failed, RunStopped, Terminated
 from reeve.sdk.termination import termination
 from reeve.wire import codec, endpoints
 
+_ANSWER_SECONDS = 20.0  # before a request counts as lost: a line may swallow everything in silence
 _LOG_PATIENCE_SECONDS = 5.0  # the shipper keeps the lines and comes back
 _LAST_LINES_SECONDS = 10.0  # the final state has been reported: the server is there, or the run is taken away
 
@@ -78,7 +79,9 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     try:
-        return _outcome(job, subject, Server(Client(url, key, patience=None, notice=_tell_wait)))
+        return _outcome(
+            job, subject, Server(Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait))
+        )
     finally:
         termination.ignore()
         handler.finish(_LAST_LINES_SECONDS)
