@@ -112,7 +112,6 @@ class Runs:
             return  # the run has another process by now
         if _is_cancelling(run):
             await self._cancelled(run)
-            log.info("Cancelled flow run '%s'!", run_id)
         elif run.state_type in {StateType.PENDING, StateType.RUNNING}:
             await self._crashed(run_id, report)
         elif (

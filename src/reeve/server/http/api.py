@@ -15,6 +15,7 @@ from reeve.errors import InvalidInputError, ReeveError
 from reeve.server.http import body, problems
 from reeve.server.http.auth import Doors
 from reeve.server.http.body import InvalidRequestError, TooLongError
+from reeve.server.http.probes import PROBES
 from reeve.server.http.reply import TEXT, Reply, json
 from reeve.server.http.request import Answer, ApiVersion, Request, Route
 from reeve.server.http.router import Elsewhere, Found, Router, WrongMethod
@@ -72,7 +73,7 @@ class Api:
         except ReeveError as error:
             return problems.reply(error, None, b"")
         if not path.startswith(f"{PREFIX}/"):
-            return json(404, {"detail": "Not Found"})
+            return await self._probe(path if scope["method"] == "GET" else "", headers)
         match self._router.find(scope["method"], path.removeprefix(PREFIX)):
             case Found() as found:
                 return await self._found(found, scope, headers, receive)
@@ -85,6 +86,16 @@ class Api:
                     307, b"", ((b"location", f"{PREFIX}{other}{'?' * bool(query)}{query}".encode()),)
                 )
         return json(404, {"detail": "Not Found"})
+
+    async def _probe(self, path: str, headers: Mapping[bytes, bytes]) -> Reply:
+        if path not in PROBES:
+            return json(404, {"detail": "Not Found"})
+        door, probe = PROBES[path]
+        try:
+            self._doors.admit(door, headers)
+        except ReeveError as error:
+            return problems.reply(error, None, b"")
+        return await probe(self._context)
 
     async def _found(
         self, found: Found, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive

@@ -35,6 +35,11 @@ class Presence:
         """Whether this is still the agent's one open poll."""
         return self._polls.get(agent_id) == (epoch, seq)
 
+    @property
+    def open_polls(self) -> int:
+        """How many agents have a poll open here."""
+        return len(self._polls)
+
     def take(self) -> list[UUID]:
         """Return who was heard of since the last call, open polls included."""
         heard = self._seen | self._polls.keys()
