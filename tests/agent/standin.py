@@ -106,7 +106,6 @@ class StandIn:
             "renew_seconds": 5.0,
             "margin_seconds": 2.0,
             "poll_seconds": 25.0,
-            "on_lost": OnLost.WAIT,
         }
         self.attempts: dict[UUID, Attempt] = {}
         self.registrations: list[Register] = []
@@ -358,6 +357,7 @@ def grant(
     overrides: dict[str, Any] | None = None,
     run_variables: dict[str, Any] | None = None,
     path: str | None = None,
+    on_lost: OnLost = OnLost.WAIT,
 ) -> Grant:
     """Return the grant of a run of a deployment; without a command, that of the engine."""
     own = {"command": command} if command else {}
@@ -399,4 +399,5 @@ def grant(
         deployment=deployment,
         engine=engine,
         base_job_template=template or {},
+        on_lost=on_lost,
     )

@@ -551,8 +551,7 @@ async def test_what_failed_stays_a_while_to_be_looked_at(server: StandIn, agents
 async def test_where_another_attempt_may_follow_the_lease_is_renewed_first(
     server: StandIn, agents: Agents
 ) -> None:
-    server.figures["on_lost"] = OnLost.REPLACE
-    attempt = await server.submit("/bin/true")
+    attempt = await server.submit("/bin/true", on_lost=OnLost.REPLACE)
     await agents.start()
     await server.until(lambda: attempt.launched)
     assert attempt.renewals == 1

@@ -514,7 +514,6 @@ def test_a85_a86_labels_of_the_job_win(tmp_path: Path) -> None:
         environ={},
         directory=tmp_path,
         kinds={"process"},
-        on_lost="wait",
         margin_seconds=2,
     )
     job = job_spec(granted, common)

@@ -33,7 +33,6 @@ def common(tmp_path: Path) -> Preparation:
         environ=ENVIRON,
         directory=tmp_path,
         kinds={"process"},
-        on_lost="wait",
         margin_seconds=2.0,
     )
 

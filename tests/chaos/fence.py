@@ -167,6 +167,8 @@ def _second_life(site: Site, agent: Agent, first: Mark) -> Mark:
 
 def _finish(site: Site, row: Row, name: str, first: Mark, second: Mark) -> None:
     """Let the second life complete the run; nothing of the first may have been written after it began."""
+    before = site.outcome(first.run_id).state
+    row.expect(before == "Running", f"{name}: the run is {before} while its second life goes on")
     _end(site, second)
     site.until_final([first.run_id])
     outcome = site.outcome(first.run_id)

@@ -39,6 +39,34 @@ MUTANTS: dict[str, Mutant] = {
         "reeve/server/services/fence.py",
         (("return Holding(attempt, Caller.SUPERSEDED)", "return Holding(attempt, Caller.HOLDER)"),),
     ),
+    "lease-end": Mutant(
+        "a shim that cannot renew leaves its runs alone where another agent will start them",
+        "fence",
+        "reeve/drivers/process/lease.py",
+        (
+            (
+                "return self.replace and now >= self.sent_at + self.seconds - self.margin",
+                "return False",
+            ),
+        ),
+    ),
+    "shim-limit": Mutant(
+        "only the server ends what runs too long",
+        "time_limits",
+        "reeve/drivers/process/shim.py",
+        (("elif run.deadline and now >= run.deadline:", "elif False:"),),
+    ),
+    "census": Mutant(
+        "a run is taken for gone when its main process is",
+        "cancel",
+        "reeve/drivers/process/shim.py",
+        (
+            (
+                "for one in ending if one.main_gone and exact and one.attempt not in orphans",
+                "for one in ending if one.main_gone",
+            ),
+        ),
+    ),
     "limit-lock": Mutant(
         "limits are counted without being locked",
         "limits",

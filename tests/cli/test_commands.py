@@ -218,6 +218,40 @@ def test_a_deployment_carries_what_was_said(at_server: Shell, flow_name: str) ->
     assert "0 3 * * * Europe/Zurich" in row
 
 
+def test_time_limits_and_the_crash_budget_are_said_and_shown(at_server: Shell, flow_name: str) -> None:
+    done = at_server(
+        *("deploy", "flows.py:nightly", "-n", "bound", "--max-run", "1h30m:retry", "--max-pending", "5m"),
+        *("--must-start-by", "1d:cancel", "--crash-retries", "2", "--crash-retry-delay", "30s"),
+        *("--crash-retry-on", "out_of_memory", "--crash-retry-on", "agent_lost"),
+    )
+    assert (done.code, done.err) == (0, "")
+    told = at_server("deployments", "show", f"{flow_name}/bound").out
+    facts = dict(line.split("  ", 1) for line in told.splitlines())
+    assert facts["crash retries"].strip() == "2 after 30 s on agent_lost, out_of_memory"
+    assert facts["max run"].strip() == "1 h 30 min, then retry"
+    assert facts["max pending"].strip() == "5 min, then fail"
+    assert facts["must start by"].strip() == "1 d, then cancel"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("--max-run", "soon"), "Write 30s, 5m, 1h, 1d or 1h30m"),
+        (("--max-run", "1h:explode"), "Write 1h:fail, 1h:cancel or 1h:retry"),
+        (("--max-run", "1h:retry"), "--max-run: Its retries come from the crash budget"),
+        (("--must-start-by", "1h:retry"), "--must-start-by: A run that starts too late"),
+        (("--crash-retry-on", "bad_luck"), "out_of_memory"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_limits_that_cannot_be_are_refused_by_their_option(
+    at_server: Shell, flow_name: str, typed: tuple[str, ...], said: str
+) -> None:
+    done = at_server("deploy", "flows.py:nightly", "-n", "bound", *typed)
+    assert done.code in {1, 2}
+    assert said in done.err
+
+
 def test_to_deploy_again_is_to_change(at_server: Shell, flow_name: str) -> None:
     first = json.loads(
         at_server("deploy", "flows.py:nightly", "-n", "prod", "--interval", "1d", "--json").out

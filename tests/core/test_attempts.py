@@ -37,7 +37,8 @@ def unstoppable(failed_for: float) -> Attempt:
 
 
 def judged(held: Attempt, *, returns: int = 0, on_lost: OnLost = OnLost.WAIT, slack: float = 0) -> Fate:
-    return fate(held, on_lost=on_lost, returns=returns, terms=TERMS, now=NOW, slack=timedelta(seconds=slack))
+    held = replace(held, on_lost=on_lost)
+    return fate(held, returns=returns, terms=TERMS, now=NOW, slack=timedelta(seconds=slack))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from reeve.core.attempts import LeaseTerms
 from reeve.core.rules.verdict import SetStateStatus
 from reeve.core.runs import FlowRun
 from reeve.core.states import StateType
+from reeve.core.work import OnLost
 from reeve.errors import AttemptSupersededError, ForbiddenError, NotFoundError
 from reeve.server.loops.reaper import Reaper
 from reeve.server.services import attempts, explain, follow, runs, task_runs
@@ -232,12 +233,18 @@ async def test_silence_for_good_is_a_crash_and_late_words_are_refused(store: Sto
 
 async def test_replace_opens_the_next_attempt_sooner(store: Store) -> None:
     office = await Office(store).furnish(crash_retries=1)
-    await store.write(lambda tx: tx.execute("update work_pools set on_lost = 'replace'"))
     agent = await office.agent()
-    run, _ = await claimed(office, agent)
+    earlier, _ = await claimed(office, agent)
+    await store.write(lambda tx: tx.execute("update work_pools set on_lost = 'replace'"))
+    run = await office.run()
+    (grant,) = (await agent.poll(1)).grants
+    assert grant.on_lost is OnLost.REPLACE
+    await agent.launched(grant.attempt_id)
     await office.age_leases(30)
     await reap(office)
     assert state_of(await office.read(run.id)) == ("SCHEDULED", "AwaitingRetry")
+    # Its shim knows nothing of the pool's new setting, and would go on beside a second attempt.
+    assert state_of(await office.read(earlier.id)) == ("RUNNING", "Unreachable")
 
 
 async def test_a_server_that_just_started_reaps_nothing(store: Store) -> None:

@@ -162,7 +162,7 @@ class Course:
             raise _NotRunError(f"{self._stop_reason} before the launch")
 
     async def _prepare(self, grant: Grant) -> Launch:
-        sent_at = await self._lease_begin()
+        sent_at = await self._lease_begin(grant)
         registration = self._means.link.registration
         common = prepare.Preparation(
             api_url=self._means.link.url,
@@ -170,7 +170,6 @@ class Course:
             directory=self._means.jobs,
             kinds=self._means.driver.kinds,
             default=self._means.default_infrastructure,
-            on_lost=registration.on_lost.value,
             margin_seconds=registration.margin_seconds,
         )
         try:
@@ -182,13 +181,13 @@ class Course:
             log.exception("Failed to get infrastructure for flow run '%s'.", self.run_id)
             raise _NotRunError(f"The agent could not prepare the run: {error!r}.") from error
 
-    async def _lease_begin(self) -> float:
+    async def _lease_begin(self, grant: Grant) -> float:
         """Return the boot time from which the lease counts (protocol §3).
 
         The answer that brought the grant says when it was read, not when the server wrote it. Where another
         attempt may follow on a lost lease that is not good enough, and it is renewed first.
         """
-        if self._means.link.registration.on_lost is OnLost.WAIT:
+        if grant.on_lost is OnLost.WAIT:
             return clock.boottime()
         while (sent_at := await self._means.leases.renew()) is None:  # noqa: ASYNC110  # it asks the server
             await asyncio.sleep(_UNSURE_SECONDS)

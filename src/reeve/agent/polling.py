@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 from reeve.agent.their_runs import Runs
 from reeve.client.aio import AsyncClient
 from reeve.core.deployments import Engine
-from reeve.core.work import AGENT_POOL_TYPE, DEFAULT_POOL, OnLost
+from reeve.core.work import AGENT_POOL_TYPE, DEFAULT_POOL
 from reeve.errors import ConflictError, NotFoundError, ReeveError
 from reeve.wire import endpoints
 from reeve.wire.filters import WorkQueueQuery
@@ -117,7 +117,6 @@ class PollingLink:
             renew_seconds=_RENEW_SECONDS,
             margin_seconds=0.0,
             poll_seconds=_POLL_SECONDS,
-            on_lost=OnLost.WAIT,
             forget=[],
             created=created,
             served=await self._served(),

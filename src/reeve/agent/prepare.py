@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -48,7 +48,6 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     directory: Path
     kinds: Collection[str]
     default: Infrastructure | None = None
-    on_lost: Literal["wait", "replace"]
     margin_seconds: float
 
 
@@ -67,7 +66,7 @@ def prepare(grant: Grant, common: Preparation, sent_at: float) -> Launch:
         lease=Lease(
             seconds=grant.lease_seconds,
             sent_at=sent_at,
-            on_lost=common.on_lost,
+            on_lost=grant.on_lost.value,
             margin_seconds=common.margin_seconds,
         ),
         # One margin later than the server, which then has said already why the run ends.

@@ -77,6 +77,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     max_rss_kib: int | None = None
     cause: str | None = None
     output_tail: str | None = None
+    on_lost: OnLost = OnLost.WAIT  # as its pool had it when it was claimed: its shim goes by that too
     crash_reason: CrashReason | None = None
     stop_failed: datetime | None = None  # since when its agent has said that it cannot end it
     limits: TimeLimits = NO_LIMITS  # as its deployment had them when it was claimed
@@ -129,9 +130,7 @@ class Fate(StrEnum):
     RELEASE = "release"  # heard of, but its processes cannot be ended: its slot is freed (protocol §8)
 
 
-def fate(
-    attempt: Attempt, *, on_lost: OnLost, returns: int, terms: LeaseTerms, now: datetime, slack: timedelta
-) -> Fate:
+def fate(attempt: Attempt, *, returns: int, terms: LeaseTerms, now: datetime, slack: timedelta) -> Fate:
     """Judge an open attempt by its lease.
 
     ``returns`` counts the run's earlier attempts that ended without a launch; ``slack`` is added to
@@ -146,7 +145,7 @@ def fate(
         return Fate.KEEP
     if attempt.launched is None:
         return Fate.RETURN if returns + 1 < terms.launch_tries else Fate.GIVE_UP
-    if on_lost is OnLost.REPLACE:
+    if attempt.on_lost is OnLost.REPLACE:
         # One margin on top of lease and grace: the shim has ended the tree one margin *before* the lease.
         deadline = over + timedelta(seconds=terms.grace + terms.margin)
     else:

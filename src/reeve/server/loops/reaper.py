@@ -7,8 +7,7 @@ from functools import partial
 from uuid import UUID
 
 from reeve import clock
-from reeve.core.attempts import Attempt, Fate, LeaseTerms, fate
-from reeve.core.work import OnLost
+from reeve.core.attempts import Fate, LeaseTerms, fate
 from reeve.server.loops.loop import Loop
 from reeve.server.services import attempts as service
 from reeve.server.services.context import Context
@@ -36,8 +35,8 @@ class Reaper(Loop):
         self._count_gap(now)
         if now - self._started < self.ctx.terms.lease:
             return
-        for attempt, on_lost in await self.ctx.store.read(self._in_doubt):
-            await self.ctx.store.write(partial(self._judge, attempt_id=attempt.id, on_lost=on_lost))
+        for attempt_id in await self.ctx.store.read(self._in_doubt):
+            await self.ctx.store.write(partial(self._judge, attempt_id=attempt_id))
 
     def _count_gap(self, now: float) -> None:
         """While this server slept it heard no renewals either: what it missed is not held against them."""
@@ -49,19 +48,19 @@ class Reaper(Loop):
         elif now > self._slack_until:
             self._slack = timedelta()
 
-    async def _in_doubt(self, tx: Transaction) -> list[tuple[Attempt, OnLost]]:
+    async def _in_doubt(self, tx: Transaction) -> list[UUID]:
         now = await tx.now()
         given_up = now - timedelta(seconds=self.ctx.terms.lost_after)
         return await attempts.in_doubt(tx, silent_since=now, unstoppable_since=given_up, limit=BATCH)
 
-    async def _judge(self, tx: Transaction, attempt_id: UUID, on_lost: OnLost) -> None:
+    async def _judge(self, tx: Transaction, attempt_id: UUID) -> None:
         attempt = await attempts.lock(tx, attempt_id)
         if attempt is None or not attempt.is_open:
             return
         now = await tx.now()
         terms = self.ctx.terms
         returned = await attempts.returns(tx, attempt.flow_run_id)
-        match fate(attempt, on_lost=on_lost, returns=returned, terms=terms, now=now, slack=self._slack):
+        match fate(attempt, returns=returned, terms=terms, now=now, slack=self._slack):
             case Fate.RETURN | Fate.GIVE_UP:
                 await service.give_back(tx, attempt, _silence(terms), terms.launch_tries, now)
             case Fate.UNREACHABLE:

@@ -97,7 +97,6 @@ async def register(ctx: Context, body: Register) -> responses.Registration:
             renew_seconds=ctx.terms.renew_every,
             margin_seconds=ctx.terms.margin,
             poll_seconds=POLL_SECONDS,
-            on_lost=pool.on_lost,
             forget=forget,
             created=created,
             served=_served(queues),
@@ -348,6 +347,7 @@ async def _grants(ctx: Context, tx: Transaction, agent: Agent, granted: list[Hel
                 engine=(deployment.options if deployment else DeploymentOptions()).engine,
                 base_job_template=template,
                 infrastructure=await _infrastructure(ctx, tx, agent, run, deployment),
+                on_lost=attempt.on_lost,
                 max_run_seconds=attempt.limits.max_run.seconds if attempt.limits.max_run else None,
             )
         )

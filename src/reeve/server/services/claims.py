@@ -124,6 +124,7 @@ async def _open(
             work_pool_id=pool.id,
             work_queue_id=run.work_queue_id,
             lease_until=now + timedelta(seconds=terms.lease),
+            on_lost=pool.on_lost,
             limits=limits.get(run.deployment_id, NO_LIMITS) if run.deployment_id else NO_LIMITS,
         )
         for place, run in enumerate(pending, start=1)

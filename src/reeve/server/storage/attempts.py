@@ -12,7 +12,6 @@ import msgspec
 from reeve.core.attempts import Attempt
 from reeve.core.crashes import CrashReason
 from reeve.core.time_limits import NO_LIMITS
-from reeve.core.work import OnLost
 from reeve.server.storage import rows
 from reeve.server.storage.store import Row, Transaction
 from reeve.wire.codec import iso
@@ -22,10 +21,10 @@ INSERT = """
 insert into attempts (
     id, flow_run_id, number, kind, state, opened, agent_id, epoch, grant_number, work_pool_id, work_queue_id,
     lease_until, unreachable, launched, started, closed, last_seq, handle, exit_code, signal, cpu_seconds,
-    max_rss_kib, cause, output_tail, crash_reason, stop_failed, expires, limits
+    max_rss_kib, cause, output_tail, crash_reason, stop_failed, expires, limits, on_lost
 ) values (
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-    $23, $24, $25, $26, $27, $28
+    $23, $24, $25, $26, $27, $28, $29
 )
 """
 
@@ -243,22 +242,21 @@ async def holders_of_expired(tx: Transaction, now: datetime) -> list[UUID]:
 
 async def in_doubt(
     tx: Transaction, *, silent_since: datetime, unstoppable_since: datetime, limit: int
-) -> list[tuple[Attempt, OnLost]]:
-    """Return open attempts to be judged, with what their pool says about lost ones.
+) -> list[UUID]:
+    """Return open attempts to be judged.
 
     Their lease ended before ``silent_since``, or their agent has failed to end them ``unstoppable_since``.
     """
     found = await tx.fetch(
-        "select t.*, p.on_lost from attempts t left join work_pools p on p.id = t.work_pool_id"
-        " where t.id in (select * from (select id from attempts where closed is null"
-        " and lease_until is not null and lease_until < $1 order by lease_until limit $3)"
-        " silent union select id from attempts"
-        " where closed is null and stop_failed is not null and stop_failed < $2)",
+        "select * from (select id from attempts where closed is null"
+        " and lease_until is not null and lease_until < $1 order by lease_until limit $3) silent"
+        " union select id from attempts"
+        " where closed is null and stop_failed is not null and stop_failed < $2",
         rows.micros(silent_since),
         rows.micros(unstoppable_since),
         limit,
     )
-    return [(rows.attempt(row), OnLost(row["on_lost"] or OnLost.WAIT)) for row in found]
+    return [rows.uuid(row["id"]) for row in found]
 
 
 async def occupancy(tx: Transaction, *, pool_id: UUID | None = None, queue_id: UUID | None = None) -> int:
@@ -330,4 +328,5 @@ def _inserted(attempt: Attempt) -> tuple[object, ...]:
         rows.micros_or_none(attempt.stop_failed),
         rows.micros_or_none(attempt.expires),
         None if attempt.limits == NO_LIMITS else rows.json(attempt.limits),
+        attempt.on_lost,
     )

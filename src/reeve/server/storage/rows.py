@@ -403,6 +403,7 @@ def attempt(row: Row) -> Attempt:
         max_rss_kib=row["max_rss_kib"],
         cause=row["cause"],
         output_tail=row["output_tail"],
+        on_lost=OnLost(row["on_lost"] or OnLost.WAIT),
         crash_reason=CrashReason(row["crash_reason"]) if row["crash_reason"] else None,
         stop_failed=instant_or_none(row["stop_failed"]),
         limits=loaded_as(row["limits"], TimeLimits) if row["limits"] else NO_LIMITS,

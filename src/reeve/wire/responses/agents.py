@@ -73,7 +73,6 @@ class Registration(Struct, kw_only=True):
     renew_seconds: float
     margin_seconds: float
     poll_seconds: float
-    on_lost: OnLost
     forget: list[UUID]
     created: list[str] = field(default_factory=list)
     served: list[ServedQueue] | None = None
@@ -105,6 +104,7 @@ class Grant(Struct, kw_only=True):
     engine: Engine
     base_job_template: dict[str, Any]
     infrastructure: Infrastructure | None = None
+    on_lost: OnLost = OnLost.WAIT
     max_run_seconds: float | None = None  # how long its process may live, whoever can be heard
 
 
