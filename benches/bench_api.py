@@ -103,16 +103,19 @@ class Site:
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
         """Ask once, and return what was answered."""
-        connection = await connect(self.port)
-        request, status, content = self.request(method, path, body), 503, b""
-        try:
-            for _ in range(TRIES):
-                if status == 503:  # so 2.20 answers when its database is locked
-                    status, content = await connection.ask(request)
-        finally:
-            connection.transport.abort()
-        assert status < 400, (self.name, method, path, status, content)
-        return json.loads(content) if content else None
+        request = self.request(method, path, body)
+        for _ in range(TRIES):  # when its database is locked 2.20 answers 503, or closes the connection
+            connection = await connect(self.port)
+            try:
+                status, content = await connection.ask(request)
+            except ConnectionError:
+                continue
+            finally:
+                connection.transport.abort()
+            if status != 503:
+                assert status < 400, (self.name, method, path, status, content)
+                return json.loads(content) if content else None
+        raise AssertionError(f"{self.name} does not answer {method} {path}")
 
     async def furnish(self) -> None:
         """Make a flow, three pools with a deployment each, and runs: due ones, and such as go in circles."""

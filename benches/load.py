@@ -97,11 +97,12 @@ async def _keep_asking(port: int, ask: Ask, number: int, end: float, load: Load)
     connection = await connect(port)
     while (asked := time.perf_counter()) < end:
         try:
+            if connection.transport.is_closing():
+                connection = await connect(port)
             status, _ = await connection.ask(ask(number))
         except (OSError, TimeoutError):
             status = 599
             connection.transport.abort()
-            connection = await connect(port)
         load.times.append(time.perf_counter() - asked)
         load.refused += 400 <= status < 500
         load.failed += status >= 500
