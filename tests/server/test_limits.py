@@ -239,3 +239,23 @@ async def test_unknown_limits(api: Outside) -> None:
         path = f"{LIMITS}/{key}"
         for answer in (await api.get(path), await api.patch(path, {"limit": 1}), await api.delete(path)):
             assert (answer.status_code, answer.json()) == MISSING
+
+
+async def test_no_request_asks_for_millions_of_slots(api: Outside) -> None:
+    """Found by fuzzing: each slot is a row, and one PATCH kept the database busy for minutes."""
+    path = "/v2/concurrency_limits"
+    for body in ({"name": "a", "limit": 2**31, "active_slots": 2_471_788}, {"name": "a", "limit": 10**9}):
+        answer = await api.post(f"{path}/", body)
+        assert answer.status_code == (422 if "active_slots" in body else 201), answer.text
+    assert (await api.patch(f"{path}/a", {"active_slots": 10_001})).status_code == 422
+    assert (await api.post(f"{path}/increment", {"names": ["a"], "slots": 10_001})).status_code == 422
+    assert made(await api.get(f"{path}/a"))["active_slots"] == 0
+
+
+async def test_a_decay_as_slow_as_it_likes(api: Outside) -> None:
+    """Slots that leave after the end of the calendar were answered with 500."""
+    path = "/v2/concurrency_limits"
+    made(await api.post(f"{path}/", {"name": "a", "limit": 3, "slot_decay_per_second": 1e-300}))
+    for _ in range(2):
+        made(await api.post(f"{path}/increment", {"names": ["a"], "slots": 1}))
+    assert made(await api.get(f"{path}/a"))["active_slots"] == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import msgspec
@@ -138,7 +138,7 @@ async def take(tx: Transaction, limit: SlotLimit, slots: int, attempt_id: UUID |
     if limit.decay > 0:
         last = await tx.fetchval("select max(until) from slots where slot_limit_id = $1", limit.id)
         begin = max(now, rows.instant(last)) if last is not None else now
-        until = [begin + timedelta(seconds=place / limit.decay) for place in range(1, slots + 1)]
+        until = [_after(begin, place / limit.decay) for place in range(1, slots + 1)]
         attempt_id = None
     await tx.executemany(
         "insert into slots (id, slot_limit_id, holder, attempt_id, taken, until)"
@@ -167,6 +167,14 @@ async def release(tx: Transaction, limit_id: UUID, slots: int, attempt_id: UUID 
         slots,
         *([] if attempt_id is None else [attempt_id]),
     )
+
+
+def _after(begin: datetime, seconds: float) -> datetime:
+    """Return an instant later, at the latest the calendar's last: a decay may be as slow as it likes."""
+    try:
+        return begin + timedelta(seconds=seconds)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _limit(row: Row) -> SlotLimit:

@@ -10,11 +10,15 @@ from reeve.wire.codec import Count
 
 Rate = Annotated[float, Meta(ge=0)]
 
+# Each slot that is held is a row (protocol §1): a request for millions would keep the database to itself.
+MOST_SLOTS = 10_000
+Held = Annotated[int, Meta(ge=0, le=MOST_SLOTS)]
+
 
 class TakeSlots(Struct, kw_only=True):
     """Body of ``POST /v2/concurrency_limits/increment``."""
 
-    slots: Annotated[int, Meta(gt=0)]
+    slots: Annotated[int, Meta(gt=0, le=MOST_SLOTS)]
     names: list[str]
     mode: Literal["concurrency", "rate_limit"] = "concurrency"
 
@@ -33,7 +37,7 @@ class SlotLimitCreate(Struct, kw_only=True, forbid_unknown_fields=True):
     active: bool = True
     name: str
     limit: Count
-    active_slots: Count = 0
+    active_slots: Held = 0
     denied_slots: Count = 0
     slot_decay_per_second: Rate = 0.0
 
@@ -44,6 +48,6 @@ class SlotLimitUpdate(Struct, kw_only=True, forbid_unknown_fields=True):
     active: bool | None | UnsetType = UNSET
     name: str | None | UnsetType = UNSET
     limit: Count | None | UnsetType = UNSET
-    active_slots: Count | None | UnsetType = UNSET
+    active_slots: Held | None | UnsetType = UNSET
     denied_slots: Count | None | UnsetType = UNSET
     slot_decay_per_second: Rate | None | UnsetType = UNSET
