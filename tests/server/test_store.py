@@ -60,6 +60,24 @@ async def test_a_broken_constraint_is_named_alike(store: Store) -> None:
     assert await store.read(values) == {"a": "1"}
 
 
+async def test_who_is_cancelled_amid_a_transaction_leaves_nothing_open(store: Store) -> None:
+    """A poll whose agent was killed is cancelled wherever it stands: amid BEGIN, a statement, COMMIT."""
+    await store.write(lambda tx: set_value(tx, "locked", "0"))
+
+    async def lock(tx: Transaction) -> None:
+        await tx.execute("update installation set value = '1' where key = 'locked'")
+
+    for turns in range(40):
+        cut_short = asyncio.create_task(store.write(lock))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await asyncio.sleep(turns / 40_000)
+        cut_short.cancel()
+        await asyncio.wait([cut_short])
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(store.write(lock) for _ in range(20)))
+
+
 async def test_wake_ups_follow_the_commit(store: Store) -> None:
     heard: asyncio.Queue[str] = asyncio.Queue()
     store.listen(heard.put_nowait)

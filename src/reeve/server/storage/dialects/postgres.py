@@ -146,6 +146,11 @@ class PostgresStore:
             if connection is None or connection.is_closed():
                 connection = await self._connected()
             yield connection
+        except asyncio.CancelledError:
+            # A poll whose agent was killed, amid BEGIN or COMMIT: nobody knows what is open on it.
+            if connection is not None:
+                connection.terminate()
+            raise
         finally:
             self._free.put_nowait(connection)
 
