@@ -119,3 +119,20 @@ def test_an_agent_says_how_it_is(house: House) -> None:
     other = house.start_agent("other", "--status-port", str(port))
     assert other.wait(PATIENCE) == 1
     assert "Choose another --status-port" in house.log("other")
+
+
+def test_what_the_agent_says_of_a_run_is_in_the_log_of_the_run(house: House) -> None:
+    house.deploy(QUICK_FLOW, "main", "--job", "command=/no/such/program")
+    house.start_agent()
+    run_id = house.run("main/t")
+    house.ends(run_id)
+    log = house.cli("runs", "logs", str(run_id))
+    assert f"Submitting flow run '{run_id}'" in log
+    assert f"Failed to submit flow run '{run_id}' to infrastructure." in log
+    assert "/no/such/program" in log
+
+    house.deploy(QUICK_FLOW)
+    good = house.run("main/t")
+    assert house.ends(good).state_name == "Completed"
+    log = house.cli("runs", "logs", str(good))
+    assert log.count("Submitting flow run") == log.count("Completed submission") == 1

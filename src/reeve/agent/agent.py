@@ -19,6 +19,7 @@ from reeve.agent.identity import Identity, occupy
 from reeve.agent.journal import Journal
 from reeve.agent.link import OwnLink
 from reeve.agent.meeting import MeetingLink
+from reeve.agent.notes import Notes
 from reeve.agent.polling import PollingLink
 from reeve.agent.slots import DEFAULT_LIMIT
 from reeve.agent.status import Door
@@ -111,7 +112,7 @@ class Agent:
             driver: Driver = registry.load(DRIVER)(identity.directory)
             self._check_default(driver)
             resources.push_async_callback(driver.close)
-            self._conductor = Conductor(
+            conductor = Conductor(
                 link,
                 journal,
                 driver,
@@ -120,12 +121,16 @@ class Agent:
                 once=self.run_once,
                 default_infrastructure=self.default_infrastructure,
             )
-            door = Door(self._conductor.status)
+            noting = Notes()
+            logging.getLogger("reeve").addHandler(noting)
+            resources.callback(logging.getLogger("reeve").removeHandler, noting)
+            door = Door(conductor.status)
             address = await door.open(chosen.status_host, chosen.status_port)
             resources.push_async_callback(door.close)
             self.logger.info("%s/status says how this agent is", address)
             self._resources = resources.pop_all()
-        self._life = asyncio.create_task(self._conductor.run(chosen.drain_timeout))
+        self._conductor = conductor
+        self._life = asyncio.create_task(conductor.run(chosen.drain_timeout))
 
     def stop(self) -> None:
         """Claim no more, and be over when the running runs have ended; asked again, end them at once."""

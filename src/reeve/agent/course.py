@@ -12,7 +12,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from reeve import clock
-from reeve.agent import faults, launch, prepare, tasks, watch
+from reeve.agent import faults, launch, notes, prepare, tasks, watch
 from reeve.agent.journal import Entry, Journal, JournalError
 from reeve.agent.leases import Leases
 from reeve.agent.link import Link
@@ -22,7 +22,7 @@ from reeve.agent.slots import Slots
 from reeve.core.work import OnLost
 from reeve.drivers.base import Driver, ExitRecord, Handle, Launch, NotLaunchedError
 from reeve.errors import InvalidInputError, ReeveError
-from reeve.wire.requests import Launched, NotLaunched, StopFailed
+from reeve.wire.requests import Launched, Note, NotLaunched, StopFailed
 from reeve.wire.responses import Grant, Infrastructure
 
 OVER = "the server asked for it"
@@ -68,7 +68,8 @@ class Course:
         self._grant = grant
         self._resumed = resumed
         self._echo = False  # a run that is taken up again speaks in its own log only
-        self._outbox = Outbox(means.link, means.journal, entry)
+        self._said: list[Note] = []
+        self._outbox = Outbox(means.link, means.journal, entry, self._said)
         self._stop_reason: str | None = None
         self._ending: asyncio.Task[None] | None = None
 
@@ -105,6 +106,7 @@ class Course:
 
     async def run(self) -> None:
         """Go through what is left of the five steps, and return when the server has settled the attempt."""
+        notes.begin(self._said)
         delivery = asyncio.create_task(self._outbox.deliver())
         delivery.add_done_callback(self._on_settled)
         try:
@@ -254,6 +256,7 @@ class Course:
         await self._outbox.put(lambda seq: NotLaunched(seq=seq, reason=reason, permanent=permanent))
 
     async def _report_launched(self, handle: Handle) -> None:
+        log.info("Completed submission of flow run '%s'", self.run_id)
         details, pid = self.entry.handle or {}, handle.infrastructure_pid
         report = self._outbox.put(lambda seq: Launched(seq=seq, handle=details, infrastructure_pid=pid))
         try:
@@ -261,7 +264,6 @@ class Course:
         except JournalError as error:
             log.error("A handle is kept in memory and by the driver only: %s", error)  # noqa: TRY400  # its sentence says it all
         faults.reach("after_handle")
-        log.info("Completed submission of flow run '%s'", self.run_id)
 
     async def _report_stop_failed(self, reason: str) -> None:
         log.error("Flow run '%s' cannot be ended: %s", self.run_id, reason)

@@ -347,6 +347,7 @@ class PollingLink:
                 await self._runs.exited(run_id, self._pid_of.get(attempt_id), report)
             case _:
                 await self._runs.say(run_id, logging.ERROR, f"The run cannot be ended: {report.reason}")
+        await self._runs.say_all(run_id, report.notes)
         if isinstance(report, NotLaunched | Exited):
             self._run_of.pop(attempt_id, None)
             self._pid_of.pop(attempt_id, None)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from reeve.agent.journal import Entry, Journal, JournalError
 from reeve.agent.link import Link
 from reeve.errors import NotFoundError
-from reeve.wire.requests import AnyReport, Exited, NotLaunched
+from reeve.wire.requests import AnyReport, Exited, Note, NotLaunched
 
 _ENDS = (Exited, NotLaunched)  # nothing follows these
 _AGAIN_SECONDS = 5.0  # before reports are sent again that the server answered without taking them
@@ -18,9 +18,13 @@ log = logging.getLogger("reeve.agent")
 
 
 class Outbox:
-    """The reports of one attempt. Each is journaled before it is sent, under a number of its own."""
+    """The reports of one attempt. Each is journaled before it is sent, under a number of its own.
 
-    def __init__(self, link: Link, journal: Journal, entry: Entry) -> None:
+    ``said``: what is added there goes with the next report.
+    """
+
+    def __init__(self, link: Link, journal: Journal, entry: Entry, said: list[Note]) -> None:
+        self._said = said
         self._link = link
         self._journal = journal
         self._entry = entry
@@ -42,6 +46,7 @@ class Outbox:
         A disk that is full holds up no report.
         """
         report = make(self._next)
+        report.notes, self._said[:] = [*self._said], []
         self._next += 1
         self._entry.reports.append(report)
         try:

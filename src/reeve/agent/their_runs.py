@@ -7,6 +7,7 @@ state, made from the agent's id; what tells it that a run's process is its own i
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
@@ -25,7 +26,7 @@ from reeve.wire.filters import (
     StateTypes,
     WorkPoolFilter,
 )
-from reeve.wire.requests import Exited, FlowRunUpdate, LogCreate, NotLaunched, SetState, StateCreate
+from reeve.wire.requests import Exited, FlowRunUpdate, LogCreate, Note, NotLaunched, SetState, StateCreate
 from reeve.wire.responses import FlowRunResponse, State
 
 CANCELLING = "Cancelling"  # its type is CANCELLED where an older client asked for it (A90)
@@ -123,12 +124,20 @@ class Runs:
                 endpoints.update_flow_run, FlowRunUpdate(empirical_policy=policy), id=run_id
             )
 
-    async def say(self, run_id: UUID, level: int, message: str, at: datetime | None = None) -> None:
-        """Write a line to a run's log (W43)."""
-        line = LogCreate(
-            name=_LOGGER, level=level, message=message, timestamp=at or datetime.now(UTC), flow_run_id=run_id
-        )
-        await self._client.call(endpoints.create_logs, [line])
+    async def say(self, run_id: UUID, level: int, message: str) -> None:
+        """Write a line to a run's log."""
+        await self.say_all(run_id, [Note(level=level, message=message, at=datetime.now(UTC))])
+
+    async def say_all(self, run_id: UUID, notes: Sequence[Note]) -> None:
+        """Write lines to a run's log (W43)."""
+        lines = [
+            LogCreate(
+                name=_LOGGER, level=one.level, message=one.message, timestamp=one.at, flow_run_id=run_id
+            )
+            for one in notes
+        ]
+        if lines:
+            await self._client.call(endpoints.create_logs, lines)
 
     # --- states
 

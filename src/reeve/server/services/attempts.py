@@ -32,8 +32,10 @@ from reeve.wire.codec import instant, iso_or_none
 from reeve.wire.requests import Exited, Launched, NotLaunched, StopFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reeve.server.storage.store import Transaction
-    from reeve.wire.requests import AnyReport, Output, OutputChunk, Renew, Reports
+    from reeve.wire.requests import AnyReport, Note, Output, OutputChunk, Renew, Reports
 
 OUTPUT_LOGGERS = {"stdout": "reeve.stdout", "stderr": "reeve.stderr"}
 
@@ -71,6 +73,7 @@ async def report(ctx: Context, attempt_id: UUID, body: Reports) -> responses.Rec
         now = await tx.now()
         for item in sorted(body.reports, key=lambda each: each.seq):
             if item.seq == attempt.last_seq + 1 and attempt.is_open:
+                await _note(tx, attempt, item.notes, now)
                 attempt = await _apply(ctx, tx, replace(attempt, last_seq=item.seq), item, now)
         if not attempt.is_open:  # nothing more is expected; all of it is acknowledged
             last = max((item.seq for item in body.reports), default=0)
@@ -78,6 +81,13 @@ async def report(ctx: Context, attempt_id: UUID, body: Reports) -> responses.Rec
         return responses.Receipt(next_seq=attempt.last_seq + 1, closed=False)
 
     return await ctx.store.write(apply)
+
+
+async def _note(tx: Transaction, attempt: Attempt, notes: Sequence[Note], now: datetime) -> None:
+    """Write what the agent said of a run to the run's log (W43)."""
+    if notes:
+        lines = [_line(attempt, "reeve.agent", one.level, one.message, instant(one.at), now) for one in notes]
+        await logs.insert(tx, lines, attempt.id)
 
 
 async def output(ctx: Context, attempt_id: UUID, body: Output) -> None:

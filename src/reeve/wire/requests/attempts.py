@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from reeve.core.crashes import CrashReason
 
@@ -24,10 +24,19 @@ class Renew(Struct, kw_only=True):
     attempts: list[AttemptToken]
 
 
+class Note(Struct, kw_only=True):
+    """A line that the agent said of the run, for the run's log (W43)."""
+
+    level: int
+    message: str
+    at: datetime
+
+
 class Report(Struct, kw_only=True, tag_field="kind"):
-    """What every report about an attempt carries."""
+    """What every report about an attempt carries; ``notes``: what was said since the last one."""
 
     seq: int
+    notes: list[Note] = field(default_factory=list)
 
 
 class Launched(Report, kw_only=True, tag="launched"):
