@@ -117,8 +117,10 @@ def _parts(theirs: Any, ours: Any, where: str = "") -> Iterator[str]:
                 yield f"{where}.{key} is additional: {_text(ours[key])[:200]}"
             else:
                 yield from _parts(theirs[key], ours[key], f"{where}.{key}")
-    elif isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
-        for old, new in zip(theirs, ours, strict=True):
+    elif isinstance(theirs, list) and isinstance(ours, list):
+        if len(theirs) != len(ours):
+            yield f"{where} has {len(ours)}, theirs {len(theirs)}"
+        for old, new in zip(theirs, ours, strict=False):
             yield from _parts(old, new, f"{where}[]")
     elif theirs != ours:
         yield f"{where} is {_text(ours)[:200]}, theirs {_text(theirs)[:200]}"

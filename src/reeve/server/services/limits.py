@@ -182,7 +182,9 @@ def _check(body: TakeSlots, active: Sequence[SlotLimit]) -> None:
 
 
 def _full(slots: int, full: Sequence[SlotLimit]) -> LimitFullError:
-    seconds = max(1 / limit.decay if limit.decay > 0 else SECONDS_A_SLOT for limit in full) * slots
+    seconds = (
+        max(1 / limit.decay if limit.decay > 0 else SECONDS_A_SLOT / limit.size for limit in full) * slots
+    )
     names = ", ".join(repr(limit.name) for limit in full)
     return LimitFullError(f"No room for {slots} slots of {names}.", retry_after=round(seconds, 3))
 

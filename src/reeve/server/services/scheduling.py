@@ -104,5 +104,6 @@ def _scheduled_run(deployment: Deployment, date: datetime, key: str, now: dateti
         idempotency_key=key,
         tags=["auto-scheduled", *deployment.tags],
         auto_scheduled=True,
+        job_variables={},
     )
     return bookkeeping.enter_flow_run_state(run, new_state(state, now))
