@@ -7,7 +7,7 @@ from random import Random
 from uuid import UUID
 
 from tests.chaos.frame import Counts, Row
-from tests.chaos.site import MARKING, Agent, Site, until
+from tests.chaos.site import MARKING, Agent, Site
 
 from reeve.wire import endpoints, requests
 
@@ -26,8 +26,7 @@ def tick_for_ever(marks: str) -> None:
         time.sleep(0.05)
 
 @flow
-def main(marks: str):
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def main(marks: str, is_deaf: bool):
     mark(marks, "begin")
     if os.fork() == 0:  # a child in a session of its own
         os.setsid()
@@ -37,7 +36,9 @@ def main(marks: str):
             os.setsid()
             tick_for_ever(marks)
         os._exit(0)
-    tick_for_ever(marks)
+    if is_deaf:
+        tick_for_ever(marks)
+    time.sleep(1000)  # it ends when it is asked to, before its children do
 """
 
 
@@ -51,11 +52,15 @@ def keeps_cancel(site: Site, dice: Random, counts: Counts) -> Row:
     site.registered(1)
     runs: list[UUID] = []
     while len(runs) < row.trials:
-        group = site.begin(deployment, min(width, row.trials - len(runs)))
+        size = min(width, row.trials - len(runs))
+        group = [site.begin(deployment, 1, is_deaf=dice.random() < 0.5)[0] for _ in range(size)]
         runs += group
         _cancel_at_random(site, dice, group)
         site.until_final(group)
-    until("the dead to stop ticking", lambda: not [one for one in runs if site.members(str(one))])
+    for run_id in runs:
+        left = site.members(str(run_id))
+        row.expect(not left, f"{run_id}: {len(left)} processes survive")
+        site.kill_pids(left)
     ticks = site.marked("tick", site.root / "marks.ticks")
     longest = 0.0
     for run_id in runs:

@@ -128,6 +128,8 @@ def test_a_pool_is_made_limited_and_paused(at_server: Shell) -> None:
     (pool,) = [each for each in json.loads(at_server("pools", "ls", "--json").out) if each["name"] == "gpu"]
     assert (pool["type"], pool["concurrency_limit"], pool["is_paused"]) == ("process", 2, False)
     assert at_server("pools", "set-limit", "gpu", "none").code == 0
+    assert "waits for runs whose agent is lost" in at_server("pools", "set-on-lost", "gpu", "wait").out
+    assert at_server("pools", "set-on-lost", "gpu", "panic").code == 2
     assert at_server("pools", "pause", "gpu").code == 0
     row = next(line for line in at_server("pools", "ls").out.splitlines() if line.startswith("gpu"))
     assert row.split() == ["gpu", "process", "PAUSED"]

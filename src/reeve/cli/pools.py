@@ -12,6 +12,8 @@ from reeve.core.work import OnLost
 from reeve.errors import NotFoundError
 from reeve.wire import endpoints, requests
 
+ON_LOST = click.Choice([each.value for each in OnLost])
+
 
 @click.group(epilog=example("reeve pools create gpu --limit 2"))
 def pools() -> None:
@@ -46,7 +48,7 @@ def ls(*, as_json: bool) -> None:
 @click.option("--limit", type=LIMIT, help="Runs at once, in all its queues.")
 @click.option(
     "--on-lost",
-    type=click.Choice([each.value for each in OnLost]),
+    type=ON_LOST,
     help="A silent agent's runs: wait for it, or replace them.",
 )
 @click.option("--description", help="What the pool is for.")
@@ -81,6 +83,20 @@ def set_limit(*, name: str, limit: int | None) -> None:
     """Let LIMIT runs of a pool run at once; "none" lifts the limit."""
     said = "has no limit" if limit is None else f"has the limit {limit}"
     _update(name, requests.WorkPoolUpdate(concurrency_limit=limit), said)
+
+
+@pools.command("set-on-lost", epilog=example("reeve pools set-on-lost gpu replace"))
+@click.argument("name")
+@click.argument("on_lost", metavar="wait|replace", type=ON_LOST)
+def set_on_lost(*, name: str, on_lost: str) -> None:
+    """Have runs of silent agents waited for, or replaced; for those claimed from now on."""
+    with connect() as client:
+        try:
+            client.call(endpoints.set_pool_options, requests.PoolOptions(on_lost=OnLost(on_lost)), name=name)
+        except NotFoundError:
+            find.no_pool(client, name)
+    verb = "replaces" if on_lost == OnLost.REPLACE else "waits for"
+    click.echo(f"The work pool {name!r} {verb} runs whose agent is lost.")
 
 
 def _update(name: str, change: requests.WorkPoolUpdate, said: str) -> None:
