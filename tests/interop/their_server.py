@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.acceptance.house import PATIENCE, alive, until
 from tests.interop.abroad import CANCELLING, CANCELLING_OF_OLD, Abroad, Waiting, abroad, deploy
-from tests.interop.guests import GuestHouse
+from tests.interop.guests import GuestHouse, environment
 
 _numbers = count()
 
@@ -142,7 +142,7 @@ def test_the_agent_keeps_its_limit(there: Abroad, queue: str) -> None:
 
 def test_the_2_20_agent_crashes_and_cancels_on_reeve(house: GuestHouse, tmp_path: Path) -> None:
     deploy(house, "theirs")
-    house.start_guest("theirs", "-m", "prefect", "agent", "start", "-q", "theirs")
+    house.start_guest("theirs", str(environment() / "prefect"), "agent", "start", "-q", "theirs")
     bad, doomed = Waiting(house, "theirs", "bad", code=3), Waiting(house, "theirs", "doomed")
     bad.started()
     doomed.started()
