@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from random import Random
 from uuid import UUID
 
 from tests.chaos.frame import Counts, Row
-from tests.chaos.site import MARKING, Agent, Site
+from tests.chaos.site import MARKING, Agent, Site, until
 
 from reeve.wire import endpoints, requests
 
 GRACE = 1  # seconds
 ON_TOP = 2.0  # seconds on top of it
-LONGEST_WAIT = 3.0  # seconds from asking for a run to its cancellation
+LONGEST_WAIT = 3.0  # seconds from asking for a run to its cancellation, for the half that need not run
 
 # Every process ticks: the last tick is when it died, whatever reeve says.
 CLINGING = f"""{MARKING}
@@ -73,10 +74,19 @@ def keeps_cancel(site: Site, dice: Random, counts: Counts) -> Row:
 
 
 def _cancel_at_random(site: Site, dice: Random, runs: list[UUID]) -> None:
-    began = time.monotonic()
-    for after, run_id in sorted((dice.uniform(0, LONGEST_WAIT), run_id) for run_id in runs):
-        time.sleep(max(0.0, began + after - time.monotonic()))
+    """Cancel one half at any moment from its request on, the other when user code runs for sure."""
+    early, late = runs[1::2], runs[::2]
+    for run_id in early:
+        time.sleep(dice.uniform(0, 2 * LONGEST_WAIT / len(runs)))
         site.client.call(endpoints.cancel_flow_run, requests.CancelRun(), id=run_id)
+    for run_id in late:
+        until("it to run", partial(_runs, site, run_id))
+        time.sleep(dice.uniform(0, 0.5))
+        site.client.call(endpoints.cancel_flow_run, requests.CancelRun(), id=run_id)
+
+
+def _runs(site: Site, run_id: UUID) -> bool:
+    return any(mark.run_id == run_id for mark in site.marked("tick", site.root / "marks.ticks"))
 
 
 def _judge(site: Site, row: Row, run_id: UUID, ticks: list[float]) -> float:
