@@ -170,9 +170,10 @@ async def put(tx: Transaction, world: World) -> None:
     for table in IN_ORDER:
         full = [{**MAY_NOT_BE_NULL.get(table, {}), **row} for row in world.get(table, ())]
         if full:
-            places = ", ".join(f"${n}" for n in range(1, len(full[0]) + 1))
-            statement = f"insert into {table} ({', '.join(full[0])}) values ({places})"
-            await tx.executemany(statement, [tuple(map(_stored, row.values())) for row in full])
+            columns = list(full[0])  # each row is drawn in an order of its own
+            places = ", ".join(f"${n}" for n in range(1, len(columns) + 1))
+            statement = f"insert into {table} ({', '.join(columns)}) values ({places})"
+            await tx.executemany(statement, [tuple(_stored(row[name]) for name in columns) for row in full])
 
 
 def _stored(value: Any) -> Any:
