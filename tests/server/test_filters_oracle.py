@@ -52,7 +52,7 @@ RUNS = ("flow_runs", "task_runs", "deployments", "flows")  # they have most crit
 QUESTIONS = 30  # to each world
 
 thorough = settings(
-    max_examples=80,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[
         HealthCheck.too_slow,
