@@ -12,7 +12,7 @@ from tests.server.office import OPERATOR, Office
 
 from reeve.core.states import StateType
 from reeve.server.services import task_runs as service
-from reeve.server.storage import runs, task_runs
+from reeve.server.storage import deployments, runs, task_runs
 from reeve.server.storage.store import Store, Transaction, open_store
 from reeve.wire import requests
 
@@ -38,6 +38,24 @@ async def test_a_run_that_was_waited_for_comes_with_the_state_it_was_given_meanw
         return True
 
     assert all(await asyncio.gather(*(store.write(move) for _ in range(AT_ONCE))))
+
+
+async def test_a_deployment_that_was_waited_for_comes_with_the_options_it_was_given_meanwhile(
+    store: Store,
+) -> None:
+    office = await Office(store).furnish()
+
+    async def count(tx: Transaction) -> None:
+        locked = await deployments.lock(tx, office.deployment_id)
+        assert locked is not None
+        budget = replace(locked.options.budget, retries=locked.options.budget.retries + 1)
+        await deployments.set_options(tx, locked.id, replace(locked.options, budget=budget))
+        await deployments.update(tx, replace(locked, updated=await tx.now()))
+
+    await asyncio.gather(*(store.write(count) for _ in range(AT_ONCE)))
+    found = await store.read(lambda tx: deployments.read(tx, office.deployment_id))
+    assert found is not None
+    assert found.options.budget.retries == AT_ONCE
 
 
 async def test_a_task_run_that_was_waited_for_comes_with_the_state_it_was_given_meanwhile(

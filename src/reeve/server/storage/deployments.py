@@ -130,18 +130,17 @@ async def read(tx: Transaction, deployment_id: UUID) -> Deployment | None:
 
 
 async def lock(tx: Transaction, deployment_id: UUID) -> Deployment | None:
-    """Return a deployment that nobody else changes until this transaction ends."""
-    return await _one(
-        tx, await tx.fetchrow(f"{DEPLOYMENT} where d.id = $1 for no key update of d", deployment_id)
-    )
+    """Return a deployment that nobody else changes until this transaction ends; read as in ``runs.lock``."""
+    await tx.execute("select id from deployments where id = $1 for no key update", deployment_id)
+    return await read(tx, deployment_id)
 
 
 async def lock_by_name(tx: Transaction, flow_id: UUID, name: str) -> Deployment | None:
     """Return the deployment of a flow with this name, which nobody else changes."""
-    row = await tx.fetchrow(
-        f"{DEPLOYMENT} where d.flow_id = $1 and d.name = $2 for no key update of d", flow_id, name
+    found: UUID | None = await tx.fetchval(
+        "select id from deployments where flow_id = $1 and name = $2 for no key update", flow_id, name
     )
-    return await _one(tx, row)
+    return None if found is None else await read(tx, found)
 
 
 async def by_names(tx: Transaction, flow_name: str, name: str) -> Deployment | None:
