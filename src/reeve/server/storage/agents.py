@@ -111,9 +111,13 @@ async def set_mode(tx: Transaction, agent_id: UUID, mode: AgentMode) -> None:
 
 
 async def seen(tx: Transaction, agent_ids: list[UUID], now: datetime) -> None:
-    """Record all agents that were heard of, in one statement (protocol §6)."""
+    """Record all agents that were heard of, in one statement (protocol §6).
+
+    Its last poll may be noted after an agent's farewell: a stopped one is there again when it registers.
+    """
     await tx.execute(
-        "update agents set last_seen = $2, status = 'ONLINE' where id = any($1::uuid[])",
+        "update agents set last_seen = $2, status = 'ONLINE'"
+        " where id = any($1::uuid[]) and status <> 'STOPPED'",
         agent_ids,
         rows.micros(now),
     )
