@@ -57,6 +57,7 @@ def judged(held: Attempt, *, returns: int = 0, on_lost: OnLost = OnLost.WAIT, sl
         (attempt(3, launched=False), {}, Fate.RETURN),
         (attempt(3, launched=False), {"returns": 1}, Fate.RETURN),
         (attempt(3, launched=False), {"returns": 2}, Fate.GIVE_UP),
+        (replace(attempt(3, launched=False), started=NOW), {}, Fate.UNREACHABLE),
         (unstoppable(299), {}, Fate.KEEP),
         (unstoppable(300), {}, Fate.RELEASE),
         (unstoppable(300), {"slack": 60}, Fate.KEEP),

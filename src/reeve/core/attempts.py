@@ -143,7 +143,8 @@ def fate(attempt: Attempt, *, returns: int, terms: LeaseTerms, now: datetime, sl
     over = attempt.lease_until + slack
     if now < over + timedelta(seconds=terms.grace):
         return Fate.KEEP
-    if attempt.launched is None:
+    # Its process may have said Running before its agent could say that it was launched.
+    if attempt.launched is None and attempt.started is None:
         return Fate.RETURN if returns + 1 < terms.launch_tries else Fate.GIVE_UP
     if attempt.on_lost is OnLost.REPLACE:
         # One margin on top of lease and grace: the shim has ended the tree one margin *before* the lease.
