@@ -53,6 +53,9 @@ def main(marks: str):
 """
 
 
+# What PostgreSQL says while it recovers from the death of one of its processes.
+_AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+
 FINAL = "('COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED')"
 
 
@@ -196,7 +199,16 @@ class Site(House):
                 return connection.execute(sql).fetchall()
             finally:
                 connection.close()
-        return asyncio.run(self._rows(sql))
+
+        def ask() -> tuple[list[tuple[Any, ...]]] | None:
+            try:
+                return (asyncio.run(self._rows(sql)),)
+            except _AWAY:
+                return None
+
+        answer = until("the database", ask)
+        assert answer is not None
+        return answer[0]
 
     async def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         connection = await asyncpg.connect(self.database_url)
