@@ -186,7 +186,7 @@ class Agent:
     def _check(self) -> None:
         if not (self.work_queues or self.work_queue_prefix or self.work_pool_name):
             raise InvalidInputError(  # A31, A152: nothing named is nothing served, not everything (W10)
-                "No work queues provided! Name queues, a prefix of their names, or a work pool.",
+                "No work queues provided! Name queues (-q), a prefix of their names (-m), or a pool (-p).",
                 field="work_queues",
             )
         for name in ("limit", "prefetch_seconds"):
