@@ -67,7 +67,7 @@ def _count_attempts(
     site: Site, dice: Random, counts: Counts, row: Row, deployment: str, ports: list[int]
 ) -> None:
     """Have many agents of several servers, dying at random, work on more runs than there is room for."""
-    each = max(1, counts.trials(600, 18) // len(QUEUES))
+    each = max(1, counts.trials(600, 9) // len(QUEUES))
     ran = {name: site.begin(deployment, each, queue=name, seconds=SECONDS) for name in QUEUES}
     total = each * len(QUEUES)
     row.trials += total
@@ -78,7 +78,7 @@ def _count_attempts(
             queues=tuple(QUEUES),
             url=f"http://127.0.0.1:{ports[number % len(ports)]}/api",
         )
-        for number in range(counts.scaled(20, 4))
+        for number in range(counts.scaled(20, 3))
     ]
     with _watching(site) as most:
         kills = site.kill_at_random(agents, dice, lambda: len(site.marked()) >= 0.9 * total)
@@ -104,7 +104,7 @@ def _count_places(site: Site, counts: Counts, row: Row, ports: list[int]) -> Non
     """Have many ask for few places at once, of a tag and of a limit by name."""
     site.client.call(api.create_tag_limit, requests.TagLimitCreate(tag="rare", concurrency_limit=PLACES))
     site.client.call(api.create_slot_limit, requests.SlotLimitCreate(name="shared", limit=PLACES))
-    for number in range(counts.scaled(50, 2)):
+    for number in range(counts.scaled(50, 1)):
         row.trials += 2 * AT_ONCE
         _count_tag(site, row, ports, f"round-{number}")
         _count_names(site, row, ports, f"round-{number}")
@@ -188,13 +188,13 @@ def _count_blocked(site: Site, counts: Counts, row: Row, deployment: str) -> Non
     """Have many runs wait in full and paused queues of higher priority, and ask for one behind them."""
     agent = Agent("last", queues=tuple(QUEUES))
     site.employ(agent)
-    free = min(_delay(site, deployment, f"free-{number}") for number in range(3))
+    free = min(_delay(site, deployment, f"free-{number}") for number in range(2))
     site.cli("queues", "set-limit", "narrow", "0")
     site.cli("queues", "pause", "middle")
-    blocked = counts.scaled(10_000, 50)
+    blocked = counts.scaled(10_000, 20)
     for name in ("narrow", "middle"):
         site.begin(deployment, blocked // 2, queue=name)
-    behind = min(_delay(site, deployment, f"behind-{number}") for number in range(3))
+    behind = min(_delay(site, deployment, f"behind-{number}") for number in range(2))
     row.trials += blocked
     row.figures["start"] = f"{free:.2f} s, behind {blocked} blocked runs {behind:.2f} s"
     row.expect(

@@ -76,7 +76,7 @@ MUTANTS: dict[str, Mutant] = {
             ("from work_queues where id = $1 for no key update", "from work_queues where id = $1"),
         ),
         databases=("postgres",),  # the one writer of SQLite is its lock
-        counts=Counts(scale=0.5, count=120),
+        counts=Counts(scale=0.3, count=90),
     ),
     "journal": Mutant(
         "the agent's journal forgets everything",
