@@ -463,6 +463,17 @@ def test_an_operator_may_cancel_or_force(kind: AttemptKind) -> None:
 
 
 @HELD
+@pytest.mark.parametrize("force", [False, True])
+def test_the_older_word_for_cancelling_means_the_same(kind: AttemptKind, force: bool) -> None:
+    verdict = ask(flow_run(RUNNING), propose(CANCELLED, name="Cancelling"), attempt=kind, force=force)
+    assert verdict.state is not None
+    assert verdict.state.type is CANCELLING
+    own = ask(flow_run(RUNNING), propose(CANCELLED, name="Cancelling"), attempt=kind, caller=Caller.HOLDER)
+    assert own.state is not None
+    assert own.state.type is CANCELLED
+
+
+@HELD
 @pytest.mark.parametrize("new", [RUNNING, SCHEDULED])
 def test_the_resume_route_passes_the_fence(new: StateType, kind: AttemptKind) -> None:
     run = flow_run(PAUSED)
