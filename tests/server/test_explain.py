@@ -40,7 +40,9 @@ PLIGHTS = st.builds(
     pool_limit=st.booleans(),
     queue_limit=st.booleans(),
     blockers=st.integers(0, 2),
-    agent=st.sampled_from(["none", "idle", "silent", "stopped", "paused", "draining", "full", "driverless"]),
+    agent=st.sampled_from(
+        ["none", "idle", "silent", "stopped", "paused", "draining", "full", "full and paused", "driverless"]
+    ),
 )
 
 
@@ -79,14 +81,16 @@ class Scene:
         agent = self.agent
         if how == "none":
             return
-        if how == "full":
+        if how.startswith("full"):
             agent.limit = 1
             self.blockers.append(await self._ask_for(-9))
         if how == "driverless":
             agent.kinds = ["docker-container"]
         await agent.start()
-        if how == "full":
+        if how.startswith("full"):
             await agent.granted(self.blockers[-1]["id"])
+        if how == "full and paused":
+            await agent.told("PAUSED")
         if how in {"paused", "draining"}:
             await agent.told(how.upper())
         if how in {"silent", "stopped"}:

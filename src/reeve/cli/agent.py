@@ -164,7 +164,7 @@ def drain(*, name: str) -> None:
 @click.argument("name")
 def pause(*, name: str) -> None:
     """Have an agent claim no more until it is resumed."""
-    _tell(name, AgentMode.PAUSED, "claims no more until: reeve agent resume")
+    _tell(name, AgentMode.PAUSED, f"claims no more until: reeve agent resume {name}")
 
 
 @agent.command(epilog=example("reeve agent resume farm-1"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
+from itertools import chain
 
 from msgspec import Struct
 
@@ -161,8 +162,8 @@ def _held(seen: Circumstances, attempt: Attempt, now: datetime) -> Account:
     agent = f"agent {seen.holder.name!r} on {seen.holder.host}" if seen.holder else "an agent"
     notes = [f"Attempt {attempt.number} is held by {agent}."]
     causes = _not_started(seen, CauseKind.BEING_LAUNCHED, "It was claimed and has not started yet.")
-    if attempt.launched is not None and attempt.handle:
-        notes.append(f"Its process is {attempt.handle.get('pid', 'known to the agent')}.")
+    if attempt.launched is not None and seen.run.infrastructure_pid:
+        notes.append(f"Its process is {seen.run.infrastructure_pid}.")
     if attempt.unreachable and attempt.lease_until is not None:
         silence = round((now - attempt.lease_until).total_seconds())
         sentence = f"There is no sign of it: its lease ended {silence} s ago."
@@ -269,13 +270,13 @@ def _who_takes_it(seen: Circumstances, pool: WorkPool, queue: WorkQueue, now: da
     if not living:
         yield _nobody(seen.serving, pool, queue, now)
         return
-    hindrances = [_hindrance(one) for one in living]
-    if None not in hindrances:
-        yield from (one for one in hindrances if one)
+    hindrances = [_hindrances(one) for one in living]
+    if all(hindrances):
+        yield from chain.from_iterable(hindrances)
 
 
 def _being_claimed(seen: Circumstances, now: datetime) -> Cause:
-    able = [one.agent for one in seen.serving if _is_living(one) and _hindrance(one) is None]
+    able = [one.agent for one in seen.serving if _is_living(one) and not _hindrances(one)]
     last = max(able, key=lambda agent: agent.last_seen)
     ago = _ago(last.last_seen, now)
     return Cause(
@@ -288,29 +289,29 @@ def _is_living(serving: Serving) -> bool:
     return serving.agent.status is AgentStatus.ONLINE
 
 
-def _hindrance(serving: Serving) -> Cause | None:
-    """Return why a living agent that serves the queue takes no run."""
+def _hindrances(serving: Serving) -> list[Cause]:
+    """Return all the reasons why a living agent that serves the queue takes no run."""
     agent = serving.agent
+    is_draining = agent.mode is AgentMode.DRAINING
+    found = []
+    if is_draining:
+        sentence = f"Agent {agent.name!r} is draining: it claims no more, and ends when it holds nothing."
+        remedy = "Start it again when it has ended, or another."
+        found.append(Cause(CauseKind.AGENT_DRAINING, sentence, remedy))
+    if agent.mode is AgentMode.PAUSED:
+        remedy = f"reeve agent resume {agent.name}"
+        found.append(Cause(CauseKind.AGENT_PAUSED, f"Agent {agent.name!r} is paused.", remedy))
     if serving.lacks is not None:
         sentence = (
             f"Agent {agent.name!r} has no driver for {serving.lacks!r}: it launches {', '.join(agent.kinds)}."
         )
         remedy = f"Start an agent that has a driver for {serving.lacks!r}, or name other infrastructure."
-        return Cause(CauseKind.NO_DRIVER, sentence, remedy)
-    if agent.mode is AgentMode.PAUSED:
-        return Cause(
-            CauseKind.AGENT_PAUSED, f"Agent {agent.name!r} is paused.", f"reeve agent resume {agent.name}"
-        )
-    if agent.mode is AgentMode.DRAINING:
-        sentence = f"Agent {agent.name!r} is draining: it claims no more, and ends when it holds nothing."
-        return Cause(CauseKind.AGENT_DRAINING, sentence, "Start it again when it has ended, or another.")
-    if serving.is_full:
+        found.append(Cause(CauseKind.NO_DRIVER, sentence, remedy))
+    if serving.is_full and not is_draining:  # a draining one is empty when it starts again
         held = _held_by(serving.holders, serving.held)
-        sentence = (
-            f"Agent {agent.name!r} is at its limit: {serving.held} of {agent.limit} slots are taken{held}."
-        )
-        return Cause(CauseKind.AGENT_FULL, sentence)
-    return None
+        taken = f"{serving.held} of {agent.limit} slots are taken{held}"
+        found.append(Cause(CauseKind.AGENT_FULL, f"Agent {agent.name!r} is at its limit: {taken}."))
+    return found
 
 
 def _nobody(serving: Sequence[Serving], pool: WorkPool, queue: WorkQueue, now: datetime) -> Cause:
