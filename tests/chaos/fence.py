@@ -74,7 +74,7 @@ def _frozen(site: Site, row: Row, deployment: str, name: str, *, is_eager: bool)
     seconds = time.time() - woken
     row.trials += 1
     row.expect(gone and seconds <= ENDED_SECONDS, f"{name}: the late process lived for {seconds:.1f} s")
-    _note_longest(row, "late process ended", seconds)
+    _note(row, "late process ended after", seconds, max)
     _finish(site, row, name, first, second)
 
 
@@ -89,7 +89,7 @@ def _cut_off(site: Site, row: Row, dice: Random, deployment: str, name: str) -> 
     row.trials += 1
     row.expect(last < second.at, f"{name}: the lives overlap by {last - second.at:.2f} s")
     row.expect(not alive(first.pid), f"{name}: the first life goes on")
-    row.figures[f"between two lives, {name}"] = f"{second.at - last:.1f} s"
+    _note(row, "between two lives", second.at - last, min)
     line.mend()
     _finish(site, row, name, first, second)
 
@@ -215,6 +215,7 @@ def _until(look: Callable[[], bool], patience: float) -> bool:
     return False
 
 
-def _note_longest(row: Row, what: str, seconds: float) -> None:
-    known = float(row.figures.get(what, "0 s").split()[0])
-    row.figures[what] = f"{max(known, seconds):.2f} s at most"
+def _note(row: Row, what: str, seconds: float, choose: Callable[[float, float], float]) -> None:
+    """Keep the most telling of all trials: the longest, or the shortest."""
+    known = float(row.figures[what].split()[0]) if what in row.figures else seconds
+    row.figures[what] = f"{choose(known, seconds):.2f} s at {'most' if choose is max else 'least'}"
