@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
@@ -261,6 +261,35 @@ def make_secrets_key(home: Path) -> str:
     return secrets_key(home) or _made_private(home / SECRETS_FILE, lambda token: token, secrets_key)
 
 
+def add_secrets_key(home: Path) -> str:
+    """Add a new key to the home's, which seals from now on, and return all of them."""
+    import secrets
+
+    return _replace_secrets_keys(home, [*make_secrets_key(home).split(), secrets.token_urlsafe(KEY_BYTES)])
+
+
+def drop_old_secrets_keys(home: Path) -> None:
+    """Keep the newest key of the home's blocks alone."""
+    _replace_secrets_keys(home, make_secrets_key(home).split()[-1:])
+
+
+def _replace_secrets_keys(home: Path, keys: Sequence[str]) -> str:
+    text = "\n".join(keys) + "\n"
+    draft = _private_draft(home / SECRETS_FILE, text)
+    try:
+        draft.replace(home / SECRETS_FILE)
+    except BaseException:
+        draft.unlink()
+        raise
+    # What is sealed next must not outlive its key: the name has to be on the disk too.
+    directory = os.open(home, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    return text
+
+
 def _private_text(path: Path, remedy: str) -> str | None:
     """Return what a file holds that nobody else may read; ``remedy``: what to do when it holds nothing."""
     try:
@@ -283,13 +312,8 @@ def _made_private(path: Path, line: Callable[[str], str], read: Callable[[Path],
     import secrets
 
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    draft = _private_draft(path, line(secrets.token_urlsafe(KEY_BYTES)) + "\n")
     try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(line(secrets.token_urlsafe(KEY_BYTES)) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
         # A link appears whole or not at all, and replaces nothing; a file made in place could be read empty.
         os.link(draft, path)
     except FileExistsError:
@@ -299,6 +323,19 @@ def _made_private(path: Path, line: Callable[[str], str], read: Callable[[Path],
     key = read(path.parent)
     assert key is not None, "the key was just written"
     return key
+
+
+def _private_draft(path: Path, text: str) -> Path:
+    """Write a text beside a path, for this user's eyes alone and safe on the disk; return where."""
+    import secrets
+
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
 
 
 def _hints() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from pathlib import Path
 from uuid import UUID
@@ -9,11 +10,11 @@ from uuid import UUID
 import pytest
 
 from reeve.core.system_blocks import SYSTEM_BLOCKS
-from reeve.errors import ReeveError
-from reeve.server.app import running
+from reeve.errors import ConflictError, ReeveError
+from reeve.server.app import rotate_key, running
 from reeve.server.services import blocks
 from reeve.server.services.secrets import SecretsKeyError
-from reeve.settings import SECRETS_FILE, load, make_secrets_key
+from reeve.settings import SECRETS_FILE, add_secrets_key, load, make_secrets_key
 from reeve.wire import filters, requests
 
 OTHER = "o" * 43
@@ -84,6 +85,52 @@ async def test_a_new_last_line_seals_and_the_old_ones_open(sqlite_url: str, tmp_
     assert [await kept(env, name) for name in ("first", "second")] == ["first", "second"]
     with pytest.raises(SecretsKeyError):
         await kept({**env, "REEVE_SECRETS_KEY": OTHER}, "second")
+
+
+async def test_a_new_key_takes_the_place_of_the_old(database_url: str, tmp_path: Path) -> None:
+    env = environ(tmp_path, database_url)
+    await keep(env, "first")
+    file = tmp_path / SECRETS_FILE
+    old = file.read_text().strip()
+    assert await asyncio.to_thread(rotate_key, load(env)) == 1
+    new = file.read_text().strip()
+    assert (new != old, len(new.split()), stat.S_IMODE(file.stat().st_mode)) == (True, 1, 0o600)
+    with pytest.raises(SecretsKeyError, match="lacks"):
+        await kept({**env, "REEVE_SECRETS_KEY": old}, "first")
+    assert await kept(env, "first") == "first"
+
+
+async def test_keys_of_the_environment_are_rotated_to_their_last(database_url: str, tmp_path: Path) -> None:
+    env = environ(tmp_path, database_url, REEVE_SECRETS_KEY=OTHER)
+    await keep(env, "first")
+    with pytest.raises(SecretsKeyError, match="Add a new one"):
+        await asyncio.to_thread(rotate_key, load(env))
+    both = {**env, "REEVE_SECRETS_KEY": f"{OTHER},{'n' * 43}"}
+    assert await asyncio.to_thread(rotate_key, load(both)) == 1
+    with pytest.raises(SecretsKeyError, match="lacks"):
+        await kept(env, "first")
+    assert await kept({**env, "REEVE_SECRETS_KEY": "n" * 43}, "first") == "first"
+    assert not (tmp_path / SECRETS_FILE).exists(), "the environment has the keys"
+
+
+async def test_no_key_is_rotated_while_a_server_runs(database_url: str, tmp_path: Path) -> None:
+    env = environ(tmp_path, database_url)
+    async with running(load(env), key=None, services=False, allow_reset=False):
+        key = (tmp_path / SECRETS_FILE).read_text()
+        with pytest.raises(ConflictError, match="Stop"):
+            await asyncio.to_thread(rotate_key, load(env))
+    assert (tmp_path / SECRETS_FILE).read_text() == key
+    assert await asyncio.to_thread(rotate_key, load(env)) == 0, "the server is gone"
+
+
+async def test_a_rotation_that_was_broken_off_is_repeated(database_url: str, tmp_path: Path) -> None:
+    env = environ(tmp_path, database_url)
+    await keep(env, "first")
+    add_secrets_key(tmp_path)  # as far as it came
+    await keep(env, "second")
+    assert await asyncio.to_thread(rotate_key, load(env)) == 2
+    assert len((tmp_path / SECRETS_FILE).read_text().split()) == 1
+    assert [await kept(env, name) for name in ("first", "second")] == ["first", "second"]
 
 
 def test_a_key_file_that_cannot_be_used(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from reeve.cli.session import settings
 
 @click.group(epilog=example("reeve server start --port 4300"))
 def server() -> None:
-    """Start a server."""
+    """Start a server, and change the key that its blocks are sealed with."""
 
 
 @server.command(epilog=example("reeve server start --database-url postgresql://reeve@db/reeve"))
@@ -34,3 +34,21 @@ def start(
     from reeve.server.app import serve
 
     serve(chosen, services=not no_services, open_door=open_door, allow_reset=allow_reset)
+
+
+@server.command(epilog=example("reeve server rotate-key"))
+@click.option("--database-url", help="sqlite:////path or postgresql://… Default: SQLite in the home")
+def rotate_key(*, database_url: str | None) -> None:
+    """Seal what all blocks hold with a new key, while no server runs.
+
+    The new key takes the place of the old ones in secrets.key of the home. Where REEVE_SECRETS_KEY holds the
+    keys, add the new one at its end first, apart by a comma, and take the others away afterwards.
+    """
+    chosen = settings(database_url=database_url)
+    from reeve.cli import show
+    from reeve.server.app import rotate_key
+
+    count = rotate_key(chosen)
+    show.notice(f"{count} block document{'s' * (count != 1)} sealed with the newest key.")
+    if chosen.secrets_key is not None:
+        show.notice("No others are needed: take them out of REEVE_SECRETS_KEY before a server starts.")

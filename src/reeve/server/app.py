@@ -32,10 +32,17 @@ from reeve.server.loops.time_limits import TimeLimits
 from reeve.server.services.blocks import install_system_types
 from reeve.server.services.context import Context
 from reeve.server.services.hub import Hub
-from reeve.server.services.secrets import Keyring, check_keys
+from reeve.server.services.secrets import Keyring, SecretsKeyError, check_keys, rotate
 from reeve.server.services.tokens import installation_secret
-from reeve.server.storage.store import open_store
-from reeve.settings import Settings, make_home_key, make_secrets_key, masked_url
+from reeve.server.storage.store import Store, open_store
+from reeve.settings import (
+    Settings,
+    add_secrets_key,
+    drop_old_secrets_keys,
+    make_home_key,
+    make_secrets_key,
+    masked_url,
+)
 
 log = logging.getLogger("reeve.server")
 
@@ -114,8 +121,7 @@ async def running(
     store = await open_store(settings.database_url)
     started: list[Loop] = []
     try:
-        keyring = Keyring.read(settings.secrets_key or make_secrets_key(settings.home))
-        await check_keys(store, keyring)
+        keyring = await _keyring(settings, store)
         await install_system_types(store)
         hub = Hub()
         store.listen(hub.wake)
@@ -138,6 +144,40 @@ async def running(
         for loop in started:
             await loop.stop()
         await store.close()
+
+
+def rotate_key(settings: Settings) -> int:
+    """Seal all blocks of the database with a new key, forget the old ones; return how many were sealed.
+
+    The new key is made in the home, unless the settings hold the keys: then it is their last. Raises
+    ConflictError while a server runs, which would write with the old key, and SecretsKeyError when a key is
+    missing. May be repeated after a failure: every key is kept until all is sealed anew.
+    """
+    return asyncio.run(_rotate_key(settings))
+
+
+async def _rotate_key(settings: Settings) -> int:
+    store = await open_store(settings.database_url, alone=True)
+    try:
+        keyring = await _keyring(settings, store)
+        if settings.secrets_key is not None:
+            if len(keyring.keys) == 1:
+                raise SecretsKeyError(
+                    "REEVE_SECRETS_KEY has one key. Add a new one at its end, apart by a comma."
+                )
+            return await rotate(store, keyring)
+        count = await rotate(store, Keyring.read(add_secrets_key(settings.home)))
+        drop_old_secrets_keys(settings.home)
+        return count
+    finally:
+        await store.close()
+
+
+async def _keyring(settings: Settings, store: Store) -> Keyring:
+    """Return the keys of the blocks; SecretsKeyError unless they open all that is sealed."""
+    keyring = Keyring.read(settings.secrets_key or make_secrets_key(settings.home))
+    await check_keys(store, keyring)
+    return keyring
 
 
 def shown_settings(settings: Settings) -> dict[str, Any]:

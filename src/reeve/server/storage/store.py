@@ -21,12 +21,13 @@ __all__ = ["Body", "Row", "Store", "Transaction", "open_store"]
 Body = Callable[[Transaction], Awaitable[object]]
 
 
-async def open_store(url: str) -> Store:
+async def open_store(url: str, *, alone: bool = False) -> Store:
     """Connect to the database at ``url`` and bring its schema up to date.
 
     ``sqlite:///path`` (three slashes and a relative path, four and an absolute one) or ``postgresql://…``.
-    Raises InvalidInputError for another scheme, ConflictError when another server holds the SQLite file,
-    UnavailableError when the database cannot be reached.
+    ``alone``: no server may have it open meanwhile, which a SQLite file never allows; one that starts waits.
+    Raises InvalidInputError for another scheme, ConflictError when another server holds the SQLite file or
+    what is wanted alone, UnavailableError when the database cannot be reached.
     """
     scheme = urlsplit(url).scheme
     if scheme == "sqlite":
@@ -36,7 +37,7 @@ async def open_store(url: str) -> Store:
     if scheme in {"postgresql", "postgres"}:
         from reeve.server.storage.dialects.postgres import PostgresStore
 
-        return await PostgresStore.open(url)
+        return await PostgresStore.open(url, alone=alone)
     raise InvalidInputError(
         f"database URL {url!r}: the scheme must be sqlite or postgresql, "
         "for example sqlite:////var/lib/reeve/reeve.db or postgresql://user@host/reeve",

@@ -19,7 +19,7 @@ except ImportError as error:
 
     raise ReeveError("PostgreSQL needs asyncpg. Install it with: pip install 'reeve[postgres]'") from error
 
-from reeve.errors import UnavailableError
+from reeve.errors import ConflictError, UnavailableError
 from reeve.server.storage.dialects.base import IntegrityError, Listener, Row, Transaction
 from reeve.server.storage.migrations import VERSIONS_TABLE, outstanding
 
@@ -29,6 +29,7 @@ TYPES = {"uuid": "uuid", "json": "jsonb", "serial": "bigint generated always as 
 CONNECTIONS = 8  # pinned: asyncpg's own pool costs two thirds of the throughput (libraries.md §4)
 CHANNEL = "reeve"
 MIGRATION_LOCK = 0x7265657665  # "reeve": one server migrates, the others wait
+SERVING_LOCK = MIGRATION_LOCK + 1  # shared by all servers; held alone by who needs that none runs
 TRIES = 5  # of a transaction that lost against another one
 LISTEN_RETRY_SECONDS = 1.0
 
@@ -84,14 +85,18 @@ class PostgresStore:
             self._free.put_nowait(None)  # opened when first lent
         self._listeners: list[Listener] = []
         self._listening: asyncio.Task[None] | None = None
+        self._alone: asyncpg.Connection[Any] | None = None
         self._closed = False
 
     @classmethod
-    async def open(cls, url: str) -> PostgresStore:
-        """Connect, migrate, and start to listen."""
+    async def open(cls, url: str, *, alone: bool) -> PostgresStore:
+        """Connect, migrate, and start to listen; ``alone``: have it without any server, and hear nothing."""
         store = cls(url)
         async with store._lent() as connection, connection.transaction():
             await _migrate(connection)
+        if alone:
+            await store._exclude_servers()
+            return store
         heard = asyncio.Event()
         store._listening = asyncio.create_task(store._listen(heard), name="reeve-postgres-listener")
         await heard.wait()
@@ -123,6 +128,8 @@ class PostgresStore:
             self._listening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._listening
+        if self._alone:
+            await self._alone.close()
         for _ in range(CONNECTIONS):
             connection = await self._free.get()
             if connection and not connection.is_closed():
@@ -160,6 +167,12 @@ class PostgresStore:
         except (*LOST, asyncpg.PostgresError, TimeoutError) as error:
             raise UnavailableError(f"PostgreSQL cannot be reached: {error}") from error
 
+    async def _exclude_servers(self) -> None:
+        self._alone = await self._connected()
+        if not await self._alone.fetchval("select pg_try_advisory_lock($1)", SERVING_LOCK):
+            await self.close()
+            raise ConflictError("A reeve server is using this database. Stop all of its servers first.")
+
     async def _listen(self, heard: asyncio.Event) -> None:
         """Keep one connection listening, for ever; what was missed meanwhile, the pollers' timers find."""
         while True:
@@ -169,6 +182,7 @@ class PostgresStore:
                 connection = await self._connected()
                 connection.add_termination_listener(lambda *_, ended=ended: ended.set())
                 await connection.add_listener(CHANNEL, lambda *args: self._notify(str(args[-1])))
+                await connection.execute(f"select pg_advisory_lock_shared({SERVING_LOCK})")
                 heard.set()
                 await ended.wait()
             except (UnavailableError, *LOST):
