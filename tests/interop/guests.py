@@ -7,16 +7,22 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
-from tests.acceptance.house import PATIENCE, House, until
+from tests.acceptance import house
+from tests.acceptance.house import House
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / "tests" / "fixtures" / "interop"
 _BIN = ROOT / ".build" / "prefect-2.20" / "bin"
+
+T = TypeVar("T")
+
+PATIENCE = 300.0  # seconds; Prefect's programs take 5 to start on a quiet machine, and start others
 
 # What a guest waits for by its own clock is cut short, where it has a setting for it.
 QUICK = {
@@ -26,6 +32,11 @@ QUICK = {
     "PREFECT_EXPERIMENTAL_ENABLE_TASK_SCHEDULING": "1",  # of tasks without a flow
     "COLUMNS": "250",  # tables are cut at the width of the terminal
 }
+
+
+def until(what: str, look: Callable[[], T]) -> T:
+    """Look until there is something to see, and return it: for what guests do, who are slow."""
+    return house.until(what, look, PATIENCE)
 
 
 @cache

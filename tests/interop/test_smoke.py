@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.house import until
-from tests.interop.guests import GuestHouse
+from tests.interop.guests import GuestHouse, until
 
 CANCELLING = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
 

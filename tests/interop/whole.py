@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.acceptance.house import until
-from tests.interop.guests import GuestHouse
+from tests.interop.guests import GuestHouse, until
 
 # --- commands ---
 
