@@ -147,6 +147,20 @@ async def test_runs_are_granted_as_early_as_their_agent_wants_them(store: Store)
     assert grant.run.id == run.id
 
 
+async def test_a_held_poll_is_answered_when_a_run_without_a_queue_is_cancelled(store: Store) -> None:
+    office = await Office(store).furnish()
+    run = await office.run()
+    agent = await office.agent()
+    await agent.poll(1)
+    await office.ctx.store.write(lambda tx: tx.execute("update flow_runs set work_queue_id = null"))
+    polling = asyncio.create_task(agent.poll(0, hold=20))
+    while not office.ctx.presence.is_newest(agent.id, agent.epoch, 2):
+        await asyncio.sleep(0.01)  # the server says so by this alone
+    await office.propose(run.id, StateType.CANCELLING)
+    (told,) = (await asyncio.wait_for(polling, 15)).cancel
+    assert told.attempt_id in agent.held
+
+
 async def test_a_newer_poll_ends_the_older_one(store: Store) -> None:
     office = await Office(store).furnish()
     agent = await office.agent()

@@ -18,7 +18,7 @@ from reeve.core.rules.verdict import Effect, RunT, Verdict
 from reeve.core.runs import FlowRun, TaskRun
 from reeve.core.states import AWAITING_RETRY, ProposedState, State, StateDetails, StateType, propose
 from reeve.server.services import notifications
-from reeve.server.services.hub import TASKS_TOPIC, pool_topic, run_topic
+from reeve.server.services.hub import TASKS_TOPIC, agent_topic, pool_topic, run_topic
 from reeve.server.storage import artifacts, attempts, events, runs, slots, task_runs
 from reeve.server.storage.store import Transaction
 from reeve.wire.codec import iso
@@ -27,9 +27,6 @@ from reeve.wire.responses import Artifact
 
 ARTIFACT_WORDS = frozenset({"artifact_type", "artifact_description"})  # in a result that a client describes
 CHILDREN = 500  # task runs ended in one statement, so that no transaction holds all of a huge run
-
-# What the agents of a run's pool must hear of: new work, freed slots, cancellations.
-TELLS_POOL = frozenset({StateType.SCHEDULED, StateType.CANCELLING})
 
 
 class Decision(Struct, Generic[RunT], frozen=True):
@@ -89,8 +86,13 @@ async def tell(tx: Transaction, entered: list[FlowRun], now: datetime) -> None:
     await notifications.queue(tx, entered, now)
     for run in entered:
         tx.wake(run_topic(run.id))
-        if run.work_pool_id and run.state and run.state.type in TELLS_POOL:
+        if run.work_pool_id and run.state and run.state.type is StateType.SCHEDULED:
             tx.wake(pool_topic(run.work_pool_id))
+        if run.attempt_id and run.state and run.state.type is StateType.CANCELLING:
+            # Its holder, by name: with its queue the run has lost its pool (W30).
+            holder = await attempts.read(tx, run.attempt_id)
+            if holder and holder.agent_id:
+                tx.wake(agent_topic(holder.agent_id))
 
 
 async def enter_task(tx: Transaction, verdict: Verdict[TaskRun], now: datetime) -> Decision[TaskRun]:
