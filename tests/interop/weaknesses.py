@@ -336,14 +336,6 @@ def test_w34_nothing_of_a_cancelled_run_is_left(side: Side, tmp_path: Path) -> N
 
 
 @mended
-def test_w44_output_that_is_no_text_ends_no_run(side: Side, tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    side.run("bytes", f"printf 'a\\377\\n'; sleep 8; touch {mark}")
-    side.once("-q", "bytes")
-    holds(mark.exists())
-
-
-@mended
 def test_w45_what_crashed_leaves_its_directory(side: Side, tmp_path: Path) -> None:
     where = tmp_path / "where"
     side.run("messy", f"pwd > {where}; exit 1")
