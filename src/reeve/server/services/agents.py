@@ -14,9 +14,8 @@ from msgspec.structs import replace
 
 from reeve.core import names
 from reeve.core.agents import SILENT_AFTER_SECONDS, Agent, AgentMode, AgentStatus
-from reeve.core.deployments import Deployment, DeploymentOptions
+from reeve.core.deployments import DeploymentOptions
 from reeve.core.events import Event, EventKind
-from reeve.core.runs import FlowRun
 from reeve.core.states import StateType
 from reeve.core.work import WorkPool, WorkQueue
 from reeve.errors import ConflictError, NotFoundError
@@ -320,20 +319,24 @@ async def _claim(ctx: Context, tx: Transaction, *, agent_id: UUID, body: Poll, f
 
 
 async def _grants(ctx: Context, tx: Transaction, agent: Agent, granted: list[Held]) -> list[responses.Grant]:
+    """Tell all that launching needs, of however many runs in as many statements."""
     if not granted:
         return []
-    pool = await claims.pool(tx, agent.work_pool_id)
-    template = pool.base_job_template if pool else {}
-    now = await tx.now()
-    found = {run.id: run for run in await runs.by_ids(tx, [attempt.flow_run_id for attempt in granted])}
+    pool, now = await claims.pool(tx, agent.work_pool_id), await tx.now()
+    opened = await attempts.by_ids(tx, [held.id for held in granted])
+    due = {run.id: run for run in await runs.by_ids(tx, [held.flow_run_id for held in granted])}
+    named = await flows.by_ids(tx, [*{run.flow_id for run in due.values()}])
+    deployed = [*{run.deployment_id for run in due.values() if run.deployment_id}]
+    known = await deployments.by_ids(tx, deployed) if deployed else {}
+    launchers: dict[UUID, responses.Infrastructure] = {}  # blocks, each read once
     grants = []
     for held in granted:
-        run = found[held.flow_run_id]
-        attempt = await attempts.read(tx, held.id)
-        flow = await flows.read(tx, run.flow_id)
-        deployment = await deployments.read(tx, run.deployment_id) if run.deployment_id else None
-        assert attempt is not None
-        assert flow is not None
+        run, attempt = due[held.flow_run_id], opened[held.id]
+        deployment = known.get(run.deployment_id) if run.deployment_id else None
+        # The block that the run or its deployment names, or else the agent (A80, A81, W16).
+        document = named_document(run, deployment) or agent.default_document_id
+        if document and document not in launchers:
+            launchers[document] = await blocks.infrastructure(tx, ctx.keyring, document)
         grants.append(
             responses.Grant(
                 number=held.grant,
@@ -342,24 +345,16 @@ async def _grants(ctx: Context, tx: Transaction, agent: Agent, granted: list[Hel
                 lease_seconds=ctx.terms.lease,
                 attempt_number=attempt.number,
                 run=project.flow_run(run, now),
-                flow_name=flow.name,
+                flow_name=named[run.flow_id].name,
                 deployment=project.deployment(deployment) if deployment else None,
                 engine=(deployment.options if deployment else DeploymentOptions()).engine,
-                base_job_template=template,
-                infrastructure=await _infrastructure(ctx, tx, agent, run, deployment),
+                base_job_template=pool.base_job_template if pool else {},
+                infrastructure=launchers[document] if document else None,
                 on_lost=attempt.on_lost,
                 max_run_seconds=attempt.limits.max_run.seconds if attempt.limits.max_run else None,
             )
         )
     return grants
-
-
-async def _infrastructure(
-    ctx: Context, tx: Transaction, agent: Agent, run: FlowRun, deployment: Deployment | None
-) -> responses.Infrastructure | None:
-    """Return the block that the run or its deployment names, or else the agent (A80, A81, W16)."""
-    named = named_document(run, deployment) or agent.default_document_id
-    return await blocks.infrastructure(tx, ctx.keyring, named) if named else None
 
 
 def _says_something(found: responses.Work, asked: Poll) -> bool:

@@ -89,6 +89,12 @@ async def read(tx: Transaction, attempt_id: UUID) -> Attempt | None:
     return None if row is None else rows.attempt(row)
 
 
+async def by_ids(tx: Transaction, attempt_ids: list[UUID]) -> dict[UUID, Attempt]:
+    """Return these attempts by their ids."""
+    found = await tx.fetch("select * from attempts where id = any($1::uuid[])", attempt_ids)
+    return {attempt.id: attempt for attempt in map(rows.attempt, found)}
+
+
 async def lock(tx: Transaction, attempt_id: UUID) -> Attempt | None:
     """Return an attempt that nobody else changes until this transaction ends."""
     row = await tx.fetchrow("select * from attempts where id = $1 for no key update", attempt_id)

@@ -129,6 +129,12 @@ async def read(tx: Transaction, deployment_id: UUID) -> Deployment | None:
     return await _one(tx, await tx.fetchrow(f"{DEPLOYMENT} where d.id = $1", deployment_id))
 
 
+async def by_ids(tx: Transaction, deployment_ids: list[UUID]) -> dict[UUID, Deployment]:
+    """Return these deployments by their ids, with their schedules and options."""
+    found = await tx.fetch(f"{DEPLOYMENT} where d.id = any($1::uuid[])", deployment_ids)
+    return {deployment.id: deployment for deployment in await with_schedules(tx, found)}
+
+
 async def lock(tx: Transaction, deployment_id: UUID) -> Deployment | None:
     """Return a deployment that nobody else changes until this transaction ends; read as in ``runs.lock``."""
     await tx.execute("select id from deployments where id = $1 for no key update", deployment_id)

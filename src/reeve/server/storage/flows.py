@@ -30,6 +30,12 @@ async def read(tx: Transaction, flow_id: UUID) -> Flow | None:
     return None if row is None else rows.flow(row)
 
 
+async def by_ids(tx: Transaction, flow_ids: list[UUID]) -> dict[UUID, Flow]:
+    """Return these flows by their ids."""
+    found = await tx.fetch("select * from flows where id = any($1::uuid[])", flow_ids)
+    return {flow.id: flow for flow in map(rows.flow, found)}
+
+
 async def by_name(tx: Transaction, name: str) -> Flow | None:
     """Return the flow of a name."""
     row = await tx.fetchrow("select * from flows where name = $1", name)
