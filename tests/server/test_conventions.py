@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections import Counter
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -88,6 +89,88 @@ async def test_an_invalid_body_names_place_and_kind_and_is_echoed(sqlite_api: Ou
         {"loc": ["body", "state", "type"], "msg": "field required", "type": "value_error.missing"}
     ]
     assert body["request_body"]["state"] == {"name": "x"}
+
+
+STATES = [
+    *("SCHEDULED", "PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "CRASHED", "PAUSED"),
+    "CANCELLING",
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "fault"),
+    [
+        (
+            "/flows/",
+            {"name": None},
+            (["name"], "none is not an allowed value", "type_error.none.not_allowed"),
+        ),
+        ("/flows/", {"name": []}, (["name"], "str type expected", "type_error.str")),
+        ("/flows/", {"name": "x", "tags": 3}, (["tags"], "value is not a valid list", "type_error.list")),
+        ("/flows/filter", {"flows": 3}, (["flows"], "value is not a valid dict", "type_error.dict")),
+        ("/flows/filter", {"limit": "x"}, (["limit"], "value is not a valid integer", "type_error.integer")),
+        (
+            "/flows/filter",
+            {"flows": {"id": {"any_": ["x"]}}},
+            (["flows", "id", "any_", 0], "value is not a valid uuid", "type_error.uuid"),
+        ),
+        (
+            "/flow_runs/filter",
+            {"flow_runs": {"start_time": {"before_": "x"}}},
+            (["flow_runs", "start_time", "before_"], "Unable to parse string [x]", "value_error.parser"),
+        ),
+        (
+            "/flow_runs/filter",
+            {"flow_runs": {"state": {"type": {"any_": ["X"]}}}},
+            (
+                ["flow_runs", "state", "type", "any_", 0],
+                f"value is not a valid enumeration member; permitted: {', '.join(map(repr, STATES))}",
+                "type_error.enum",
+                {"enum_values": STATES},
+            ),
+        ),
+        (
+            "/flows/filter",
+            {"offset": -1},
+            (
+                ["offset"],
+                "ensure this value is greater than or equal to 0",
+                "value_error.number.not_ge",
+                {"limit_value": 0},
+            ),
+        ),
+        (
+            "/variables/",
+            {"name": "a", "value": "x" * 5001},
+            (
+                ["value"],
+                "ensure this value has at most 5000 characters",
+                "value_error.any_str.max_length",
+                {"limit_value": 5000},
+            ),
+        ),
+    ],
+)
+async def test_a_fault_is_told_in_the_words_of_2_20(
+    sqlite_api: Outside, path: str, body: Any, fault: tuple[Any, ...]
+) -> None:
+    loc, *words = fault
+    told = dict(zip(("msg", "type", "ctx"), words, strict=False))
+    answer = await sqlite_api.post(path, body)
+    assert answer.json()["exception_detail"] == [{"loc": ["body", *loc], **told}]
+
+
+async def test_malformed_json_is_told_by_its_letter(sqlite_api: Outside) -> None:
+    answer = await sqlite_api.http.post("/api/flows/", content=b"{")
+    sentence = "Expecting property name enclosed in double quotes"
+    assert answer.json()["exception_detail"] == [
+        {
+            "loc": ["body", 1],
+            "msg": f"{sentence}: line 1 column 2 (char 1)",
+            "type": "value_error.jsondecode",
+            "ctx": {"msg": sentence, "doc": "{", "pos": 1, "lineno": 1, "colno": 2},
+        }
+    ]
 
 
 async def test_a_list_names_the_place_of_the_fault(sqlite_api: Outside) -> None:

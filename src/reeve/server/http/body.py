@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from reeve.errors import InvalidInputError, ReeveError
+from reeve.server.http.faults import beyond, fault, malformed, steps
 from reeve.wire.codec import instant, iso
 from reeve.wire.filters import MAX_LIMIT
 from reeve.wire.responses import Fault
@@ -23,9 +24,6 @@ REPAIRS = 64  # unusual instants that one body may have
 # pattern each: alternatives would cost five times as much, and log batches are long.
 _ODD = tuple(map(re.compile, (rb"\d{19}", rb':\d\d:\d\d(?:\.\d+)?"', rb'"0001-', rb'"9999-')))
 
-_PATH = re.compile(r" - at `\$(?P<path>.*)`$", re.DOTALL)
-_STEP = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
-_FIELD = re.compile(r"field `(?P<name>[^`]*)`")
 # Substitute, the control character for "there was one that cannot be": of one byte, as NUL is, because
 # captured output is counted in bytes (protocol §7).
 SUBSTITUTE = "\x1a"
@@ -57,9 +55,9 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
         value = decoder.decode(raw)
     except msgspec.ValidationError as error:
         value = _with_iso_instants(raw, decoder, error)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         if b"\\ud" not in raw.lower():
-            raise InvalidRequestError(Fault(("body",), str(error), "value_error.jsondecode")) from None
+            raise InvalidRequestError(malformed(raw)) from None
         raw = _mended(raw)
         value = _decoded_or_fault(raw, decoder)
     odd = any(pattern.search(raw) for pattern in _ODD)
@@ -73,8 +71,7 @@ def page(limit: int | None, offset: int | None = None) -> tuple[int, int]:
     if limit is not None and limit < 0:
         raise InvalidInputError("Invalid limit: must be greater than or equal to 0.")
     if offset is not None and not 0 <= offset < 2**63:
-        message = "ensure this value is greater than or equal to 0"
-        raise InvalidRequestError(Fault(("body", "offset"), message, "value_error.number.not_ge"))
+        raise InvalidRequestError(beyond(("body", "offset"), ">=", 0))
     return MAX_LIMIT if limit is None else limit, offset or 0
 
 
@@ -117,13 +114,13 @@ def _with_iso_instants(raw: bytes, decoder: msgspec.json.Decoder[Any], error: ms
         if "RFC3339" not in str(error):
             break
         tree = msgspec.json.decode(raw) if tree is None else tree
-        if not _replaced(tree, _steps(error), _rfc3339):
+        if not _replaced(tree, steps(error), _rfc3339):
             break
         try:
             return decoder.decode(msgspec.json.encode(tree))
         except msgspec.ValidationError as following:
             error = following
-    raise InvalidRequestError(_fault(error)) from None
+    raise InvalidRequestError(fault(error, raw, decoder.type)) from None
 
 
 def _rfc3339(value: Any) -> str | None:
@@ -151,9 +148,9 @@ def _decoded_or_fault(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
-        raise InvalidRequestError(_fault(error)) from None
-    except msgspec.DecodeError as error:
-        raise InvalidRequestError(Fault(("body",), str(error), "value_error.jsondecode")) from None
+        raise InvalidRequestError(fault(error, raw, decoder.type)) from None
+    except msgspec.DecodeError:
+        raise InvalidRequestError(malformed(raw)) from None
 
 
 def _mended(raw: bytes) -> bytes:
@@ -172,25 +169,3 @@ def _storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {_storable(key): _storable(item) for key, item in value.items()}
     return value
-
-
-def _fault(error: msgspec.ValidationError) -> Fault:
-    """Say in 2.20's shape what msgspec says in a sentence."""
-    text = _PATH.sub("", str(error))
-    loc: tuple[str | int, ...] = ("body", *_steps(error))
-    named = _FIELD.search(text)
-    if named and text.startswith("Object missing required field"):
-        return Fault((*loc, named["name"]), "field required", "value_error.missing")
-    if named and text.startswith("Object contains unknown field"):
-        return Fault((*loc, named["name"]), "extra fields not permitted", "value_error.extra")
-    return Fault(loc, text, "type_error" if text.startswith("Expected") else "value_error")
-
-
-def _steps(error: msgspec.ValidationError) -> list[str | int]:
-    """Return the path of a sentence as steps; an entry of a mapping has no name there."""
-    found = _PATH.search(str(error))
-    if found is None:
-        return []
-    return [
-        int(step[2]) if step[2] else step[1] for step in _STEP.finditer(found["path"]) if step[1] or step[2]
-    ]

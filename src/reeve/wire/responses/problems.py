@@ -35,12 +35,13 @@ class Unavailable(Struct):
     detail: str
 
 
-class Fault(Struct, frozen=True):
-    """One thing that is wrong with a request, where, and its kind in 2.20's words."""
+class Fault(Struct, frozen=True, omit_defaults=True):
+    """One thing that is wrong with a request, where, and its kind in 2.20's words; ``ctx``: what it names."""
 
     loc: tuple[str | int, ...]
     msg: str
     type: str
+    ctx: Any = None
 
 
 class Invalid(Struct):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reeve.server.http.body import InvalidRequestError, page
+from reeve.server.http.faults import beyond
 from reeve.server.http.request import Request, serves
 from reeve.server.services import figures, forms
 from reeve.wire import endpoints, filters, requests, responses
@@ -38,9 +39,7 @@ def _dots(limit: int | None) -> int:
     if limit is None:
         return DOTS
     if limit > DOTS:
-        message = f"ensure this value is less than or equal to {DOTS}"
-        raise InvalidRequestError(responses.Fault(("body", "limit"), message, "value_error.number.not_le"))
+        raise InvalidRequestError(beyond(("body", "limit"), "<=", DOTS))
     if limit < 0:
-        message = "ensure this value is greater than or equal to 0"
-        raise InvalidRequestError(responses.Fault(("body", "limit"), message, "value_error.number.not_ge"))
+        raise InvalidRequestError(beyond(("body", "limit"), ">=", 0))
     return limit
