@@ -47,6 +47,13 @@ def test_help_fits_a_screen_and_has_an_example(path: tuple[str, ...]) -> None:
     assert example[1].startswith(" ".join(path))
 
 
+def test_rare_options_are_shown_when_asked_for() -> None:
+    short, long = (CliRunner().invoke(front, ["deploy", asked]).output for asked in ("-h", "--help-all"))
+    assert "--help-all" in short
+    assert "--must-start-by" not in short
+    assert "--must-start-by" in long
+
+
 @pytest.mark.parametrize("path", [path for path in ALL if path and path[-1] in READS], ids=" ".join)
 def test_what_reads_can_print_json(path: tuple[str, ...]) -> None:
     assert "--json" in CliRunner().invoke(front, [*path, "-h"]).output

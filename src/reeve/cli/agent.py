@@ -6,7 +6,7 @@ import click
 
 from reeve.agent.slots import DEFAULT_LIMIT
 from reeve.cli import find, session, show
-from reeve.cli.frame import example, json_option
+from reeve.cli.frame import example, help_all, json_option, rare
 from reeve.client.calls import VERSION
 from reeve.core.agents import AgentMode, AgentStatus
 from reeve.errors import InvalidInputError
@@ -40,7 +40,7 @@ def agent() -> None:
     help="Runs at once.",
 )
 @click.option("--name", help="Name of the agent. Default: the host's")
-@click.option(
+@rare(
     "--prefetch-seconds",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
@@ -48,13 +48,14 @@ def agent() -> None:
 )
 @click.option("--run-once/--no-run-once", help="Launch what is due, wait for it, and end.")
 @click.option("--drain-timeout", type=float, metavar="SECONDS", help="When stopped: what runs get to finish.")
-@click.option(
+@rare(
     "--status-port",
     type=click.IntRange(0, 65535),
     metavar="PORT",
     help="Where it says how it is, on this machine. Default: any.",
 )
-@click.option("--hide-welcome", is_flag=True, help="Say nothing before the start.")
+@rare("--hide-welcome", is_flag=True, help="Say nothing before the start.")
+@help_all
 def start(  # noqa: PLR0913  # the options of a user
     *,
     pool: str | None,

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from reeve.cli import find, show
-from reeve.cli.frame import example, json_option
+from reeve.cli.frame import example, help_all, json_option, rare
 from reeve.cli.session import connect
 from reeve.cli.values import DURATION, INSTANT, PAIR, TIME_LIMIT, job_variables, parameters
 from reeve.client.sync import Client
@@ -31,31 +31,32 @@ Pairs = tuple[tuple[str, str], ...]
 @click.option("-q", "--queue", default="default", show_default=True, help="Work queue.")
 @click.option("--cron", multiple=True, help='Run by the clock: "MIN HOUR DAY MONTH WEEKDAY".')
 @click.option("--interval", type=DURATION, multiple=True, help="Run every 30s, 5m, 1h, 1d.")
-@click.option("--rrule", multiple=True, help="Run by a rule of RFC 5545.")
+@rare("--rrule", multiple=True, help="Run by a rule of RFC 5545.")
 @click.option("--timezone", metavar="ZONE", help="Whose clock the schedules follow. Default: UTC")
-@click.option("--anchor", type=INSTANT, help="What intervals are counted from.")
+@rare("--anchor", type=INSTANT, help="What intervals are counted from.")
 @click.option("-P", "--param", "params", type=PAIR, multiple=True, help="Default of a parameter.")
 @click.option("--tag", "tags", multiple=True, help="Tag of its runs; repeatable.")
-@click.option("--description", help="What it is for.")
+@rare("--description", help="What it is for.")
 @click.option("--version", help="Version of the code.")
 @click.option(
     "--crash-retries", type=click.IntRange(min=0), default=0, metavar="N", help="Restarts after a crash."
 )
-@click.option(
-    "--crash-retry-delay", type=DURATION, default=0.0, metavar="DURATION", help="Wait before each of them."
-)
-@click.option(
+@rare("--crash-retry-delay", type=DURATION, default=0.0, metavar="DURATION", help="Wait before each of them.")
+@rare(
     "--crash-retry-on",
     type=click.Choice([reason.value for reason in CrashReason]),
     multiple=True,
     help="Only after crashes of this kind; repeatable.",
 )
-@click.option("--max-run", type=TIME_LIMIT, help="How long an attempt may run: 1h, 1h:cancel, 1h:retry.")
-@click.option("--max-pending", type=TIME_LIMIT, help="How long it may take from claim to Running.")
-@click.option("--must-start-by", type=TIME_LIMIT, help="How long after it is due a run may still start.")
+@click.option(
+    "--max-run", type=TIME_LIMIT, metavar="DURATION", help="Limit of an attempt: 1h, or 1h:cancel, 1h:retry."
+)
+@rare("--max-pending", type=TIME_LIMIT, help="How long it may take from claim to Running.")
+@rare("--must-start-by", type=TIME_LIMIT, help="How long after it is due a run may still start.")
 @click.option("--job", type=PAIR, multiple=True, help="Job variable: env.TZ=UTC, grace_seconds=5.")
 @click.option("--paused", is_flag=True, help="Start no run by schedule yet.")
 @json_option
+@help_all
 def deploy(  # noqa: PLR0913  # one per option
     *,
     entrypoint: str,

@@ -1,10 +1,40 @@
-"""What frames every command: ``--json``, and the last lines of its help."""
+"""What frames every command: ``--json``, options that a screen has no room for, the end of its help."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import click
 
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def rare(*names: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
+    """Declare an option as click does, which only ``--help-all`` shows."""
+    return click.option(*names, hidden=True, **attributes)
+
+
+def _show_all(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if not asked:
+        return
+    for option in context.command.params:
+        if isinstance(option, click.Option):
+            option.hidden = False
+    click.echo(context.get_help())
+    context.exit()
+
+
+help_all = click.option(
+    "--help-all",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_all,
+    help="Show the rare options too.",
+)
 
 
 def example(*lines: str) -> str:
