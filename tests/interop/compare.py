@@ -19,7 +19,8 @@ _UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d|Z)?")
 _SLUG = re.compile(r"[a-z]+-[a-z]+")
 _QUOTED_SLUG = re.compile(r"'[a-z]+-[a-z]+'")
-_HASH = re.compile(r"[0-9a-f]{32,64}")
+_CHECKSUM = re.compile(r"[0-9a-f]{64}")  # before the ids, of which it would seem to be two
+_HASH = re.compile(r"[0-9a-f]{32,63}")
 
 # Lengths of time, which differ from run to run, and where the words of a made-up name stand.
 _LENGTHS = frozenset(
@@ -80,6 +81,7 @@ def _masked(text: str, places: Mapping[str, str]) -> str:
     for place, kind in places.items():
         text = text.replace(place, kind)
     for pattern, kind in (
+        (_CHECKSUM, "<checksum>"),
         (_UUID, "<id>"),
         (_INSTANT, "<instant>"),
         (_HASH, "<hash>"),

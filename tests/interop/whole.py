@@ -28,9 +28,9 @@ def test_the_commands_of_deployments(house: GuestHouse) -> None:
     assert house.told("GET", f"/deployments/{deployment['id']}")["schedules"] == []
     house.prefect("deployment", "set-schedule", name, "--cron", "0 0 * * *", "--timezone", "UTC")
     house.prefect("deployment", "pause-schedule", name)
-    assert not house.told("GET", f"/deployments/{deployment['id']}")["is_schedule_active"]
+    assert not house.told("GET", f"/deployments/{deployment['id']}")["schedules"][0]["active"]
     house.prefect("deployment", "resume-schedule", name)
-    assert house.told("GET", f"/deployments/{deployment['id']}")["is_schedule_active"]
+    assert house.told("GET", f"/deployments/{deployment['id']}")["schedules"][0]["active"]
     house.prefect("deployment", "schedule", "clear", "--accept-yes", name)
     assert house.told("GET", f"/deployments/{deployment['id']}")["schedules"] == []
     house.prefect("deployment", "build", "deploy.py:hello", "-n", "built", "-q", "q", "--apply")

@@ -63,7 +63,6 @@ async def test_unknown_deployments_are_not_found(api: Outside) -> None:
     answers = [
         await api.get(path),
         await api.get("/deployments/name/f/d"),
-        await api.patch(path, {}),
         await api.delete(path),
         await api.post(f"{path}/pause_deployment"),
         await api.post(f"{path}/resume_deployment"),
@@ -71,6 +70,8 @@ async def test_unknown_deployments_are_not_found(api: Outside) -> None:
     ]
     for answer in answers:
         assert (answer.status_code, answer.json()) == (404, {"detail": "Deployment not found"})
+    answer = await api.patch(path, {})
+    assert (answer.status_code, answer.json()) == (404, {"detail": "Deployment not found."})
 
 
 async def test_an_unknown_flow_is_a_conflict(api: Outside) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from enum import Enum
 from functools import cache
 from typing import Any
 
@@ -12,6 +11,8 @@ import msgspec
 from msgspec import inspect
 
 from reeve.wire.responses import Fault
+
+Choice = inspect.EnumType | inspect.LiteralType
 
 # What was expected, missing or too much: the sentence, and its kind.
 _KINDS = {
@@ -80,11 +81,13 @@ def fault(error: msgspec.ValidationError, raw: bytes, model: Any) -> Fault:
     if field := _FIELD.match(text):
         return Fault((*loc, field["name"]), *_FIELDS[field["what"]])
     if text.startswith("Invalid enum value"):
-        return Fault(loc, *_no_member(_members(_info(model), path)))
+        return Fault(loc, *_no_choice(_choice(_info(model), path), _value_at(raw, path)))
     if text.startswith("Invalid RFC3339"):
         return Fault(loc, f"Unable to parse string [{_value_at(raw, path)}]", "value_error.parser")
     if bound := _BOUND.match(text):
-        return beyond(loc, bound["sign"], json.loads(bound["limit"]))
+        sign, limit = bound["sign"], json.loads(bound["limit"])
+        # So msgspec says it of whole numbers that must be more than 0.
+        return beyond(loc, ">", 0) if (sign, limit) == (">=", 1) else beyond(loc, sign, limit)
     return Fault(loc, *_wrong_kind(text))
 
 
@@ -107,18 +110,22 @@ def _wrong_kind(text: str) -> tuple[str, str]:
     return _KINDS.get(kind["wanted"], (text, "type_error"))
 
 
-def _no_member(members: list[str]) -> tuple[str, str, dict[str, list[str]]]:
-    permitted = ", ".join(map(repr, members))
-    said = f"value is not a valid enumeration member; permitted: {permitted}"
+def _no_choice(choice: Choice | None, given: Any) -> tuple[str, str, dict[str, Any]]:
+    if isinstance(choice, inspect.LiteralType):
+        permitted = list(choice.values)
+        said = f"unexpected value; permitted: {', '.join(map(repr, permitted))}"
+        return said, "value_error.const", {"given": given, "permitted": permitted}
+    members = [str(member.value) for member in choice.cls] if choice else []
+    said = f"value is not a valid enumeration member; permitted: {', '.join(map(repr, members))}"
     return said, "type_error.enum", {"enum_values": members}
 
 
-def _members(info: inspect.Type, path: list[str | int]) -> list[str]:
-    """Return the values of the enumeration at a path of a model."""
+def _choice(info: inspect.Type, path: list[str | int]) -> Choice | None:
+    """Return what may be chosen from at a path of a model."""
     inner: list[inspect.Type] = []
     match info, path:
-        case inspect.EnumType(cls=kind), []:
-            return [str(member.value) for member in kind if isinstance(member, Enum)]
+        case ((inspect.EnumType() | inspect.LiteralType()), []):
+            return info
         case inspect.UnionType(types=kinds), _:
             inner = list(kinds)
         case ((inspect.DictType(value_type=item) | inspect.Metadata(type=item)), _):
@@ -127,7 +134,7 @@ def _members(info: inspect.Type, path: list[str | int]) -> list[str]:
             inner = [item]
         case inspect.StructType(fields=fields), [str() as name, *path]:
             inner = [field.type for field in fields if field.encode_name == name]
-    return next((found for each in inner if (found := _members(each, path))), [])
+    return next((found for each in inner if (found := _choice(each, path))), None)
 
 
 @cache

@@ -106,7 +106,7 @@ async def update(
 
     async def change(tx: Transaction) -> None:
         now = await tx.now()
-        known = _found(await deployments.lock(tx, deployment_id))
+        known = _owner(await deployments.lock(tx, deployment_id))
         changed = replace(
             known,
             paused=_still_paused(known, body),
@@ -244,13 +244,16 @@ async def set_options(
         limits=TimeLimits(
             max_pending=body.max_pending, max_run=body.max_run, must_start_by=body.must_start_by
         ),
+        concurrency_limit=body.concurrency_limit,
         code_version=body.code_version,
     )
     _check_limits(options)
 
     async def change(tx: Transaction) -> None:
-        _found(await deployments.lock(tx, deployment_id))
+        known = _found(await deployments.lock(tx, deployment_id))
         await deployments.set_options(tx, deployment_id, options)
+        if known.work_pool_id is not None:
+            tx.wake(pool_topic(known.work_pool_id))  # a limit that was raised has room
 
     await ctx.store.write(change)
     return options
@@ -459,7 +462,7 @@ def _which_schedule(known: Deployment, what: str) -> InvalidInputError:
 
 
 def _owner(deployment: Deployment | None) -> Deployment:
-    """Return the deployment of schedules; 2.20 ends the sentence there with a full stop."""
+    """Return the deployment to change, or of schedules; 2.20 ends the sentence there with a full stop."""
     if deployment is None:
         raise NotFoundError("Deployment not found.")
     return deployment
