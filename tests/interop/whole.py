@@ -35,7 +35,7 @@ def test_the_commands_of_deployments(house: GuestHouse) -> None:
     assert house.told("GET", f"/deployments/{deployment['id']}")["schedules"] == []
     house.prefect("deployment", "build", "deploy.py:hello", "-n", "built", "-q", "q", "--apply")
     house.prefect("deployment", "apply", "hello-deployment.yaml")
-    assert "hello/built" in house.prefect("deployment", "ls", "hello")
+    assert "hello/built" in house.prefect("deployment", "ls")
     house.prefect("deployment", "delete", name)
     assert house.ask("GET", f"/deployments/{deployment['id']}").status_code == 404
 
