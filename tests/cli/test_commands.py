@@ -196,7 +196,7 @@ def test_a_deployment_carries_what_was_said(at_server: Shell, flow_name: str) ->
     done = at_server(
         *("deploy", "flows.py:nightly", "-n", "prod", "--cron", "0 3 * * *", "--interval", "1h30m"),
         *("--timezone", "Europe/Zurich", "-P", "rows=5", "-P", "day=2026-01-31", "--tag", "etl"),
-        *("--crash-retries", "2", "--job", "env.MODE=fast", "--version", "7"),
+        *("--crash-retries", "2", "--concurrency-limit", "4", "--job", "env.MODE=fast", "--version", "7"),
     )
     assert (done.code, done.err) == (0, "")
     assert f"reeve run {flow_name}/prod --watch" in done.out
@@ -216,6 +216,7 @@ def test_a_deployment_carries_what_was_said(at_server: Shell, flow_name: str) ->
     assert (options["engine"], options["crash_retries"], options["code_version"]) == ("reeve", 2, "7")
     told = at_server("deployments", "show", f"{flow_name}/prod").out
     assert "every 1h 30m Europe/Zurich" in told
+    assert re.search(r"^concurrency limit +4$", told, re.MULTILINE)
     row = next(line for line in at_server("deployments", "ls").out.splitlines() if line.startswith(flow_name))
     assert "0 3 * * * Europe/Zurich" in row
 

@@ -27,7 +27,7 @@ OPERATOR = Principal()
 INSERT_DEPLOYMENT = """
 insert into deployments (id, created, updated, flow_id, name, paused, job_variables, parameters, tags,
     work_queue_id, work_queue_name, enforce_parameter_schema, status)
-values ($1, $2, $2, $3, 'd', $4, '{}', '{}', '[]', $5, $6, $4, 'NOT_READY')
+values ($1, $2, $2, $3, $7, $4, '{}', '{}', '[]', $5, $6, $4, 'NOT_READY')
 """
 
 
@@ -64,18 +64,28 @@ class Office:
                 "update work_queues set concurrency_limit = $2 where id = $1", self.queue_id, queue_limit
             )
             await flows.insert(tx, Flow(id=self.flow_id, created=now, updated=now, name="f"))
-            at = rows.micros(now)
-            await tx.execute(
-                INSERT_DEPLOYMENT, self.deployment_id, at, self.flow_id, False, self.queue_id, "default"
-            )
 
         await self.ctx.store.write(body)
+        await self.ctx.store.write(partial(self._insert_deployment, self.deployment_id, "d"))
         await deployments.set_options(self.ctx, self.deployment_id, requests.DeploymentOptions(**options))
         return self
 
-    async def run(self, **fields: Any) -> FlowRun:
+    async def another_deployment(self) -> UUID:
+        """Make another deployment of the same flow, without options of its own."""
+        made = uuid4()
+        await self.ctx.store.write(partial(self._insert_deployment, made, f"d {made}"))
+        return made
+
+    async def _insert_deployment(self, id_: UUID, name: str, tx: Transaction) -> None:
+        at = rows.micros(await tx.now())
+        await tx.execute(INSERT_DEPLOYMENT, id_, at, self.flow_id, False, self.queue_id, "default", name)
+
+    async def run(self, *, of: UUID | None = None, **fields: Any) -> FlowRun:
+        """Ask for a run ``of`` another deployment, or of the office's own."""
         body = requests.DeploymentFlowRunCreate(**fields)
-        made, _ = await runs.create_run_of_deployment(self.ctx, OPERATOR, self.deployment_id, body, None)
+        made, _ = await runs.create_run_of_deployment(
+            self.ctx, OPERATOR, of or self.deployment_id, body, None
+        )
         return made
 
     async def read(self, run_id: UUID) -> FlowRun:

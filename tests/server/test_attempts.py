@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
@@ -345,6 +346,29 @@ async def test_a_foreign_client_fills_the_limit_and_is_never_reaped(store: Store
     assert "2.20 client" in (await explain.explain(office.ctx, first.id)).summary
     await office.propose(first.id, StateType.COMPLETED)
     assert len((await agent.poll(5)).grants) == 1
+
+
+async def test_clients_at_once_keep_to_the_limit_of_a_deployment(store: Store) -> None:
+    office = await Office(store).furnish(concurrency_limit=3)
+    wanted = [(await office.run()).id for _ in range(9)]
+    answers = await asyncio.gather(*(office.propose(one, StateType.PENDING) for one in wanted))
+    refused = [answer.verdict for answer in answers if answer.verdict.status is SetStateStatus.ABORT]
+    assert len(refused) == 6
+    assert all("deployment 'd'" in (verdict.reason or "") for verdict in refused)
+
+
+@pytest.mark.parametrize("type_", [StateType.PENDING, StateType.RUNNING])
+async def test_a_run_without_a_queue_keeps_to_the_limit_of_its_deployment(
+    store: Store, type_: StateType
+) -> None:
+    """As ``serve`` of 2.20 has them; a place that is given back is free."""
+    office = await Office(store).furnish(concurrency_limit=1)
+    first, second = await office.run(), await office.run()
+    await store.write(lambda tx: tx.execute("update flow_runs set work_queue_id = null"))
+    assert (await office.propose(first.id, type_)).verdict.status is SetStateStatus.ACCEPT
+    assert (await office.propose(second.id, type_)).verdict.status is SetStateStatus.ABORT
+    await office.propose(first.id, StateType.COMPLETED, force=True)
+    assert (await office.propose(second.id, type_)).verdict.status is SetStateStatus.ACCEPT
 
 
 async def test_reports_about_a_deleted_run_are_answered(store: Store) -> None:

@@ -15,7 +15,7 @@ from reeve import clock
 from reeve.core.attempts import LeaseTerms
 from reeve.core.states import StateDetails, StateType
 from reeve.errors import ConflictError, NotFoundError
-from reeve.server.services import agents, blocks
+from reeve.server.services import agents, blocks, deployments
 from reeve.server.storage.store import Store, Transaction, open_store
 from reeve.wire import filters, requests, responses
 
@@ -85,6 +85,64 @@ async def test_three_claimers_at_once_keep_to_a_limit_of_five(store: Store) -> N
             for attempt_id in list(desk.held):
                 await desk.launched(attempt_id)
                 await desk.exited(attempt_id, "exited with code 1", exit_code=1)
+
+
+async def test_claimers_at_once_keep_to_the_limit_of_a_deployment(store: Store) -> None:
+    """Its runs wait in two queues, which the agents serve in part: no two of them share a queue's lock."""
+    office = await Office(store).furnish(concurrency_limit=5)
+    for name in ["default", "other"] * 12:
+        await office.run(work_queue_name=name)
+    desks = [await office.agent(f"agent {n}", queues=[["default"], ["other"], []][n % 3]) for n in range(6)]
+    for _ in range(4):
+        await asyncio.gather(*(desk.poll(10) for desk in desks))
+        assert sum(len(desk.held) for desk in desks) == 5
+        for desk in desks:
+            for attempt_id in list(desk.held):
+                await desk.launched(attempt_id)
+                await desk.exited(attempt_id, "exited with code 1", exit_code=1)
+
+
+async def test_a_full_deployment_hides_nothing_behind_its_runs(store: Store) -> None:
+    office = await Office(store).furnish(concurrency_limit=2)
+    first, second, third = [(await office.run(state=due_in(-9))).id for _ in range(3)]
+    free = await office.another_deployment()
+    behind = await office.run(state=due_in(-5), of=free)
+    agent = await office.agent()
+    granted = [grant.run.id for grant in (await agent.poll(3)).grants]
+    assert granted[-1] == behind.id
+    assert len({*granted} & {first, second, third}) == 2
+    soon = await office.run(state=due_in(0.5), of=free)
+    (grant,) = (await asyncio.wait_for(agent.poll(1, hold=20), 15)).grants
+    assert grant.run.id == soon.id
+
+
+async def test_a_place_in_a_deployment_wakes_the_polls_of_its_pool(store: Store) -> None:
+    office = await Office(store).furnish(concurrency_limit=1)
+    await office.run()
+    second = await office.run()
+    agent = await office.agent()
+    (attempt_id,) = [grant.attempt_id for grant in (await agent.poll(5)).grants]
+    polling = asyncio.create_task(agent.poll(5, hold=20))
+    while not office.ctx.presence.is_newest(agent.id, agent.epoch, 2):
+        await asyncio.sleep(0.01)  # the server says so by this alone
+    await store.write(lambda tx: tx.execute("update attempts set work_pool_id = null"))  # of another pool
+    await agent.launched(attempt_id)
+    await agent.exited(attempt_id, "exited with code 1", exit_code=1)
+    (grant,) = (await asyncio.wait_for(polling, 15)).grants
+    assert grant.run.id == second.id
+
+
+@pytest.mark.parametrize("raised", [2, None])
+async def test_a_limit_that_is_raised_wakes_the_polls_of_its_pool(store: Store, raised: int | None) -> None:
+    office = await Office(store).furnish(concurrency_limit=0)
+    run = await office.run()
+    agent = await office.agent()
+    polling = asyncio.create_task(agent.poll(5, hold=20))
+    await opened(office, agent)
+    body = requests.DeploymentOptions(concurrency_limit=raised)
+    await deployments.set_options(office.ctx, office.deployment_id, body)
+    (grant,) = (await asyncio.wait_for(polling, 15)).grants
+    assert grant.run.id == run.id
 
 
 async def test_many_claimers_grant_each_run_once(store: Store) -> None:

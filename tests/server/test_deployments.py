@@ -375,6 +375,7 @@ async def test_options_are_reeves_own(api: Outside) -> None:
         "max_pending": None,
         "max_run": None,
         "must_start_by": None,
+        "concurrency_limit": None,
     }
     none = {"engine": "prefect", "crash_retries": 0, "code_version": None, **plain}
     assert made(await api.get(path)) == none
@@ -387,6 +388,7 @@ async def test_options_are_reeves_own(api: Outside) -> None:
         "max_pending": {"seconds": 60.0, "then": "fail"},
         "max_run": {"seconds": 3600.0, "then": "retry"},
         "must_start_by": {"seconds": 600.0, "then": "cancel"},
+        "concurrency_limit": 4,
     }
     assert made(await api.put(path, wanted)) == wanted
     assert made(await api.get(path)) == wanted

@@ -27,6 +27,7 @@ class Plight(Struct, frozen=True, kw_only=True):
     queue_paused: bool
     pool_limit: bool
     queue_limit: bool
+    deployment_limit: bool = False
     blockers: int  # runs that another agent holds: they fill the limits, else these are 0
     agent: str
 
@@ -39,6 +40,7 @@ PLIGHTS = st.builds(
     queue_paused=st.booleans(),
     pool_limit=st.booleans(),
     queue_limit=st.booleans(),
+    deployment_limit=st.booleans(),
     blockers=st.integers(0, 2),
     agent=st.sampled_from(
         ["none", "idle", "silent", "stopped", "paused", "draining", "full", "full and paused", "driverless"]
@@ -69,6 +71,8 @@ class Scene:
             await self._pool(concurrency_limit=len(self.blockers))
         if plight.queue_limit:
             await self._queue(concurrency_limit=len(self.blockers))
+        if plight.deployment_limit:
+            await self._deployment(concurrency_limit=len(self.blockers))
         if plight.pool_paused:
             await self._pool(is_paused=True)
         if plight.queue_paused:
@@ -121,6 +125,9 @@ class Scene:
     async def _queue(self, **fields: Any) -> None:
         await self.api.patch(f"/work_pools/{self.name}/queues/default", fields)
 
+    async def _deployment(self, **options: Any) -> None:
+        made(await self.api.put(f"/deployments/{self.deployment['id']}/options", options))
+
     async def explain(self) -> Json:
         found: Json = made(await self.api.get(f"/flow_runs/{self.run['id']}/explain"))
         return found
@@ -135,6 +142,7 @@ class Scene:
             case "LIMIT_FULL" if not self.blockers:
                 await self._pool(concurrency_limit=1)
                 await self._queue(concurrency_limit=1)
+                await self._deployment(concurrency_limit=1)
             case "LIMIT_FULL" | "AGENT_FULL":
                 await self._end(self.blockers)
             case "RUNS_AHEAD":
@@ -261,6 +269,36 @@ async def test_a_full_limit_names_who_fills_it(api: Outside) -> None:
         assert cause["kind"] == "LIMIT_FULL"
         names = {run["name"] for run in here.blockers}
         assert all(name in cause["sentence"] for name in names), (names, cause)
+
+
+async def test_a_full_deployment_says_who_fills_it_and_what_raises_it(api: Outside) -> None:
+    async with scene(api) as here:
+        full = Plight(
+            due_in=0.0,
+            ahead=1,
+            pool_paused=False,
+            queue_paused=False,
+            pool_limit=False,
+            queue_limit=False,
+            deployment_limit=True,
+            blockers=2,
+            agent="idle",
+        )
+        await here.set(full)
+        told = await here.explain()
+        (cause, ahead) = told["causes"]
+        assert (cause["kind"], ahead["kind"]) == ("LIMIT_FULL", "RUNS_AHEAD")
+        held = ", ".join(run["name"] for run in here.blockers)
+        name = here.deployment["name"]
+        said = f"The limit of deployment '{name}' is full: 2 of 2 slots are taken, held by {held}."
+        assert cause["sentence"] == said
+        remedy = f"To raise the limit of deployment '{name}': reeve deploy … -n {name} --concurrency-limit N"
+        assert told["remedies"] == [remedy]
+        other = await here.api.deployment("free", flow=here.name, work_pool_name=here.name)
+        here.run = await here.api.run_of(other)
+        kinds = [cause["kind"] for cause in (await here.explain())["causes"]]
+        assert "RUNS_AHEAD" not in kinds, kinds
+        await here.agent.granted(here.run["id"])
 
 
 async def test_a_pause_says_since_when(api: Outside) -> None:

@@ -53,6 +53,12 @@ Pairs = tuple[tuple[str, str], ...]
 )
 @rare("--max-pending", type=TIME_LIMIT, help="How long it may take from claim to Running.")
 @rare("--must-start-by", type=TIME_LIMIT, help="How long after it is due a run may still start.")
+@rare(
+    "--concurrency-limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="How many of its runs may be at work.",
+)
 @click.option("--job", type=PAIR, multiple=True, help="Job variable: env.TZ=UTC, grace_seconds=5.")
 @click.option("--paused", is_flag=True, help="Start no run by schedule yet.")
 @json_option
@@ -78,6 +84,7 @@ def deploy(  # noqa: PLR0913  # one per option
     max_run: TimeLimit | None,
     max_pending: TimeLimit | None,
     must_start_by: TimeLimit | None,
+    concurrency_limit: int | None,
     job: Pairs,
     paused: bool,
     as_json: bool,
@@ -96,6 +103,7 @@ def deploy(  # noqa: PLR0913  # one per option
         max_pending=max_pending,
         max_run=max_run,
         must_start_by=must_start_by,
+        concurrency_limit=concurrency_limit,
         code_version=version,
     )
     with connect() as client:

@@ -107,6 +107,7 @@ def _facts(name: str, found: DeploymentResponse, options: DeploymentOptions) -> 
         ("job variables", _json(found.infra_overrides)),
         ("engine", options.engine),
         ("crash retries", _crash_budget(options)),
+        ("concurrency limit", options.concurrency_limit),
         ("max run", _limit(options.max_run)),
         ("max pending", _limit(options.max_pending)),
         ("must start by", _limit(options.must_start_by)),

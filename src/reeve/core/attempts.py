@@ -64,6 +64,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     grant: int | None = None
     work_pool_id: UUID | None = None
     work_queue_id: UUID | None = None
+    deployment_id: UUID | None = None  # of its run, when it was opened: whose limit it fills
     lease_until: datetime | None = None
     unreachable: bool = False
     launched: datetime | None = None

@@ -61,6 +61,7 @@ class DeploymentOptions(msgspec.Struct, frozen=True, kw_only=True):
     engine: Engine = Engine.PREFECT
     budget: CrashBudget = CrashBudget()
     limits: TimeLimits = NO_LIMITS
+    concurrency_limit: int | None = None
     code_version: str | None = None
 
 

@@ -53,10 +53,11 @@ class Cause(Struct, frozen=True):
 
 
 class Occupied(Struct, frozen=True):
-    """A limit and the names of the first runs that fill it."""
+    """A limit, the names of the first runs that fill it, and the command that changes it."""
 
     limit: Limit
     holders: list[str] = []
+    set_by: str | None = None
 
 
 class Serving(Struct, frozen=True):
@@ -248,11 +249,13 @@ def _obstacles(seen: Circumstances, now: datetime) -> Iterator[Cause]:
 
 def _full(occupied: Occupied) -> Cause:
     limit = occupied.limit
+    remedy = f"To raise the limit of {limit.name}: {occupied.set_by}" if occupied.set_by else None
     if limit.size == 0:
-        return Cause(CauseKind.LIMIT_FULL, f"The limit of {limit.name} is 0: nothing may run.")
+        sentence = f"The limit of {limit.name} is 0: nothing may run."
+        return Cause(CauseKind.LIMIT_FULL, sentence, remedy)
     held = _held_by(occupied.holders, limit.occupied)
     sentence = f"The limit of {limit.name} is full: {limit.occupied} of {limit.size} slots are taken{held}."
-    return Cause(CauseKind.LIMIT_FULL, sentence)
+    return Cause(CauseKind.LIMIT_FULL, sentence, remedy)
 
 
 def _ahead(seen: Circumstances) -> Iterator[Cause]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -17,7 +17,7 @@ from reeve.core.rules.flow_runs import FlowRunFacts, decide
 from reeve.core.runs import FlowRun
 from reeve.core.states import StateType, propose
 from reeve.core.time_limits import NO_LIMITS
-from reeve.core.work import AGENT_POOL_TYPE, WorkPool, WorkQueue, grantable
+from reeve.core.work import AGENT_POOL_TYPE, Limit, WorkPool, WorkQueue, grantable
 from reeve.errors import ConflictError
 from reeve.server.services.states import new_state, tell
 from reeve.server.storage import agents, attempts, claims, deployments, events, runs
@@ -79,7 +79,9 @@ async def _default_kind(tx: Transaction, agent: Agent, pool: WorkPool) -> str | 
 async def claim(tx: Transaction, agent: Agent, free: int, terms: LeaseTerms) -> int:
     """Open up to ``free`` attempts for an agent on the due runs of its queues; return how many.
 
-    Limits are locked, pool before queues, then counted; queues come by priority, runs by scheduled time.
+    Limits are locked, pool before queues before deployments, then counted; queues come by priority, runs by
+    scheduled time. The queues are all locked first: another claim may have locked a later one, and wait for a
+    deployment.
     """
     pool = await claims.pool(tx, agent.work_pool_id)
     if pool is None or pool.is_paused or agent.mode is not AgentMode.RUNNING:
@@ -87,17 +89,54 @@ async def claim(tx: Transaction, agent: Agent, free: int, terms: LeaseTerms) -> 
     now = await tx.now()
     before = now + timedelta(seconds=agent.prefetch_seconds)
     fit = await fitness(tx, agent, pool)
-    pool_limit = await claims.lock_pool(tx, pool)
-    left = grantable(free, pool_limit)
+    left = grantable(free, await claims.lock_pool(tx, pool))
+    queues = served(agent, await claims.queues(tx, pool.id)) if left else []
+    limits = [await claims.lock_queue(tx, queue) for queue in queues]
+    limited = await claims.limited_deployments(tx, [queue.id for queue in queues], before)
+    rooms = Rooms((await claims.lock_deployments(tx, limited)).items())
     taken: list[UUID] = []
-    for queue in served(agent, await claims.queues(tx, pool.id)):
-        wanted = left - len(taken)
-        if wanted <= 0:
-            break
-        room = grantable(wanted, await claims.lock_queue(tx, queue))
-        if room:
-            taken += await runs.take_due(tx, queue.id, before, room, fit)
+    for queue, limit in zip(queues, limits, strict=True):
+        wanted = grantable(left - len(taken), limit)
+        taken += await _take(tx, queue, before, wanted, fit, rooms)
     return await _open(tx, agent, pool, taken, terms, now) if taken else 0
+
+
+class Rooms:
+    """The room that deployments with a limit have left, counted down as runs are admitted."""
+
+    def __init__(self, limits: Iterable[tuple[UUID, Limit]]) -> None:
+        self._left = {key: limit.free or 0 for key, limit in limits}
+
+    @property
+    def open(self) -> list[UUID]:
+        """The deployments that have room."""
+        return [key for key, left in self._left.items() if left]
+
+    def admit(self, run: runs.Due) -> bool:
+        """Say whether there is room for one more run of its deployment, and take it."""
+        if run.deployment_id is None or run.deployment_id not in self._left:
+            return True
+        if not self._left[run.deployment_id]:
+            return False
+        self._left[run.deployment_id] -= 1
+        return True
+
+
+async def _take(
+    tx: Transaction, queue: WorkQueue, before: datetime, wanted: int, fit: Fit, rooms: Rooms
+) -> list[UUID]:
+    """Take the first ``wanted`` runs of a queue for which their deployments have room."""
+    taken: list[UUID] = []
+    while wanted > len(taken):
+        line = await runs.take_due(
+            tx, queue.id, before, wanted - len(taken), fit, with_room=rooms.open, taken=taken
+        )
+        admitted = [run.id for run in line if rooms.admit(run)]
+        taken += admitted
+        if len(admitted) == len(line):
+            break
+        # A deployment is full by now: those behind its runs are to move up.
+    return taken
 
 
 async def _open(
@@ -123,6 +162,7 @@ async def _open(
             grant=last - len(pending) + place,
             work_pool_id=pool.id,
             work_queue_id=run.work_queue_id,
+            deployment_id=run.deployment_id,
             lease_until=now + timedelta(seconds=terms.lease),
             on_lost=pool.on_lost,
             limits=limits.get(run.deployment_id, NO_LIMITS) if run.deployment_id else NO_LIMITS,

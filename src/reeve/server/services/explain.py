@@ -61,18 +61,39 @@ async def _circumstances(tx: Transaction, run: FlowRun, now: datetime) -> core.C
     if pool is None or queue is None:
         return seen
     first = [each.id for each in queues[: queues.index(queue)] if await _is_served(tx, each)]
+    limits = await _limits(tx, pool, queue, seen.deployment)
+    serving = await _serving(tx, run, seen.deployment, pool, queue)
+    # A place that comes free here may be one that runs ahead wait for as well: they would take it first.
+    crowded = any(one.limit.free == 0 for one in limits) or any(one.is_full for one in serving)
     return replace(
         seen,
         pool=pool,
         queue=queue,
-        limits=[
-            await _occupied(tx, await claims.pool_limit(tx, pool), "work_pool_id", pool.id),
-            await _occupied(tx, await claims.queue_limit(tx, queue), "work_queue_id", queue.id),
-        ],
-        serving=await _serving(tx, run, seen.deployment, pool, queue),
-        ahead=await runs.ahead_of(tx, run),
-        ahead_elsewhere=await runs.due_in(tx, first, now),
+        limits=limits,
+        serving=serving,
+        ahead=await runs.ahead_of(tx, run, blocked_too=crowded),
+        ahead_elsewhere=await runs.due_in(tx, first, now, blocked_too=crowded),
     )
+
+
+async def _limits(
+    tx: Transaction, pool: WorkPool, queue: WorkQueue, deployment: Deployment | None
+) -> list[core.Occupied]:
+    """Return the limits that a run needs a place in."""
+    needed: list[tuple[Limit, Holding, UUID, str]] = [
+        (await claims.pool_limit(tx, pool), "work_pool_id", pool.id, f"reeve pools set-limit {pool.name} N"),
+        (
+            await claims.queue_limit(tx, queue),
+            "work_queue_id",
+            queue.id,
+            f"reeve queues set-limit {queue.name} N -p {pool.name}",
+        ),
+    ]
+    if deployment is not None:
+        again = f"reeve deploy … -n {deployment.name} --concurrency-limit N"
+        own = await claims.deployment_limits(tx, [deployment.id])
+        needed += [(limit, "deployment_id", key, again) for key, limit in own.items()]
+    return [await _occupied(tx, *one) for one in needed]
 
 
 async def _is_served(tx: Transaction, queue: WorkQueue) -> bool:
@@ -80,9 +101,9 @@ async def _is_served(tx: Transaction, queue: WorkQueue) -> bool:
     return not queue.is_paused and (await claims.queue_limit(tx, queue)).free != 0
 
 
-async def _occupied(tx: Transaction, limit: Limit, column: Holding, key: UUID) -> core.Occupied:
+async def _occupied(tx: Transaction, limit: Limit, column: Holding, key: UUID, set_by: str) -> core.Occupied:
     holders = await attempts.holders(tx, column, key) if limit.free == 0 else []
-    return core.Occupied(limit, holders)
+    return core.Occupied(limit, holders, set_by)
 
 
 async def _serving(

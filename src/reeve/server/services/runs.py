@@ -23,6 +23,7 @@ from reeve.core.runs import CreatedBy, FlowRun, FlowRunPolicy
 from reeve.core.states import RESUMING, ProposedState, State, StateType, is_overdue_pause
 from reeve.core.states import propose as proposal
 from reeve.core.time_limits import Then
+from reeve.core.work import Limit
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.fence import Holding, holding
@@ -463,6 +464,8 @@ async def close(
     tx.wake(run_topic(run.id))
     if attempt.work_pool_id:
         tx.wake(pool_topic(attempt.work_pool_id))
+    if attempt.deployment_id and (pool_id := await claims.pool_of_limited(tx, attempt.deployment_id)):
+        tx.wake(pool_topic(pool_id))
     return run
 
 
@@ -474,14 +477,16 @@ async def crash_budget(tx: Transaction, run: FlowRun) -> CrashBudget:
 
 async def _full_limit(tx: Transaction, run: FlowRun, proposed: ProposedState) -> str | None:
     """Return the full limit in which a run would need a new place (protocol §2); it stays locked."""
-    if proposed.type not in EXECUTING or run.attempt_id or not (run.work_pool_id and run.work_queue_id):
+    if proposed.type not in EXECUTING or run.attempt_id:
         return None
-    pool = await claims.pool(tx, run.work_pool_id)
-    queues = await claims.queues(tx, run.work_pool_id)
-    if pool is None:
-        return None
-    limits = [await claims.lock_pool(tx, pool)]
-    limits += [await claims.lock_queue(tx, queue) for queue in queues if queue.id == run.work_queue_id]
+    limits: list[Limit] = []
+    pool = await claims.pool(tx, run.work_pool_id) if run.work_pool_id and run.work_queue_id else None
+    if pool is not None:
+        queues = await claims.queues(tx, pool.id)
+        limits.append(await claims.lock_pool(tx, pool))
+        limits += [await claims.lock_queue(tx, queue) for queue in queues if queue.id == run.work_queue_id]
+    if run.deployment_id:
+        limits += (await claims.lock_deployments(tx, [run.deployment_id])).values()
     return next((limit.name for limit in limits if limit.free == 0), None)
 
 
@@ -516,6 +521,7 @@ async def _open_foreign(tx: Transaction, run: FlowRun, now: datetime) -> FlowRun
         opened=now,
         work_pool_id=run.work_pool_id,
         work_queue_id=run.work_queue_id,
+        deployment_id=run.deployment_id,
     )
     await attempts.insert(tx, [attempt])
     return replace(run, attempt_id=attempt.id)

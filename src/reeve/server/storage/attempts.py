@@ -21,10 +21,10 @@ INSERT = """
 insert into attempts (
     id, flow_run_id, number, kind, state, opened, agent_id, epoch, grant_number, work_pool_id, work_queue_id,
     lease_until, unreachable, launched, started, closed, last_seq, handle, exit_code, signal, cpu_seconds,
-    max_rss_kib, cause, output_tail, crash_reason, stop_failed, expires, limits, on_lost
+    max_rss_kib, cause, output_tail, crash_reason, stop_failed, expires, limits, on_lost, deployment_id
 ) values (
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-    $23, $24, $25, $26, $27, $28, $29
+    $23, $24, $25, $26, $27, $28, $29, $30
 )
 """
 
@@ -38,7 +38,7 @@ where id = $1 and closed is null
 
 
 HOLDERS_SHOWN = 5  # names of runs that fill a limit
-Holding = Literal["work_pool_id", "work_queue_id", "agent_id"]
+Holding = Literal["work_pool_id", "work_queue_id", "deployment_id", "agent_id"]
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,7 +182,7 @@ async def held_runs(tx: Transaction, agent_id: UUID) -> list[HeldRun]:
 
 
 async def holders(tx: Transaction, column: Holding, key: UUID) -> list[str]:
-    """Return the names of the runs that hold slots of a pool, a queue or an agent, the first few."""
+    """Return the names of the first few runs that hold slots of a pool, a queue, a deployment or an agent."""
     found = await tx.fetch(
         "select r.name from attempts t join flow_runs r on r.id = t.flow_run_id"
         f" where t.{column} = $1 and t.closed is null order by t.opened limit {HOLDERS_SHOWN}",
@@ -335,4 +335,5 @@ def _inserted(attempt: Attempt) -> tuple[object, ...]:
         rows.micros_or_none(attempt.expires),
         None if attempt.limits == NO_LIMITS else rows.json(attempt.limits),
         attempt.on_lost,
+        attempt.deployment_id,
     )

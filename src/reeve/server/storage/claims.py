@@ -8,6 +8,7 @@ seven of five places.
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from reeve.core.system_blocks import RUNS
@@ -80,3 +81,57 @@ async def queue_limit(tx: Transaction, queue: WorkQueue) -> Limit:
         return Limit(name, None, 0)
     size: int | None = await tx.fetchval("select concurrency_limit from work_queues where id = $1", queue.id)
     return Limit(name, size, await attempts.occupancy(tx, queue_id=queue.id))
+
+
+async def limited_deployments(tx: Transaction, queue_ids: list[UUID], before: datetime) -> list[UUID]:
+    """Return the deployments with a limit of their own that have runs in these queues, due by then."""
+    found = await tx.fetch(
+        "select o.deployment_id from deployment_options o where o.concurrency_limit is not null and exists"
+        " (select 1 from flow_runs r where r.deployment_id = o.deployment_id and r.state_type = 'SCHEDULED'"
+        " and r.next_scheduled_start_time <= $2 and r.work_queue_id = any($1::uuid[]))",
+        queue_ids,
+        rows.micros(before),
+    )
+    return [rows.uuid(row["deployment_id"]) for row in found]
+
+
+async def lock_deployments(tx: Transaction, deployment_ids: list[UUID]) -> dict[UUID, Limit]:
+    """Lock the limits of those that have one, after pools and queues, then count their open attempts.
+
+    The limit lies in the options. Whoever changes a deployment locks its own row, and pools after that: a
+    claim that waited for this row would wait the other way round.
+    """
+    if not deployment_ids:
+        return {}
+    await tx.execute(
+        "select deployment_id from deployment_options where deployment_id = any($1::uuid[])"
+        " and concurrency_limit is not null order by deployment_id for no key update",
+        deployment_ids,
+    )
+    return await deployment_limits(tx, deployment_ids)
+
+
+async def deployment_limits(tx: Transaction, deployment_ids: list[UUID]) -> dict[UUID, Limit]:
+    """Return the limits, as they are now, of those of these deployments that have one."""
+    found = await tx.fetch(
+        "select d.id, d.name, o.concurrency_limit, (select count(*) from attempts t"
+        " where t.deployment_id = d.id and t.closed is null) as occupied"
+        " from deployments d join deployment_options o on o.deployment_id = d.id"
+        " where d.id = any($1::uuid[]) and o.concurrency_limit is not null",
+        deployment_ids,
+    )
+    return {
+        rows.uuid(row["id"]): Limit(f"deployment {row['name']!r}", row["concurrency_limit"], row["occupied"])
+        for row in found
+    }
+
+
+async def pool_of_limited(tx: Transaction, deployment_id: UUID) -> UUID | None:
+    """Return the pool of a deployment that has a limit: there its runs wait for a place."""
+    found: UUID | None = await tx.fetchval(
+        "select q.work_pool_id from deployment_options o join deployments d on d.id = o.deployment_id"
+        " join work_queues q on q.id = d.work_queue_id"
+        " where o.deployment_id = $1 and o.concurrency_limit is not null",
+        deployment_id,
+    )
+    return found

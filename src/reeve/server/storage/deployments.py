@@ -46,14 +46,15 @@ insert into deployment_schedules (
 SET_OPTIONS = """
 insert into deployment_options (
     deployment_id, engine, code_version, crash_retries, crash_retry_delay, crash_retry_on, max_pending,
-    max_pending_then, max_run, max_run_then, must_start_by, must_start_by_then
-) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    max_pending_then, max_run, max_run_then, must_start_by, must_start_by_then, concurrency_limit
+) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 on conflict (deployment_id) do update set
     engine = excluded.engine, code_version = excluded.code_version, crash_retries = excluded.crash_retries,
     crash_retry_delay = excluded.crash_retry_delay, crash_retry_on = excluded.crash_retry_on,
     max_pending = excluded.max_pending, max_pending_then = excluded.max_pending_then,
     max_run = excluded.max_run, max_run_then = excluded.max_run_then,
-    must_start_by = excluded.must_start_by, must_start_by_then = excluded.must_start_by_then
+    must_start_by = excluded.must_start_by, must_start_by_then = excluded.must_start_by_then,
+    concurrency_limit = excluded.concurrency_limit
 """
 
 # Runs that wait for their first attempt: nothing of them is lost.
@@ -230,6 +231,7 @@ async def set_options(tx: Transaction, deployment_id: UUID, options: DeploymentO
         *_limit(limits.max_pending),
         *_limit(limits.max_run),
         *_limit(limits.must_start_by),
+        options.concurrency_limit,
     )
 
 

@@ -213,7 +213,8 @@ def task_run(row: Row) -> TaskRun:
 DEPLOYMENT = """
 select d.*, p.id as pool_id, p.name as pool_name,
     o.engine, o.crash_retries, o.crash_retry_delay, o.crash_retry_on, o.max_pending, o.max_pending_then,
-    o.max_run, o.max_run_then, o.must_start_by, o.must_start_by_then, o.code_version
+    o.max_run, o.max_run_then, o.must_start_by, o.must_start_by_then, o.concurrency_limit,
+    o.code_version
 from deployments d
 left join work_queues q on q.id = d.work_queue_id
 left join work_pools p on p.id = q.work_pool_id
@@ -269,6 +270,7 @@ def _options(row: Row) -> DeploymentOptions:
             on=ALL_REASONS if on is None else loaded_as(on, frozenset[CrashReason]),
         ),
         limits=time_limits(row),
+        concurrency_limit=row["concurrency_limit"],
         code_version=row["code_version"],
     )
 
@@ -390,6 +392,7 @@ def attempt(row: Row) -> Attempt:
         grant=row["grant_number"],
         work_pool_id=uuid_or_none(row["work_pool_id"]),
         work_queue_id=uuid_or_none(row["work_queue_id"]),
+        deployment_id=uuid_or_none(row["deployment_id"]),
         lease_until=instant_or_none(row["lease_until"]),
         unreachable=bool(row["unreachable"]),
         launched=instant_or_none(row["launched"]),

@@ -56,10 +56,21 @@ WAITS = "state_type = 'SCHEDULED' and attempt_id is null and coalesce(retry_type
 LONG_AGO = -(2**62)  # no bound
 COUNTED = 1000  # runs in a line; whoever waits behind more needs no exact figure
 
-# The line of a queue, first come first served.
+# Its deployment has no limit, or room in it: a run of a full one is no candidate, and in nobody's way.
+HAS_ROOM = (
+    "({0}.deployment_id in (select o.deployment_id from deployment_options o where o.concurrency_limit <="
+    " (select count(*) from attempts t where t.deployment_id = o.deployment_id and t.closed is null)))"
+    " is not true"
+)
+
+# The line of a queue, first come first served. Of the deployments with a limit only those in $4, which the
+# claim has locked: a run of another may have come after it had looked for them.
 DUE = f"""
-select id from flow_runs
-where work_queue_id = $1 and {WAITS} and next_scheduled_start_time <= $2 {{fits}}
+select id, deployment_id from flow_runs
+where work_queue_id = $1 and {WAITS} and next_scheduled_start_time <= $2
+and (deployment_id = any($4::uuid[]) or (deployment_id in
+    (select o.deployment_id from deployment_options o where o.concurrency_limit is not null)) is not true)
+and id <> all($5::uuid[]) {{fits}}
 order by next_scheduled_start_time, id
 limit $3
 """
@@ -179,20 +190,39 @@ async def states_after(tx: Transaction, run_id: UUID, cursor: int, limit: int) -
     return [(row["cursor"], rows.state(row)) for row in found]
 
 
-async def take_due(tx: Transaction, queue_id: UUID, before: datetime, limit: int, fit: Fit) -> list[UUID]:
+class Due(msgspec.Struct, frozen=True):
+    """A due run in the line of its queue."""
+
+    id: UUID
+    deployment_id: UUID | None
+
+
+async def take_due(
+    tx: Transaction,
+    queue_id: UUID,
+    before: datetime,
+    limit: int,
+    fit: Fit,
+    *,
+    with_room: list[UUID],
+    taken: list[UUID],
+) -> list[Due]:
     """Lock and return the first runs of a queue that are due by then and that fit.
 
-    Runs that another claim has locked are passed over.
+    Passed over are runs that another claim has locked, those ``taken`` already, and those of deployments with
+    a limit that are not among ``with_room``.
     """
-    condition, args = _fits(fit, "$4")
+    condition, args = _fits(fit, "$6")
     found = await tx.fetch(
         f"{DUE.format(fits=condition)} for no key update skip locked",
         queue_id,
         rows.micros(before),
         limit,
+        with_room,
+        taken,
         *args,
     )
-    return [rows.uuid(row["id"]) for row in found]
+    return [Due(rows.uuid(row["id"]), rows.uuid_or_none(row["deployment_id"])) for row in found]
 
 
 async def next_due(
@@ -206,7 +236,8 @@ async def next_due(
     stored = [
         await tx.fetchval(
             "select min(next_scheduled_start_time) from flow_runs"
-            f" where work_queue_id = $1 and {WAITS} and next_scheduled_start_time > $2 {condition}",
+            f" where work_queue_id = $1 and {WAITS} and next_scheduled_start_time > $2 {condition}"
+            f" and {HAS_ROOM.format('flow_runs')}",
             queue_id,
             LONG_AGO if after is None else rows.micros(after),
             *args,
@@ -414,13 +445,16 @@ def state_columns(state: State | None) -> tuple[object, ...]:
     return (state.id, state.type, state.name, rows.micros(state.timestamp))
 
 
-async def ahead_of(tx: Transaction, run: FlowRun) -> int:
-    """Count the due runs of the same queue that come before a run; COUNTED at the most."""
+async def ahead_of(tx: Transaction, run: FlowRun, *, blocked_too: bool) -> int:
+    """Count the due runs of the same queue that come before a run; COUNTED at the most.
+
+    ``blocked_too``: also those whose deployment is full.
+    """
     if run.next_scheduled_start_time is None:
         return 0
     count: int = await tx.fetchval(
         f"select count(*) from (select 1 as one from flow_runs where work_queue_id = $1 and {WAITS}"
-        f" and (next_scheduled_start_time, id) < ($2, $3) limit {COUNTED}) line",
+        f" and (next_scheduled_start_time, id) < ($2, $3){_and_room(blocked_too)} limit {COUNTED}) line",
         run.work_queue_id,
         rows.micros(run.next_scheduled_start_time),
         run.id,
@@ -428,15 +462,19 @@ async def ahead_of(tx: Transaction, run: FlowRun) -> int:
     return count
 
 
-async def due_in(tx: Transaction, queue_ids: list[UUID], now: datetime) -> int:
-    """Count the due runs of queues; COUNTED at the most."""
+async def due_in(tx: Transaction, queue_ids: list[UUID], now: datetime, *, blocked_too: bool) -> int:
+    """Count the due runs of queues, as ``ahead_of`` does; COUNTED at the most."""
     count: int = await tx.fetchval(
         "select count(*) from (select 1 as one from flow_runs where work_queue_id = any($1::uuid[])"
-        f" and {WAITS} and next_scheduled_start_time <= $2 limit {COUNTED}) line",
+        f" and {WAITS} and next_scheduled_start_time <= $2{_and_room(blocked_too)} limit {COUNTED}) line",
         queue_ids,
         rows.micros(now),
     )
     return count
+
+
+def _and_room(blocked_too: bool) -> str:
+    return "" if blocked_too else f" and {HAS_ROOM.format('flow_runs')}"
 
 
 async def put_input(tx: Transaction, run_id: UUID, key: str, value: object, now: datetime) -> None:

@@ -8,10 +8,14 @@ from uuid import UUID
 from reeve.core.runs import FlowRun
 from reeve.server.storage import rows
 from reeve.server.storage.rows import FLOW_RUN
+from reeve.server.storage.runs import HAS_ROOM
 from reeve.server.storage.store import Transaction
 
 # Due runs that no attempt holds. A run that waits for the next try in its own process is nobody else's (W3).
-FREE = "r.state_type = 'SCHEDULED' and r.attempt_id is null and coalesce(r.retry_type, '') <> 'in_process'"
+FREE = (
+    "r.state_type = 'SCHEDULED' and r.attempt_id is null and coalesce(r.retry_type, '') <> 'in_process'"
+    f" and {HAS_ROOM.format('r')}"
+)
 BY_TIME = "order by r.next_scheduled_start_time, r.id"
 
 # Runs that a queue of 2.x with a tag filter takes: of any deployment, or of those it names.

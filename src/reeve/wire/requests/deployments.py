@@ -119,4 +119,5 @@ class DeploymentOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     max_pending: TimeLimit | None = None
     max_run: TimeLimit | None = None
     must_start_by: TimeLimit | None = None
+    concurrency_limit: Count | None = None
     code_version: str | None = None

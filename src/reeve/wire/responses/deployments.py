@@ -71,6 +71,7 @@ class DeploymentOptions(Struct, kw_only=True):
     max_pending: TimeLimit | None = None
     max_run: TimeLimit | None = None
     must_start_by: TimeLimit | None = None
+    concurrency_limit: int | None = None
     code_version: str | None = None
 
 

@@ -107,6 +107,7 @@ def _options(options: DeploymentOptions) -> responses.DeploymentOptions:
         max_pending=options.limits.max_pending,
         max_run=options.limits.max_run,
         must_start_by=options.limits.must_start_by,
+        concurrency_limit=options.concurrency_limit,
         code_version=options.code_version,
     )
 
