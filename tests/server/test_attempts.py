@@ -348,6 +348,25 @@ async def test_a_foreign_client_fills_the_limit_and_is_never_reaped(store: Store
     assert len((await agent.poll(5)).grants) == 1
 
 
+@pytest.mark.parametrize("permanent", [False, True])
+async def test_what_has_said_running_is_not_given_back_as_never_launched(
+    store: Store, permanent: bool
+) -> None:
+    """A launch that failed half-way: the process was there, and had begun, before its agent gave it up."""
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    run, attempt_id = await claimed(office, agent, started=False)
+    await office.propose(run.id, StateType.RUNNING, attempt_id)
+    await agent.report(attempt_id, requests.NotLaunched(seq=0, reason="no shim", permanent=permanent))
+    run = await office.read(run.id)
+    assert state_of(run) == ("CRASHED", "Crashed")
+    assert run.state is not None
+    assert "It had begun when its launch was given up: no shim" in (run.state.message or "")
+    (attempt,) = await office.attempts(run.id)
+    assert (attempt.state, attempt.crash_reason) == ("LOST", "agent_lost")
+    assert (await agent.poll(1)).grants == []
+
+
 async def test_clients_at_once_keep_to_the_limit_of_a_deployment(store: Store) -> None:
     office = await Office(store).furnish(concurrency_limit=3)
     wanted = [(await office.run()).id for _ in range(9)]

@@ -226,6 +226,9 @@ async def _apply(ctx: Context, tx: Transaction, attempt: Attempt, item: AnyRepor
     match item:
         case Launched():
             return await _launched(tx, attempt, item, now)
+        case NotLaunched(reason=reason) if attempt.started is not None:
+            # It has said Running: user code has begun, and a run is given back only when none has.
+            return await lose(tx, attempt, f"It had begun when its launch was given up: {reason}", now)
         case NotLaunched(reason=reason, permanent=True):
             return await refuse(tx, attempt, reason, now)
         case NotLaunched(reason=reason):
