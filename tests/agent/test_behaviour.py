@@ -677,7 +677,7 @@ def test_a150_a155_what_is_said_at_the_start_and_the_end(post: Post) -> None:
 def test_a151_a162_options_and_exit_codes(post: Post) -> None:
     start = ("agent", "start", "--name", "chooser", "--no-run-once", "--run-once")
     post.house.cli(*start, "--work-queue", "options", "--limit", "2")
-    help_ = post.house.cli("agent", "start", "--help")
+    help_ = post.house.cli("agent", "start", "--help-all")
     for option in (
         "-q,",
         "-m,",
