@@ -286,6 +286,8 @@ def test_a_deployment_is_paused_resumed_and_deleted(at_server: Shell, deployed: 
         (["--cron", "0 3 * * *", "--timezone", "Europe/Zurick"], "Europe/Zurich"),
         (["--rrule", "FREQ=SOMETIMES"], "--rrule: "),
         (["-p", "nowhere"], "There is no work pool 'nowhere'"),
+        (["--max-run", "1h:retry"], "--max-run: Its retries come from the crash budget"),
+        (["--must-start-by", "1h:retry"], "--must-start-by: A run that starts too late"),
     ],
     ids=" ".join,
 )

@@ -12,11 +12,11 @@ import click
 from reeve.cli import find, show
 from reeve.cli.frame import example, help_all, json_option, rare
 from reeve.cli.session import connect
-from reeve.cli.values import DURATION, INSTANT, PAIR, TIME_LIMIT, job_variables, parameters
+from reeve.cli.values import DURATION, INSTANT, LIMIT, PAIR, TIME_LIMIT, job_variables, parameters
 from reeve.client.sync import Client
 from reeve.core.crashes import CrashReason
 from reeve.core.deployments import Engine
-from reeve.core.time_limits import TimeLimit
+from reeve.core.time_limits import TimeLimit, TimeLimits, check_limits
 from reeve.errors import InvalidInputError, NotFoundError
 from reeve.wire import codec, endpoints, requests
 from reeve.wire.responses import DeploymentResponse
@@ -49,16 +49,14 @@ Pairs = tuple[tuple[str, str], ...]
     help="Only after crashes of this kind; repeatable.",
 )
 @click.option(
-    "--max-run", type=TIME_LIMIT, metavar="DURATION", help="Limit of an attempt: 1h, or 1h:cancel, 1h:retry."
+    "--max-run",
+    type=TIME_LIMIT,
+    metavar="DURATION[:THEN]",
+    help="Limit of an attempt: 1h, or 1h:cancel, 1h:retry.",
 )
 @rare("--max-pending", type=TIME_LIMIT, help="How long it may take from claim to Running.")
 @rare("--must-start-by", type=TIME_LIMIT, help="How long after it is due a run may still start.")
-@rare(
-    "--concurrency-limit",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="How many of its runs may be at work.",
-)
+@rare("--concurrency-limit", type=LIMIT, metavar="N", help="How many of its runs may be at work.")
 @click.option("--job", type=PAIR, multiple=True, help="Job variable: env.TZ=UTC, grace_seconds=5.")
 @click.option("--paused", is_flag=True, help="Start no run by schedule yet.")
 @json_option
@@ -91,6 +89,11 @@ def deploy(  # noqa: PLR0913  # one per option
 ) -> None:
     """Say how, where and when a flow runs. Repeat it to change that."""
     schedules = _schedules(cron, interval, rrule, timezone, anchor)
+    limits = TimeLimits(max_pending=max_pending, max_run=max_run, must_start_by=must_start_by)
+    try:
+        check_limits(limits, crash_retries)  # the server would, with the deployment half made
+    except InvalidInputError as error:
+        raise _name_option(error) from None
     path, inside = _place(entrypoint)
     from reeve.sdk.load import load_flow
 
@@ -207,13 +210,16 @@ def _exists(client: Client, flow_name: str, name: str) -> bool:
     return True
 
 
-_OPTIONS = {"cron", "interval", "rrule", "timezone", "max-run", "max-pending", "must-start-by"}
+_OPTIONS = {
+    *("cron", "interval", "rrule", "timezone", "max-run", "max-pending", "must-start-by"),
+    *("concurrency-limit", "crash-retry-delay"),
+}
 
 
 def _name_option(error: InvalidInputError) -> InvalidInputError:
     """Say which option the server refused: its fields are called as these."""
     option = (error.field or "").rpartition(".")[2].replace("_", "-")
     if option in _OPTIONS:
-        said = error.message.removeprefix(f"{error.field}: ")
+        said = error.message.partition(f"{error.field}: ")[2] or error.message
         return InvalidInputError(f"--{option}: {said}", field=option)
     return error

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from reeve.core.time_limits import Then, TimeLimit
+from reeve.core.time_limits import LONGEST_SECONDS, Then, TimeLimit
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)([dhms]))+")
@@ -44,6 +44,8 @@ class TimeLimitType(click.ParamType[TimeLimit]):
             hint = "Write 1h:fail, 1h:cancel or 1h:retry."
             self.fail(f"{then!r} does not say what follows. {hint}", param, ctx)
         seconds = DURATION.convert(length, param, ctx)
+        if seconds > LONGEST_SECONDS:
+            self.fail(f"{length!r} is too long. Write at most {LONGEST_SECONDS // 86400}d.", param, ctx)
         return TimeLimit(seconds=seconds, then=Then(then) if colon else Then.FAIL)
 
 

@@ -8,6 +8,10 @@ from typing import Annotated
 
 import msgspec
 
+from reeve.errors import InvalidInputError
+
+LONGEST_SECONDS = 10 * 365 * 86400
+
 
 class Then(StrEnum):
     """What becomes of a run whose limit is over."""
@@ -20,7 +24,7 @@ class Then(StrEnum):
 class TimeLimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One limit, in seconds."""
 
-    seconds: Annotated[float, msgspec.Meta(gt=0, le=10 * 365 * 86400)]
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=LONGEST_SECONDS)]
     then: Then = Then.FAIL
 
 
@@ -57,6 +61,21 @@ class TimeLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 NO_LIMITS = TimeLimits()
+
+
+def check_limits(limits: TimeLimits, crash_retries: int) -> None:
+    """Refuse a retry that cannot be: raises InvalidInputError, which names the limit's field."""
+    if limits.must_start_by and limits.must_start_by.then is Then.RETRY:
+        raise InvalidInputError(
+            "A run that starts too late cannot be started earlier: use fail or cancel.", field="must_start_by"
+        )
+    for name, limit in (("max_pending", limits.max_pending), ("max_run", limits.max_run)):
+        if limit and limit.then is Then.RETRY and not crash_retries:
+            raise InvalidInputError(
+                "Its retries come from the crash budget, which is 0: set crash_retries (--crash-retries).",
+                field=name,
+            )
+
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 

@@ -16,7 +16,7 @@ from reeve.core.deployments import Deployment, DeploymentOptions, DeploymentSche
 from reeve.core.names import check_name
 from reeve.core.parameters import check_parameters
 from reeve.core.schedules import IntervalSchedule
-from reeve.core.time_limits import Then, TimeLimits
+from reeve.core.time_limits import TimeLimits, check_limits
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
 from reeve.server.services.context import Context
 from reeve.server.services.hub import SCHEDULES_TOPIC, pool_topic
@@ -247,7 +247,7 @@ async def set_options(
         concurrency_limit=body.concurrency_limit,
         code_version=body.code_version,
     )
-    _check_limits(options)
+    check_limits(options.limits, options.budget.retries)
 
     async def change(tx: Transaction) -> None:
         known = _found(await deployments.lock(tx, deployment_id))
@@ -257,20 +257,6 @@ async def set_options(
 
     await ctx.store.write(change)
     return options
-
-
-def _check_limits(options: DeploymentOptions) -> None:
-    """Refuse a retry that cannot be."""
-    limits = options.limits
-    if limits.must_start_by and limits.must_start_by.then is Then.RETRY:
-        raise InvalidInputError(
-            "A run that starts too late cannot be started earlier: use fail or cancel.", field="must_start_by"
-        )
-    for name, limit in (("max_pending", limits.max_pending), ("max_run", limits.max_run)):
-        if limit and limit.then is Then.RETRY and not options.budget.retries:
-            raise InvalidInputError(
-                "Its retries come from the crash budget, which is 0: set crash_retries too.", field=name
-            )
 
 
 async def _store(
