@@ -40,6 +40,7 @@ CONNECTIONS = (1, 16)
 DUE = 50
 PAGE = 200
 TRIES = 20  # of what must be there before anything is measured
+AGAIN_SECONDS = 0.5  # between them: a locked database stays locked for a while
 STEP = 50_000  # runs between two words of progress
 PROGRESS_SECONDS = 20.0
 HELLO = """
@@ -115,6 +116,7 @@ class Site:
             if status != 503:
                 assert status < 400, (self.name, method, path, status, content)
                 return json.loads(content) if content else None
+            await asyncio.sleep(AGAIN_SECONDS)
         raise AssertionError(f"{self.name} does not answer {method} {path}")
 
     async def furnish(self) -> None:
