@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 POOL, AGENT = 4, 2
 QUEUES: dict[str, int | None] = {"narrow": 1, "middle": 2, "wide": None}
+RARE = 2  # of a deployment, whose runs wait in several queues
+RARE_FLOW = BRIEF.replace("def main(", "def rare(")
 PLACES = 3  # of the limits that are taken by the API
 FULL = 423  # the answer for a limit without room, api-contract §2
 AT_ONCE = 12  # who ask for them
@@ -38,6 +40,8 @@ OPEN = """
 select 'queue ' || q.name, count(*) from attempts a join work_queues q on q.id = a.work_queue_id
 where a.closed is null group by q.name
 union all select 'pool', count(*) from attempts where closed is null
+union all select 'deployment ' || f.name, count(*) from attempts a join flow_runs r on r.id = a.flow_run_id
+join flows f on f.id = r.flow_id where a.closed is null group by f.name
 union all select g.name, count(*) from attempts a join agents g on g.id = a.agent_id
 where a.closed is null group by g.name
 """
@@ -45,18 +49,18 @@ TAKEN = "select (select count(*) from slots) + (select count(*) from attempts wh
 
 
 def keeps_limits(site: Site, dice: Random, counts: Counts) -> Row:
-    """Keep to limits of agents, queues, pools and tags; let nothing that is blocked stand in the way."""
+    """Keep to limits of agents, queues, pools, deployments, tags; let nothing blocked be in the way."""
     row = Row()
     site.start_server()
     site.cli("pools", "create", "default", "--limit", str(POOL))
     for priority, (name, limit) in enumerate(QUEUES.items(), start=1):
         size = "none" if limit is None else str(limit)
         site.cli("queues", "create", name, "--priority", str(priority), "--limit", size)
-    deployment = site.deploy(BRIEF)
+    deployment, rare = site.deploy(BRIEF), _deploy_rare(site, RARE)
     servers = counts.scaled(3, 2) if site.is_postgres else 1
     ports = [site.port, *(site.start_server_beside(f"server-{number}") for number in range(1, servers))]
     row.figures["servers"] = str(servers)
-    _count_attempts(site, dice, counts, row, deployment, ports)
+    _count_attempts(site, dice, counts, row, deployment, rare, ports)
     _count_places(site, counts, row, ports)
     _count_order(site, row, deployment)
     _count_blocked(site, counts, row, deployment)
@@ -64,12 +68,17 @@ def keeps_limits(site: Site, dice: Random, counts: Counts) -> Row:
 
 
 def _count_attempts(
-    site: Site, dice: Random, counts: Counts, row: Row, deployment: str, ports: list[int]
+    site: Site, dice: Random, counts: Counts, row: Row, deployment: str, rare: str, ports: list[int]
 ) -> None:
     """Have many agents of several servers, dying at random, work on more runs than there is room for."""
     each = max(1, counts.trials(600, 9) // len(QUEUES))
     ran = {name: site.begin(deployment, each, queue=name, seconds=SECONDS) for name in QUEUES}
-    total = each * len(QUEUES)
+    limited = [
+        run_id
+        for name in ("middle", "wide")
+        for run_id in site.begin(rare, each, queue=name, seconds=SECONDS)
+    ]
+    total = each * len(QUEUES) + len(limited)
     row.trials += total
     agents = [
         Agent(
@@ -84,7 +93,8 @@ def _count_attempts(
         kills = site.kill_at_random(agents, dice, lambda: len(site.marked()) >= 0.9 * total)
         row.expect(site.settles(120 + total), "not all runs ended")
     row.expect(site.states() == {"Completed": total}, f"not all runs completed: {site.states()}")
-    limits = {"pool": POOL} | {f"queue {name}": size for name, size in QUEUES.items() if size}
+    limits = {"pool": POOL, "deployment rare": RARE}
+    limits |= {f"queue {name}": size for name, size in QUEUES.items() if size}
     for name, seen in most.items():
         limit = AGENT if name.startswith("agent") else limits.get(name, total)
         row.expect(seen <= limit, f"{name}: {seen} open attempts, of {limit}")
@@ -92,6 +102,8 @@ def _count_attempts(
         limit = QUEUES[name] or POOL
         seen = _most_at_once(site, set(runs))
         row.expect(seen <= limit, f"queue {name}: {seen} runs at once in user code, of {limit}")
+    seen = _most_at_once(site, set(limited))
+    row.expect(seen <= RARE, f"a deployment: {seen} runs at once in user code, of {RARE}")
     for run_id, begun in Counter(mark.run_id for mark in site.marked()).items():
         row.expect(begun == 1, f"run {run_id} was started {begun} times")
     shown = [f"{name} {most[name]} of {limit}" for name, limit in limits.items()]
@@ -185,21 +197,27 @@ def _count_order(site: Site, row: Row, deployment: str) -> None:
 
 
 def _count_blocked(site: Site, counts: Counts, row: Row, deployment: str) -> None:
-    """Have many runs wait in full and paused queues of higher priority, and ask for one behind them."""
+    """Have many runs wait in full and paused queues and of a full deployment; ask for one behind them."""
     agent = Agent("last", queues=tuple(QUEUES))
     site.employ(agent)
     free = min(_delay(site, deployment, f"free-{number}") for number in range(2))
     site.cli("queues", "set-limit", "narrow", "0")
     site.cli("queues", "pause", "middle")
-    blocked = counts.scaled(10_000, 20)
-    for name in ("narrow", "middle"):
-        site.begin(deployment, blocked // 2, queue=name)
+    rare = _deploy_rare(site, 0)
+    blocked = counts.scaled(10_000, 21)
+    for one, name in ((deployment, "narrow"), (deployment, "middle"), (rare, "wide")):
+        site.begin(one, blocked // 3, queue=name)
     behind = min(_delay(site, deployment, f"behind-{number}") for number in range(2))
     row.trials += blocked
     row.figures["start"] = f"{free:.2f} s, behind {blocked} blocked runs {behind:.2f} s"
     row.expect(
         behind <= free + LATER_SECONDS, f"behind blocked runs a run starts {behind - free:.1f} s later"
     )
+
+
+def _deploy_rare(site: Site, limit: int) -> str:
+    """Deploy a flow of which few runs may be at work."""
+    return site.deploy(RARE_FLOW, "rare", "--concurrency-limit", str(limit), file="rare.py")
 
 
 def _delay(site: Site, deployment: str, name: str) -> float:

@@ -74,6 +74,7 @@ MUTANTS: dict[str, Mutant] = {
         (
             ("from work_pools where id = $1 for no key update", "from work_pools where id = $1"),
             ("from work_queues where id = $1 for no key update", "from work_queues where id = $1"),
+            ("order by deployment_id for no key update", "order by deployment_id"),
         ),
         databases=("postgres",),  # the one writer of SQLite is its lock
         counts=Counts(scale=0.3, count=90),
