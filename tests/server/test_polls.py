@@ -150,6 +150,32 @@ async def test_no_more_than_there_is_room_for(api: Outside, deployment: Json, pa
     assert await both(api) == [[]] * 2
 
 
+async def test_of_a_deployment_no_more_than_it_has_room_for(api: Outside, deployment: Json) -> None:
+    runs = [await due(api, deployment, minutes) for minutes in (-5, -4, -3)]
+    other = await api.deployment("other", flow="other", work_pool_name="p", work_queue_name="q")
+    behind = await due(api, other, -2)
+    options = f"/deployments/{deployment['id']}/options"
+
+    async def served() -> list[str]:
+        ids = [deployment["id"], other["id"]]
+        answer = await api.post("/deployments/get_scheduled_flow_runs", {"deployment_ids": ids})
+        return [run["id"] for run in answer.json()]
+
+    async def shown() -> list[list[str]]:
+        return [*await both(api), await served()]
+
+    await api.put(options, {"concurrency_limit": 2})
+    assert await shown() == [[*runs[:2], behind]] * 3
+    await api.enter({"id": runs[1]}, "PENDING")
+    assert await shown() == [[runs[0], behind]] * 3
+    await api.enter({"id": runs[0]}, "PENDING")
+    assert await shown() == [[behind]] * 3
+    await api.enter({"id": runs[0]}, "COMPLETED")
+    assert await shown() == [[runs[2], behind]] * 3
+    await api.put(options, {"concurrency_limit": None})
+    assert await shown() == [[runs[2], behind]] * 3
+
+
 async def test_queues_come_by_priority_each_within_its_limit(api: Outside, deployment: Json) -> None:
     first = await api.deployment("first", work_pool_name="p", work_queue_name="first")
     await api.patch("/work_pools/p/queues/first", {"priority": 1, "concurrency_limit": 1})

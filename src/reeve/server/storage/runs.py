@@ -56,9 +56,11 @@ WAITS = "state_type = 'SCHEDULED' and attempt_id is null and coalesce(retry_type
 LONG_AGO = -(2**62)  # no bound
 COUNTED = 1000  # runs in a line; whoever waits behind more needs no exact figure
 
-# Its deployment has no limit, or room in it: a run of a full one is no candidate, and in nobody's way.
+# The deployments with a limit of their own; its deployment has none, or room in it: a run of a full one is no
+# candidate, and in nobody's way.
+LIMITED = "select o.deployment_id from deployment_options o where o.concurrency_limit is not null"
 HAS_ROOM = (
-    "({0}.deployment_id in (select o.deployment_id from deployment_options o where o.concurrency_limit <="
+    f"(deployment_id in ({LIMITED} and o.concurrency_limit <="
     " (select count(*) from attempts t where t.deployment_id = o.deployment_id and t.closed is null)))"
     " is not true"
 )
@@ -68,8 +70,7 @@ HAS_ROOM = (
 DUE = f"""
 select id, deployment_id from flow_runs
 where work_queue_id = $1 and {WAITS} and next_scheduled_start_time <= $2
-and (deployment_id = any($4::uuid[]) or (deployment_id in
-    (select o.deployment_id from deployment_options o where o.concurrency_limit is not null)) is not true)
+and (deployment_id = any($4::uuid[]) or (deployment_id in ({LIMITED})) is not true)
 and id <> all($5::uuid[]) {{fits}}
 order by next_scheduled_start_time, id
 limit $3
@@ -237,7 +238,7 @@ async def next_due(
         await tx.fetchval(
             "select min(next_scheduled_start_time) from flow_runs"
             f" where work_queue_id = $1 and {WAITS} and next_scheduled_start_time > $2 {condition}"
-            f" and {HAS_ROOM.format('flow_runs')}",
+            f" and {HAS_ROOM}",
             queue_id,
             LONG_AGO if after is None else rows.micros(after),
             *args,
@@ -474,7 +475,7 @@ async def due_in(tx: Transaction, queue_ids: list[UUID], now: datetime, *, block
 
 
 def _and_room(blocked_too: bool) -> str:
-    return "" if blocked_too else f" and {HAS_ROOM.format('flow_runs')}"
+    return "" if blocked_too else f" and {HAS_ROOM}"
 
 
 async def put_input(tx: Transaction, run_id: UUID, key: str, value: object, now: datetime) -> None:

@@ -8,13 +8,30 @@ from uuid import UUID
 from reeve.core.runs import FlowRun
 from reeve.server.storage import rows
 from reeve.server.storage.rows import FLOW_RUN
-from reeve.server.storage.runs import HAS_ROOM
+from reeve.server.storage.runs import LIMITED, WAITS
 from reeve.server.storage.store import Transaction
+
+# Of the deployments with a limit, in each queue, as many waiting runs as there is room for: more would stand
+# before others in the page of a poll, and be refused when they are to start.
+ADMITTED = f"""
+select line.id from (
+    select w.id, roomy.free, row_number() over (
+        partition by w.deployment_id, w.work_queue_id order by w.next_scheduled_start_time, w.id
+    ) as place
+    from (
+        select o.deployment_id, o.concurrency_limit - (
+            select count(*) from attempts t where t.deployment_id = o.deployment_id and t.closed is null
+        ) as free
+        from deployment_options o where o.concurrency_limit is not null
+    ) roomy
+    join flow_runs w on w.deployment_id = roomy.deployment_id where roomy.free > 0 and {WAITS}
+) line where line.place <= line.free
+"""
 
 # Due runs that no attempt holds. A run that waits for the next try in its own process is nobody else's (W3).
 FREE = (
     "r.state_type = 'SCHEDULED' and r.attempt_id is null and coalesce(r.retry_type, '') <> 'in_process'"
-    f" and {HAS_ROOM.format('r')}"
+    f" and ((r.deployment_id in ({LIMITED})) is not true or r.id in ({ADMITTED}))"
 )
 BY_TIME = "order by r.next_scheduled_start_time, r.id"
 
