@@ -137,6 +137,13 @@ class Settings(Struct, frozen=True, kw_only=True):
             "How long an agent that is stopped lets its runs finish.", "a number of seconds from 0 on", ge=0
         ),
     ] = 30.0
+    leave_runs: Annotated[
+        bool,
+        _value(
+            "Whether such an agent leaves runs that take longer to its next start; else it ends them.",
+            "true or false",
+        ),
+    ] = False
     notify_private_addresses: Annotated[
         bool,
         _value(

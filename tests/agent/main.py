@@ -15,7 +15,8 @@ if __name__ == "__main__":
         options = {"name": "tester", "work_pool_name": "default-agent-pool", **json.loads(sys.argv[1])}
         conductor.ONCE_SECONDS = options.pop("once_seconds", conductor.ONCE_SECONDS)
         conductor.DELIVERY_SECONDS = options.pop("delivery_seconds", conductor.DELIVERY_SECONDS)
-        chosen = settings.load(os.environ, {"drain_timeout": options.pop("drain_timeout", None)})
+        named = {name: options.pop(name, None) for name in ("drain_timeout", "leave_runs")}
+        chosen = settings.load(os.environ, named)
         agent.serve(Agent(**options, settings=chosen), chosen.log_level)
     except ReeveError as error:
         sys.exit(f"Error: {error}")

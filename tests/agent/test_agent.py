@@ -329,6 +329,37 @@ async def test_told_twice_it_ends_runs_at_once(
     await _gone(agents)
 
 
+async def test_runs_that_outlast_the_drain_are_left_to_the_next_start(
+    server: StandIn, agents: Agents, job: Job
+) -> None:
+    attempt = await server.submit(*job.waiting)
+    agent = await agents.start(drain_timeout=0.0, leave_runs=True)
+    await server.until(lambda: attempt.launched)
+    assert await agent.end() == 0
+    assert "Leaving 1 flow runs to the next start of this agent" in agent.log
+    assert len(server.farewells) == 1
+    assert job.is_alive
+    assert not attempt.closed
+    await agents.start()
+    await server.until(lambda: attempt.id in server.registrations[-1].held)
+    job.let_go()
+    await server.until(lambda: attempt.closed)
+    assert attempt.exit.exit_code == 0
+    assert attempt.output["stdout"] == "late\n"
+    assert len(job.starts) == 1
+
+
+async def test_told_twice_to_stop_an_agent_leaves_no_run(server: StandIn, agents: Agents, job: Job) -> None:
+    attempt = await server.submit(*job.waiting)
+    agent = await agents.start(drain_timeout=WAIT_SECONDS, leave_runs=True)
+    await server.until(lambda: attempt.launched)
+    agent.send(signal.SIGTERM)
+    await agent.says("Told to stop")
+    assert await agent.end() == 0
+    assert attempt.exit.stopped
+    assert not job.is_alive
+
+
 async def test_runs_that_outlast_the_drain_are_ended(server: StandIn, agents: Agents, job: Job) -> None:
     attempt = await server.submit(*job.waiting)
     agent = await agents.start(drain_timeout=0.1)

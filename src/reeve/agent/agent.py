@@ -130,7 +130,7 @@ class Agent:
             self.logger.info("%s/status says how this agent is", address)
             self._resources = resources.pop_all()
         self._conductor = conductor
-        self._life = asyncio.create_task(conductor.run(chosen.drain_timeout))
+        self._life = asyncio.create_task(conductor.run(chosen.drain_timeout, leave_runs=chosen.leave_runs))
 
     def stop(self) -> None:
         """Claim no more, and be over when the running runs have ended; asked again, end them at once."""

@@ -129,21 +129,26 @@ class Conductor:
             poll_seconds=self._link.registration.poll_seconds if self._link.is_registered else 0.0,
         )
 
-    async def run(self, drain_timeout: float) -> None:
-        """Live. Raises SupersededError, or the ReeveError of a server that refuses this agent."""
+    async def run(self, drain_timeout: float, *, leave_runs: bool) -> None:
+        """Live; with ``leave_runs`` what outlasts the drain goes on, and the next start takes it up.
+
+        Raises SupersededError, or the ReeveError of a server that refuses this agent.
+        """
         try:
             await self._adopt(await self._driver.recover())
             exits, superseded = tasks.persist(self._exits.run), self._superseded.wait()
-            await tasks.first(self._live(drain_timeout), exits, superseded)
+            await tasks.first(self._live(drain_timeout, leave_runs), exits, superseded)
         finally:
-            await tasks.cancel(self._running)  # none but after an error; what was launched goes on
+            await tasks.cancel(
+                self._running
+            )  # none but after an error, or to be left: what was launched goes on
         if self._superseded.is_set():
             raise SupersededError
 
     # --- life
 
-    async def _live(self, drain_timeout: float) -> None:
-        await tasks.first(self._work(), self._leave(drain_timeout))
+    async def _live(self, drain_timeout: float, leave_runs: bool) -> None:
+        await tasks.first(self._work(), self._leave(drain_timeout, leave_runs))
         await self._driver.retire()
         if self._link.is_registered:
             with suppress(ReeveError, TimeoutError):
@@ -177,12 +182,15 @@ class Conductor:
                 registration.pool_type,
             )
 
-    async def _leave(self, drain_timeout: float) -> None:
+    async def _leave(self, drain_timeout: float, leave_runs: bool) -> None:
         """Return when there is nothing more to do; until then polls and renewals go on (W9)."""
         await self._claims.over.wait()
         if not self._told_to_stop.is_set():  # all that was due is claimed
             await tasks.first(self._slots.empty(), self._told_to_stop.wait())
         await tasks.first(self._slots.empty(), self._told_to_hurry.wait(), asyncio.sleep(drain_timeout))
+        if self._held and leave_runs and not self._told_to_hurry.is_set():
+            log.warning("Leaving %d flow runs to the next start of this agent", len(self._held))
+            return
         if self._held:
             await self._end_all()
         if self._running and not self._held:

@@ -49,6 +49,11 @@ def agent() -> None:
 @click.option("--run-once/--no-run-once", help="Launch what is due, wait for it, and end.")
 @click.option("--drain-timeout", type=float, metavar="SECONDS", help="When stopped: what runs get to finish.")
 @rare(
+    "--leave-runs/--end-runs",
+    default=None,
+    help="Whether runs that take longer go on, for its next start to take up. Default: they are ended.",
+)
+@rare(
     "--status-port",
     type=click.IntRange(0, 65535),
     metavar="PORT",
@@ -65,6 +70,7 @@ def start(  # noqa: PLR0913  # the options of a user
     name: str | None,
     run_once: bool,
     drain_timeout: float | None,
+    leave_runs: bool | None,
     prefetch_seconds: float | None,
     status_port: int | None,
     hide_welcome: bool,
@@ -73,7 +79,7 @@ def start(  # noqa: PLR0913  # the options of a user
     if queues and prefixes:
         message = "Only one of -q and -m can be given: name queues, or what their names begin with."
         raise InvalidInputError(message, field="queues")  # A152
-    chosen = session.settings(drain_timeout=drain_timeout, status_port=status_port)
+    chosen = session.settings(drain_timeout=drain_timeout, leave_runs=leave_runs, status_port=status_port)
     from reeve.agent.agent import Agent, serve
 
     started = Agent(

@@ -251,7 +251,7 @@ def _server_arguments(chosen: Settings, *, open_door: bool) -> list[str]:
 
 def _agent_arguments(plan: Plan) -> list[str]:
     queues = [word for queue in plan.queues for word in ("-q", queue)]
-    bounds = ["--limit", str(plan.limit), "--drain-timeout", f"{plan.drain:g}"]
+    bounds = ["--limit", str(plan.limit), "--drain-timeout", f"{plan.drain:g}", "--end-runs"]
     return ["agent", "start", "--hide-welcome", "-p", plan.pool, *queues, *bounds]
 
 
