@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from reeve.core.attempts import Attempt, AttemptKind, AttemptState, Fate, LeaseTerms, fate
-from reeve.core.work import Limit, OnLost, grantable
+from reeve.core.work import Limit, OnLost, Rooms, grantable
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TERMS = LeaseTerms()  # lease 20, margin 2, grace 3, lost after 300
@@ -72,6 +72,28 @@ def test_nothing_happens_before_lease_and_grace_are_over(
     over_for: float, launched: bool, on_lost: OnLost, returns: int
 ) -> None:
     assert judged(attempt(over_for, launched=launched), on_lost=on_lost, returns=returns) is Fate.KEEP
+
+
+KEYS = [UUID(int=number) for number in range(4)]
+
+
+@given(
+    st.dictionaries(st.sampled_from(KEYS), st.tuples(st.none() | st.integers(0, 5), st.integers(0, 6))),
+    st.lists(st.none() | st.sampled_from(KEYS)),
+)
+def test_a_line_is_admitted_in_order_until_each_deployment_is_full(
+    limits: dict[UUID, tuple[int | None, int]], line: list[UUID | None]
+) -> None:
+    made = {key: Limit("l", size, occupied) for key, (size, occupied) in limits.items()}
+    rooms = Rooms(made)
+    admitted = [rooms.admit(key) for key in line]
+    for key in KEYS:
+        free = made[key].free if key in made else None
+        own = [answer for one, answer in zip(line, admitted, strict=True) if one == key]
+        room = len(own) if free is None else min(free, len(own))
+        assert own == [True] * room + [False] * (len(own) - room)
+        assert (key in rooms.open) == (free is not None and free > room)
+    assert all(answer for one, answer in zip(line, admitted, strict=True) if one is None)
 
 
 @given(st.integers(0, 50), st.lists(st.tuples(st.none() | st.integers(0, 50), st.integers(0, 60))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -89,3 +90,24 @@ class Limit(msgspec.Struct, frozen=True):
 def grantable(wanted: int, *limits: Limit) -> int:
     """Return how many of ``wanted`` runs every limit has room for."""
     return min([wanted, *(limit.free for limit in limits if limit.free is not None)])
+
+
+class Rooms:
+    """The room that deployments with a limit have left, counted down as their runs are admitted."""
+
+    def __init__(self, limits: Mapping[UUID, Limit]) -> None:
+        self._left = {key: limit.free for key, limit in limits.items() if limit.free is not None}
+
+    @property
+    def open(self) -> list[UUID]:
+        """The deployments with a limit that have room."""
+        return [key for key, left in self._left.items() if left]
+
+    def admit(self, deployment_id: UUID | None) -> bool:
+        """Say whether there is room for one more run of a deployment, or of none, and take it."""
+        if deployment_id is None or deployment_id not in self._left:
+            return True
+        if not self._left[deployment_id]:
+            return False
+        self._left[deployment_id] -= 1
+        return True

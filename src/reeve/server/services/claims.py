@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -17,7 +17,7 @@ from reeve.core.rules.flow_runs import FlowRunFacts, decide
 from reeve.core.runs import FlowRun
 from reeve.core.states import StateType, propose
 from reeve.core.time_limits import NO_LIMITS
-from reeve.core.work import AGENT_POOL_TYPE, Limit, WorkPool, WorkQueue, grantable
+from reeve.core.work import AGENT_POOL_TYPE, Rooms, WorkPool, WorkQueue, grantable
 from reeve.errors import ConflictError
 from reeve.server.services.states import new_state, tell
 from reeve.server.storage import agents, attempts, claims, deployments, events, runs
@@ -93,33 +93,12 @@ async def claim(tx: Transaction, agent: Agent, free: int, terms: LeaseTerms) -> 
     queues = served(agent, await claims.queues(tx, pool.id)) if left else []
     limits = [await claims.lock_queue(tx, queue) for queue in queues]
     limited = await claims.limited_deployments(tx, [queue.id for queue in queues], before)
-    rooms = Rooms((await claims.lock_deployments(tx, limited)).items())
+    rooms = Rooms(await claims.lock_deployments(tx, limited))
     taken: list[UUID] = []
     for queue, limit in zip(queues, limits, strict=True):
         wanted = grantable(left - len(taken), limit)
         taken += await _take(tx, queue, before, wanted, fit, rooms)
     return await _open(tx, agent, pool, taken, terms, now) if taken else 0
-
-
-class Rooms:
-    """The room that deployments with a limit have left, counted down as runs are admitted."""
-
-    def __init__(self, limits: Iterable[tuple[UUID, Limit]]) -> None:
-        self._left = {key: limit.free or 0 for key, limit in limits}
-
-    @property
-    def open(self) -> list[UUID]:
-        """The deployments that have room."""
-        return [key for key, left in self._left.items() if left]
-
-    def admit(self, run: runs.Due) -> bool:
-        """Say whether there is room for one more run of its deployment, and take it."""
-        if run.deployment_id is None or run.deployment_id not in self._left:
-            return True
-        if not self._left[run.deployment_id]:
-            return False
-        self._left[run.deployment_id] -= 1
-        return True
 
 
 async def _take(
@@ -131,7 +110,7 @@ async def _take(
         line = await runs.take_due(
             tx, queue.id, before, wanted - len(taken), fit, with_room=rooms.open, taken=taken
         )
-        admitted = [run.id for run in line if rooms.admit(run)]
+        admitted = [run.id for run in line if rooms.admit(run.deployment_id)]
         taken += admitted
         if len(admitted) == len(line):
             break
