@@ -16,6 +16,9 @@ from reeve.server.storage.store import Transaction, open_store, sqlite_path
 
 Columns = dict[str, set[tuple[str, bool]]]
 
+# What the pruner deletes, and what goes with it.
+DELETED_OFTEN = {"flow_runs", "flow_run_states", "task_runs", "task_run_states", "attempts"}
+
 
 def sqlite_columns(path: Path) -> Columns:
     """Return each table's columns, and whether each may be null."""
@@ -108,3 +111,23 @@ def test_every_placeholder_is_known_to_both_databases() -> None:
     for step in migrations.all_migrations():
         for types in (sqlite.TYPES, postgres.TYPES):
             assert not any("{" in statement for statement in step.statements(types))
+
+
+async def test_what_is_deleted_with_another_row_is_found_by_an_index(sqlite_url: str) -> None:
+    await fresh(sqlite_url)
+    with sqlite3.connect(sqlite_path(sqlite_url)) as connection:
+        tables = [
+            name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")
+        ]
+        plans = {
+            f"{table}.{column}": connection.execute(
+                f"explain query plan select 1 from {table} where {column} = x'00'"
+            ).fetchone()[3]
+            for table in tables
+            for _, _, parent, column, _, _, deleted, _ in connection.execute(
+                f"pragma foreign_key_list({table})"
+            )
+            if deleted == "CASCADE" and parent in DELETED_OFTEN
+        }
+    assert len(plans) > 8
+    assert not {place: plan for place, plan in plans.items() if plan.startswith("SCAN")}
