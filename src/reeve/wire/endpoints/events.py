@@ -10,47 +10,22 @@ from reeve.wire.endpoints.table import RUN, Endpoint
 Absent = Endpoint[None, None]  # no body is read, since none is used
 NOWHERE = (404,)
 
-create_events: Absent = Endpoint("create_events", "POST", "/events", None, None, door=RUN, refusals=NOWHERE)
-filter_events: Absent = Endpoint(
-    "filter_events", "POST", "/events/filter", None, None, door=RUN, refusals=NOWHERE
-)
-next_events: Absent = Endpoint(
-    "next_events", "GET", "/events/filter/next", None, None, door=RUN, refusals=NOWHERE
-)
-count_events: Absent = Endpoint(
-    "count_events", "POST", "/events/count-by/{countable}", None, None, door=RUN, refusals=NOWHERE
-)
 
-create_automation: Absent = Endpoint(
-    "create_automation", "POST", "/automations/", None, None, door=RUN, refusals=NOWHERE
-)
-count_automations: Absent = Endpoint(
-    "count_automations", "POST", "/automations/count", None, None, door=RUN, refusals=NOWHERE
-)
-filter_automations: Absent = Endpoint(
-    "filter_automations", "POST", "/automations/filter", None, None, door=RUN, refusals=NOWHERE
-)
-delete_automations_of: Absent = Endpoint(
-    "delete_automations_of",
-    "DELETE",
-    "/automations/owned-by/{resource}",
-    None,
-    None,
-    door=RUN,
-    refusals=NOWHERE,
-)
-automations_about: Absent = Endpoint(
-    "automations_about", "GET", "/automations/related-to/{resource}", None, None, door=RUN, refusals=NOWHERE
-)
-read_automation: Absent = Endpoint(
-    "read_automation", "GET", "/automations/{automation}", None, None, door=RUN, refusals=NOWHERE
-)
-change_automation: Absent = Endpoint(
-    "change_automation", "PATCH", "/automations/{automation}", None, None, door=RUN, refusals=NOWHERE
-)
-replace_automation: Absent = Endpoint(
-    "replace_automation", "PUT", "/automations/{automation}", None, None, door=RUN, refusals=NOWHERE
-)
-delete_automation: Absent = Endpoint(
-    "delete_automation", "DELETE", "/automations/{automation}", None, None, door=RUN, refusals=NOWHERE
-)
+def _absent(name: str, method: str, path: str) -> Absent:
+    return Endpoint(name, method, path, None, None, door=RUN, refusals=NOWHERE)
+
+
+create_events = _absent("create_events", "POST", "/events")
+filter_events = _absent("filter_events", "POST", "/events/filter")
+next_events = _absent("next_events", "GET", "/events/filter/next")
+count_events = _absent("count_events", "POST", "/events/count-by/{countable}")
+
+create_automation = _absent("create_automation", "POST", "/automations/")
+count_automations = _absent("count_automations", "POST", "/automations/count")
+filter_automations = _absent("filter_automations", "POST", "/automations/filter")
+delete_automations_of = _absent("delete_automations_of", "DELETE", "/automations/owned-by/{resource}")
+automations_about = _absent("automations_about", "GET", "/automations/related-to/{resource}")
+read_automation = _absent("read_automation", "GET", "/automations/{automation}")
+change_automation = _absent("change_automation", "PATCH", "/automations/{automation}")
+replace_automation = _absent("replace_automation", "PUT", "/automations/{automation}")
+delete_automation = _absent("delete_automation", "DELETE", "/automations/{automation}")
