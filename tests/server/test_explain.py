@@ -19,17 +19,17 @@ PATIENCE = 15.0
 
 
 class Plight(Struct, frozen=True, kw_only=True):
-    """What is to keep a run from starting."""
+    """What is to keep a run from starting: nothing, unless said."""
 
-    due_in: float
-    ahead: int
-    pool_paused: bool
-    queue_paused: bool
-    pool_limit: bool
-    queue_limit: bool
+    due_in: float = 0.0
+    ahead: int = 0
+    pool_paused: bool = False
+    queue_paused: bool = False
+    pool_limit: bool = False
+    queue_limit: bool = False
     deployment_limit: bool = False
-    blockers: int  # runs that another agent holds: they fill the limits, else these are 0
-    agent: str
+    blockers: int = 0  # runs that another agent holds: they fill the limits, else these are 0
+    agent: str = "idle"
 
 
 PLIGHTS = st.builds(
@@ -254,17 +254,7 @@ async def test_without_the_named_causes_a_run_starts(api: Outside, plight: Pligh
 
 async def test_a_full_limit_names_who_fills_it(api: Outside) -> None:
     async with scene(api) as here:
-        full = Plight(
-            due_in=0.0,
-            ahead=0,
-            pool_paused=False,
-            queue_paused=False,
-            pool_limit=True,
-            queue_limit=False,
-            blockers=2,
-            agent="idle",
-        )
-        await here.set(full)
+        await here.set(Plight(pool_limit=True, blockers=2))
         (cause,) = (await here.explain())["causes"]
         assert cause["kind"] == "LIMIT_FULL"
         names = {run["name"] for run in here.blockers}
@@ -273,18 +263,7 @@ async def test_a_full_limit_names_who_fills_it(api: Outside) -> None:
 
 async def test_a_full_deployment_says_who_fills_it_and_what_raises_it(api: Outside) -> None:
     async with scene(api) as here:
-        full = Plight(
-            due_in=0.0,
-            ahead=1,
-            pool_paused=False,
-            queue_paused=False,
-            pool_limit=False,
-            queue_limit=False,
-            deployment_limit=True,
-            blockers=2,
-            agent="idle",
-        )
-        await here.set(full)
+        await here.set(Plight(ahead=1, deployment_limit=True, blockers=2))
         told = await here.explain()
         (cause, ahead) = told["causes"]
         assert (cause["kind"], ahead["kind"]) == ("LIMIT_FULL", "RUNS_AHEAD")
