@@ -282,18 +282,7 @@ async def test_a_full_deployment_says_who_fills_it_and_what_raises_it(api: Outsi
 
 async def test_a_pause_says_since_when(api: Outside) -> None:
     async with scene(api) as here:
-        await here.set(
-            Plight(
-                due_in=0.0,
-                ahead=0,
-                pool_paused=True,
-                queue_paused=True,
-                pool_limit=False,
-                queue_limit=False,
-                blockers=0,
-                agent="idle",
-            )
-        )
+        await here.set(Plight(pool_paused=True, queue_paused=True))
         today = f"{datetime.now(UTC):%Y-%m-%d}"
         paused = [cause for cause in (await here.explain())["causes"] if cause["kind"].endswith("_PAUSED")]
         assert len(paused) == 2
