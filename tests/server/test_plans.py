@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 from tests.server import crowd
 from tests.server.office import Office
+from tests.server.overheard import Overheard
 
 from reeve.core.states import StateType
 from reeve.server.loops.cancellations import CancellationCleaner
@@ -74,64 +75,25 @@ UNSERVED = {
 
 
 class Explained:
-    """A store that asks for the plan of each statement before it is run, and keeps the bad ones."""
+    """Asks for the plan of each statement before it is run, and keeps the bad ones."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.name = store.name
+    def __init__(self, dialect: str) -> None:
+        self.dialect = dialect
         self.asked = 0
         self.faults: list[str] = []
 
-    async def read(self, body: Callable[[Transaction], Awaitable[Any]]) -> Any:
-        return await self._store.read(lambda tx: body(cast("Transaction", _Asking(tx, self))))
+    async def hear(self, tx: Transaction, sql: str, args: tuple[Any, ...]) -> None:
+        if sql.lstrip().startswith("insert"):  # it looks at its constraints, which have their indexes
+            return
+        word = "explain query plan" if self.dialect == "sqlite" else "explain"
+        self._judge(sql, await tx.fetch(f"{word} {sql}", *args))
 
-    async def write(self, body: Callable[[Transaction], Awaitable[Any]]) -> Any:
-        return await self._store.write(lambda tx: body(cast("Transaction", _Asking(tx, self))))
-
-    def judge(self, sql: str, plan: list[Row]) -> None:
+    def _judge(self, sql: str, plan: list[Row]) -> None:
         self.asked += 1
-        faults = _sqlite_faults(sql, plan) if self.name == "sqlite" else _postgres_faults(plan)
+        faults = _sqlite_faults(sql, plan) if self.dialect == "sqlite" else _postgres_faults(plan)
         if faults:
-            lines = [str(row["detail" if self.name == "sqlite" else "QUERY PLAN"]) for row in plan]
+            lines = [str(row["detail" if self.dialect == "sqlite" else "QUERY PLAN"]) for row in plan]
             self.faults.append("\n  ".join([sql, *faults, "in the plan:", *lines]))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-
-class _Asking:
-    def __init__(self, tx: Transaction, explained: Explained) -> None:
-        self._tx = tx
-        self._explained = explained
-
-    async def fetch(self, sql: str, *args: Any) -> Any:
-        await self._ask(sql, args)
-        return await self._tx.fetch(sql, *args)
-
-    async def fetchrow(self, sql: str, *args: Any) -> Any:
-        await self._ask(sql, args)
-        return await self._tx.fetchrow(sql, *args)
-
-    async def fetchval(self, sql: str, *args: Any) -> Any:
-        await self._ask(sql, args)
-        return await self._tx.fetchval(sql, *args)
-
-    async def execute(self, sql: str, *args: Any) -> int:
-        await self._ask(sql, args)
-        return await self._tx.execute(sql, *args)
-
-    async def executemany(self, sql: str, args: list[tuple[Any, ...]]) -> None:
-        for each in args[:1]:
-            await self._ask(sql, each)
-        await self._tx.executemany(sql, args)
-
-    async def _ask(self, sql: str, args: tuple[Any, ...]) -> None:
-        if not sql.lstrip().startswith("insert"):  # it looks at its constraints, which have their indexes
-            word = "explain query plan" if self._explained.name == "sqlite" else "explain"
-            self._explained.judge(sql, await self._tx.fetch(f"{word} {sql}", *args))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._tx, name)
 
 
 def _sqlite_faults(sql: str, plan: list[Row]) -> list[str]:
@@ -165,8 +127,9 @@ async def house(database_url: str) -> Any:
     place = {"deployment_id": office.deployment_id, "work_queue_id": office.queue_id}
     await crowd.gather(store, 0, RUNS, flow_id=office.flow_id, **place)
     await crowd.let_it_count(store)
-    explained = Explained(store)
-    office.ctx = dataclasses.replace(office.ctx, store=cast("Store", explained))
+    explained = Explained(store.name)
+    overheard = Overheard(store, explained.hear)
+    office.ctx = dataclasses.replace(office.ctx, store=cast("Store", overheard))
     yield office, explained
     await store.close()
 

@@ -279,6 +279,15 @@ async def test_what_nobody_serves_any_more_is_not_ready(api: Outside) -> None:
     assert await later(61) == ("NOT_READY", "NOT_READY", "NOT_READY")
 
 
+@pytest.mark.parametrize("seconds", [-1, 1e214])
+async def test_a_worker_beats_within_a_year(api: Outside, seconds: float) -> None:
+    await api.pool("p", type="process")
+    beat = {"name": "w", "heartbeat_interval_seconds": seconds}
+    answer = await api.post("/work_pools/p/workers/heartbeat", beat)
+    assert answer.status_code == 422
+    assert "heartbeat_interval_seconds" in str(answer.json())
+
+
 async def test_agents_make_what_they_serve_ready(api: Outside) -> None:
     await api.pool("p", type="process")
     await api.queue("other", pool="p")

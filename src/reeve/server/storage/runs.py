@@ -236,9 +236,10 @@ async def next_due(
     condition, args = _fits(fit, "$3")
     stored = [
         await tx.fetchval(
-            "select min(next_scheduled_start_time) from flow_runs"
+            # In the order of the line: for a min() SQLite may read the scheduled runs of all queues.
+            "select next_scheduled_start_time from flow_runs"
             f" where work_queue_id = $1 and {WAITS} and next_scheduled_start_time > $2 {condition}"
-            f" and {HAS_ROOM}",
+            f" and {HAS_ROOM} order by next_scheduled_start_time, id limit 1",
             queue_id,
             LONG_AGO if after is None else rows.micros(after),
             *args,

@@ -247,7 +247,7 @@ async def late_runs(tx: Transaction, queue_id: UUID) -> int:
     """Count the runs of a queue that should have started."""
     count: int = await tx.fetchval(
         "select count(*) from flow_runs where work_queue_id = $1 and state_type = 'SCHEDULED'"
-        " and state_name = 'Late'",
+        " and attempt_id is null and state_name = 'Late'",
         queue_id,
     )
     return count

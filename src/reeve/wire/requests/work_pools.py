@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from reeve.core.work import OnLost
 from reeve.wire.codec import Count
+
+Beat = Annotated[float, Meta(ge=0, le=86400 * 366)]
 
 
 class WorkPoolCreate(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -44,7 +46,7 @@ class WorkerHeartbeat(Struct, kw_only=True):
     """Body of ``workers/heartbeat``."""
 
     name: str
-    heartbeat_interval_seconds: float | None = None  # workers send 30.0; whole seconds are kept
+    heartbeat_interval_seconds: Beat | None = None  # workers send 30.0; whole seconds are kept
 
 
 class PoolOptions(Struct, kw_only=True, forbid_unknown_fields=True):
