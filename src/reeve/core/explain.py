@@ -32,6 +32,7 @@ class CauseKind(StrEnum):
     POOL_PAUSED = "POOL_PAUSED"
     QUEUE_PAUSED = "QUEUE_PAUSED"
     LIMIT_FULL = "LIMIT_FULL"
+    EARLIER_RUN = "EARLIER_RUN"
     NO_AGENT = "NO_AGENT"
     NO_DRIVER = "NO_DRIVER"
     AGENT_PAUSED = "AGENT_PAUSED"
@@ -89,6 +90,7 @@ class Circumstances(Struct, frozen=True, kw_only=True):
     queue: WorkQueue | None = None
     limits: list[Occupied] = []
     serving: list[Serving] = []
+    behind: str | None = None  # the earlier run of its schedule that it waits for
     ahead: int = 0  # due runs of the same queue that come first
     ahead_elsewhere: int = 0  # due runs of queues that come first
 
@@ -242,6 +244,9 @@ def _obstacles(seen: Circumstances, now: datetime) -> Iterator[Cause]:
     if queue.is_paused:
         sentence = f"Work queue {queue.name!r} of pool {pool.name!r} is paused{_since(queue.paused_since)}."
         yield Cause(CauseKind.QUEUE_PAUSED, sentence, f"reeve queues resume {queue.name} -p {pool.name}")
+    if seen.behind is not None:
+        sentence = f"Its schedule lets no two runs overlap, and its earlier run {seen.behind} has not ended."
+        yield Cause(CauseKind.EARLIER_RUN, sentence)
     yield from (_full(one) for one in seen.limits if one.limit.free == 0)
     yield from _ahead(seen)
     yield from _who_takes_it(seen, pool, queue, now)

@@ -26,6 +26,7 @@ from reeve.server.loops.notifier import Notifier
 from reeve.server.loops.pauses import PauseExpirer
 from reeve.server.loops.pruner import Pruner
 from reeve.server.loops.reaper import Reaper
+from reeve.server.loops.schedule_policies import SchedulePolicies
 from reeve.server.loops.scheduler import Scheduler
 from reeve.server.loops.statuses import Statuses
 from reeve.server.loops.time_limits import TimeLimits
@@ -213,6 +214,7 @@ def _loops(ctx: Context, settings: Settings) -> list[Loop]:
         CancellationCleaner(ctx, 20),
         Reaper(ctx, min(1.0, settings.lease_seconds / 4)),
         TimeLimits(ctx, 1),
+        SchedulePolicies(ctx, 1),
         Statuses(ctx, 10),
         Notifier(
             ctx,

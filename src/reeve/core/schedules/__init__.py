@@ -9,7 +9,14 @@ Clocks that are set forward and back, one rule for all kinds:
   finer) goes by real time: in both passes of a repeated hour, not in a skipped one.
 """
 
-from reeve.core.schedules.dates import dates_to_schedule, occurrences, scheduled_idempotency_key, validate
+from reeve.core.schedules.dates import (
+    MAX_CANDIDATES,
+    dates_to_schedule,
+    occurrences,
+    own_parameters_key,
+    scheduled_idempotency_key,
+    validate,
+)
 from reeve.core.schedules.kinds import (
     CronSchedule,
     IntervalSchedule,
@@ -20,12 +27,14 @@ from reeve.core.schedules.kinds import (
 )
 
 __all__ = [
+    "MAX_CANDIDATES",
     "CronSchedule",
     "IntervalSchedule",
     "RRuleSchedule",
     "Schedule",
     "dates_to_schedule",
     "occurrences",
+    "own_parameters_key",
     "schedule_from_json",
     "schedule_to_json",
     "scheduled_idempotency_key",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import dropwhile, groupby, islice, takewhile
+from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from reeve.core.schedules import cron, interval, rrule
 from reeve.core.schedules.kinds import CronSchedule, IntervalSchedule, Schedule
@@ -74,9 +78,21 @@ def dates_to_schedule(
     return dates
 
 
-def scheduled_idempotency_key(deployment_id: UUID, date: datetime, timezone: str | None) -> str:
+def scheduled_idempotency_key(
+    deployment_id: UUID, date: datetime, timezone: str | None, parameters: Mapping[str, Any] | None = None
+) -> str:
     """Return the key of the run of that date, the same from every server (api-contract §10).
 
-    The date stands in the offset of the schedule's time zone, as 2.20 writes it.
+    The date stands in the offset of the schedule's time zone, as 2.20 writes it. ``parameters``: those of the
+    schedule's own, with which its run is another one than that of a schedule without.
     """
-    return f"scheduled {deployment_id} {date.astimezone(zone_of(timezone)).isoformat()}"
+    at = date.astimezone(zone_of(timezone)).isoformat()
+    own = own_parameters_key(parameters or {})
+    return " ".join(["scheduled", str(deployment_id), at, *([own] if own else [])])
+
+
+def own_parameters_key(parameters: Mapping[str, Any]) -> str:
+    """Return a short name for parameters, the same in each process; nothing for none."""
+    if not parameters:
+        return ""
+    return hashlib.sha256(msgspec.json.encode(parameters, order="deterministic")).hexdigest()[:16]

@@ -20,7 +20,7 @@ from reeve.core.time_limits import TimeLimits, check_limits
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
 from reeve.server.services.context import Context
 from reeve.server.services.hub import SCHEDULES_TOPIC, pool_topic
-from reeve.server.storage import blocks, deployments, work
+from reeve.server.storage import blocks, deployments, schedule_policies, work
 from reeve.wire.requests import ScheduleCreate
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ async def create(
             **_plain(given),
         )
         changed = await _placed(tx, changed, body.work_pool_name, body.work_queue_name, sent, now)
-        return await _store(tx, changed, _new_schedules(known.id, wanted, now), created_by, now), new
+        return await _store(tx, changed, _new_schedules(known, wanted, now), created_by, now), new
 
     return await ctx.store.write(upsert)
 
@@ -130,7 +130,7 @@ async def set_paused(ctx: Context, deployment_id: UUID, *, paused: bool) -> None
         await deployments.update(tx, replace(known, paused=paused, updated=await tx.now()))
         if paused:
             await deployments.delete_scheduled_runs(tx, deployment_id)
-        _tell(tx, known)
+        await _tell(tx, known)
 
     await ctx.store.write(change)
 
@@ -152,7 +152,7 @@ async def set_schedule_active(ctx: Context, deployment_id: UUID, *, active: bool
         )
         if not active:
             await deployments.delete_scheduled_runs(tx, deployment_id)
-        _tell(tx, known)
+        await _tell(tx, known)
 
     await ctx.store.write(change)
 
@@ -170,9 +170,9 @@ async def add_schedules(
 
     async def add(tx: Transaction) -> list[DeploymentSchedule]:
         known = _owner(await deployments.lock(tx, deployment_id))
-        added = _new_schedules(known.id, wanted, await tx.now())
+        added = _new_schedules(replace(known, schedules=[]), wanted, await tx.now())
         await deployments.replace_schedules(tx, known.id, [*known.schedules, *added])
-        _tell(tx, known)
+        await _tell(tx, known)
         return added
 
     return await ctx.store.write(add)
@@ -277,7 +277,7 @@ async def _store(
     if wanted is not None:
         await deployments.replace_schedules(tx, changed.id, wanted)
         changed = replace(changed, schedules=wanted)
-    _tell(tx, changed)
+    await _tell(tx, changed)
     return changed
 
 
@@ -336,7 +336,9 @@ async def _check_blocks(tx: Transaction, deployment: Deployment) -> None:
             )
 
 
-def _tell(tx: Transaction, deployment: Deployment) -> None:
+async def _tell(tx: Transaction, deployment: Deployment) -> None:
+    """Have its runs be made: what passed before the change is not made up for."""
+    await schedule_policies.start_anew(tx, deployment.id)
     tx.wake(SCHEDULES_TOPIC)
     if deployment.work_pool_id is not None:
         tx.wake(pool_topic(deployment.work_pool_id))
@@ -384,15 +386,13 @@ def _changed_schedules(
 ) -> list[DeploymentSchedule] | None:
     """Return the schedules that a change wants, or None when they stay; the old fields mean the only one."""
     if isinstance(body.schedules, list):
-        return _new_schedules(known.id, _checked(body.schedules), now)
+        return _new_schedules(known, _checked(body.schedules), now)
     old_fields = body.schedule is not UNSET or isinstance(body.is_schedule_active, bool)
     if old_fields and len(known.schedules) > 1:
         raise _which_schedule(known, "'schedule' and 'is_schedule_active' do")
     if isinstance(body.schedule, dict):
         active = body.is_schedule_active if isinstance(body.is_schedule_active, bool) else True
-        return _new_schedules(
-            known.id, _checked([ScheduleCreate(schedule=body.schedule, active=active)]), now
-        )
+        return _new_schedules(known, _checked([ScheduleCreate(schedule=body.schedule, active=active)]), now)
     if body.schedule is None:
         return []
     if isinstance(body.is_schedule_active, bool):
@@ -408,14 +408,16 @@ def _checked(wanted: Sequence[ScheduleCreate]) -> list[ScheduleCreate]:
 
 
 def _new_schedules(
-    deployment_id: UUID, wanted: Sequence[ScheduleCreate], now: datetime
+    known: Deployment, wanted: Sequence[ScheduleCreate], now: datetime
 ) -> list[DeploymentSchedule]:
+    """Return the schedules to store. One that says what a known one says keeps its id, and its policy so."""
+    ids = _Ids(known.schedules)
     return [
         DeploymentSchedule(
-            id=uuid4(),
+            id=ids.take(one.schedule),
             created=now + timedelta(microseconds=place),  # what is made together has an order too
             updated=now + timedelta(microseconds=place),
-            deployment_id=deployment_id,
+            deployment_id=known.id,
             schedule=_anchored(one.schedule, now),
             active=one.active,
             max_active_runs=one.max_active_runs,
@@ -424,6 +426,30 @@ def _new_schedules(
         )
         for place, one in enumerate(wanted)
     ]
+
+
+class _Ids:
+    """The ids of known schedules, each given once: to one with the same rule."""
+
+    def __init__(self, known: Sequence[DeploymentSchedule]) -> None:
+        self._left = [(_rule(one.schedule), one.schedule, one.id) for one in known]
+
+    def take(self, schedule: dict[str, Any]) -> UUID:
+        wanted = _rule(schedule)
+        same = [each for each in self._left if each[0] == wanted]
+        if not same:
+            return uuid4()
+        chosen = next((each for each in same if each[1] == schedule), same[0])
+        self._left.remove(chosen)
+        return chosen[2]
+
+
+def _rule(schedule: dict[str, Any]) -> schedules.Schedule:
+    """Return a schedule without its anchor, which the server gives to who does not send one."""
+    read = schedules.schedule_from_json(schedule)
+    if isinstance(read, IntervalSchedule):
+        return replace(read, anchor_date=None, timezone=read.timezone or "UTC")
+    return read
 
 
 def _anchored(schedule: dict[str, Any], now: datetime) -> dict[str, Any]:
@@ -437,7 +463,7 @@ def _anchored(schedule: dict[str, Any], now: datetime) -> dict[str, Any]:
 async def _reschedule(tx: Transaction, known: Deployment, changed: list[DeploymentSchedule]) -> None:
     await deployments.replace_schedules(tx, known.id, changed)
     await deployments.delete_scheduled_runs(tx, known.id)
-    _tell(tx, known)
+    await _tell(tx, known)
 
 
 def _which_schedule(known: Deployment, what: str) -> InvalidInputError:

@@ -11,7 +11,7 @@ from reeve.core import explain as core
 from reeve.errors import NotFoundError
 from reeve.server.services.claims import missing_driver, served
 from reeve.server.services.context import Context
-from reeve.server.storage import agents, attempts, claims, deployments, runs
+from reeve.server.storage import agents, attempts, claims, deployments, runs, schedule_policies
 from reeve.wire import responses
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ async def _circumstances(tx: Transaction, run: FlowRun, now: datetime) -> core.C
         queue=queue,
         limits=limits,
         serving=serving,
+        behind=await _earlier_run(tx, run),
         ahead=await runs.ahead_of(tx, run, blocked_too=crowded),
         ahead_elsewhere=await runs.due_in(tx, first, now, blocked_too=crowded),
     )
@@ -94,6 +95,19 @@ async def _limits(
         own = await claims.deployment_limits(tx, [deployment.id])
         needed += [(limit, "deployment_id", key, again) for key, limit in own.items()]
     return [await _occupied(tx, *one) for one in needed]
+
+
+async def _earlier_run(tx: Transaction, run: FlowRun) -> str | None:
+    """Return the name of the run that holds back a run of the same schedule."""
+    schedule_id = await schedule_policies.schedule_of_held(tx, run.id)
+    if schedule_id is None:
+        return None
+    found = await schedule_policies.runs_of(tx, schedule_id)
+    first = min(found.waiting, key=lambda one: (one.due, one.id), default=None)
+    if found.begun:
+        return found.begun[0].name
+    earlier = await runs.read(tx, first.id) if first else None
+    return earlier.name if earlier and earlier.id != run.id else None
 
 
 async def _is_served(tx: Transaction, queue: WorkQueue) -> bool:

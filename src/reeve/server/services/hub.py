@@ -11,6 +11,7 @@ from uuid import UUID
 NOTIFICATIONS_TOPIC = "notifications"  # one is to be sent
 TASKS_TOPIC = "tasks"  # a task run outside of flows waits for a process that serves its task
 SCHEDULES_TOPIC = "schedules"  # a deployment or one of its schedules was changed
+SCHEDULED_RUNS_TOPIC = "scheduled runs"  # one has ended
 
 
 def pool_topic(pool_id: UUID) -> str:

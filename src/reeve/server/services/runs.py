@@ -27,7 +27,7 @@ from reeve.core.work import Limit
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.fence import Holding, holding
-from reeve.server.services.hub import pool_topic, run_topic
+from reeve.server.services.hub import SCHEDULED_RUNS_TOPIC, pool_topic, run_topic
 from reeve.server.services.states import (
     Decision,
     copy_to_parent,
@@ -39,7 +39,16 @@ from reeve.server.services.states import (
     started,
     tell,
 )
-from reeve.server.storage import attempts, claims, deployments, events, runs, task_runs, work
+from reeve.server.storage import (
+    attempts,
+    claims,
+    deployments,
+    events,
+    runs,
+    schedule_policies,
+    task_runs,
+    work,
+)
 
 if TYPE_CHECKING:
     from reeve.core.deployments import Deployment
@@ -314,6 +323,11 @@ async def give_up_start(tx: Transaction, run_id: UUID) -> None:
         await _propose(tx, OPERATOR, run_id, proposal(type_, message=late.message), force=True)
 
 
+async def order(tx: Transaction, run_id: UUID, state: ProposedState, *, force: bool) -> None:
+    """Propose a state on the server's own account; with ``force`` the run enters it whatever it does."""
+    await _propose(tx, OPERATOR, run_id, state, force=force)
+
+
 async def cancel_subflows(tx: Transaction, run: FlowRun) -> None:
     """Have the subflows end too that have processes of their own, when their parent is cancelled.
 
@@ -466,6 +480,8 @@ async def close(
         tx.wake(pool_topic(attempt.work_pool_id))
     if attempt.deployment_id and (pool_id := await claims.pool_of_limited(tx, attempt.deployment_id)):
         tx.wake(pool_topic(pool_id))
+    if run.auto_scheduled:
+        tx.wake(SCHEDULED_RUNS_TOPIC)  # the next of its schedule may wait for that
     return run
 
 
@@ -479,6 +495,8 @@ async def _full_limit(tx: Transaction, run: FlowRun, proposed: ProposedState) ->
     """Return the full limit in which a run would need a new place (protocol §2); it stays locked."""
     if proposed.type not in EXECUTING or run.attempt_id:
         return None
+    if run.auto_scheduled and (schedule_id := await schedule_policies.schedule_of_held(tx, run.id)):
+        return f"schedule {schedule_id}"
     limits: list[Limit] = []
     pool = await claims.pool(tx, run.work_pool_id) if run.work_pool_id and run.work_queue_id else None
     if pool is not None:

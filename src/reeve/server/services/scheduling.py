@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from reeve.core import bookkeeping
 from reeve.core.runs import FlowRun
+from reeve.core.schedule_policies import PLAIN, Overlap, missed_dates
 from reeve.core.schedules import (
+    MAX_CANDIDATES,
     Schedule,
     dates_to_schedule,
+    own_parameters_key,
     schedule_from_json,
     scheduled_idempotency_key,
 )
 from reeve.core.states import StateDetails, StateType, propose
 from reeve.errors import InvalidInputError
 from reeve.server.services.context import Context
+from reeve.server.services.hub import SCHEDULES_TOPIC
 from reeve.server.services.runs import run_of
+from reeve.server.services.schedule_policies import settle
 from reeve.server.services.states import new_state, tell
-from reeve.server.storage import deployments, runs
+from reeve.server.storage import deployments, runs, schedule_policies
+from reeve.server.storage.schedule_policies import Kept, ScheduledRun
 
 if TYPE_CHECKING:
     from reeve.core.deployments import Deployment
@@ -43,6 +50,7 @@ async def schedule_all(tx: Transaction, deployment_ids: list[UUID]) -> None:
         deployment = await deployments.read(tx, deployment_id)
         if deployment is not None and not deployment.paused:
             await _schedule(tx, deployment, partial(dates_to_schedule, now=now), now)
+            await _note_made(tx, deployment, now)
 
 
 async def schedule(ctx: Context, deployment_id: UUID, body: requests.Schedule) -> None:
@@ -79,29 +87,91 @@ def _wanted(body: requests.Schedule, now: datetime, schedule: Schedule) -> list[
         ) from None
 
 
+class Planned(Struct, frozen=True, kw_only=True):
+    """A run to be made; ``of`` is its schedule, if that has a policy."""
+
+    date: datetime
+    key: str
+    parameters: dict[str, Any]
+    of: UUID | None = None
+    held: bool = False
+
+
 async def _schedule(tx: Transaction, deployment: Deployment, dates: Dates, now: datetime) -> None:
-    wanted = [_scheduled_run(deployment, date, key, now) for date, key in _keys(deployment, dates).items()]
-    await tell(tx, [run for run in wanted if await runs.insert(tx, run)], now)
+    kept = await schedule_policies.of_deployment(tx, deployment.id)
+    made: list[FlowRun] = []
+    ours: list[ScheduledRun] = []
+    for plan in _plans(deployment, kept, dates, now):
+        run = _scheduled_run(deployment, plan, now)
+        if await runs.insert(tx, run):
+            made.append(run)
+            if plan.of:
+                ours.append(
+                    ScheduledRun(flow_run_id=run.id, schedule_id=plan.of, due=plan.date, held=plan.held)
+                )
+    await tell(tx, made, now)
+    await schedule_policies.insert_runs(tx, ours)
+    for schedule_id in sorted({run.schedule_id for run in ours}):
+        await settle(tx, schedule_id)
 
 
-def _keys(deployment: Deployment, dates: Dates) -> dict[datetime, str]:
-    """Return when runs are due, each with its key; schedules that meet at an instant share its run."""
-    keys: dict[datetime, str] = {}
+def _plans(
+    deployment: Deployment, kept: Mapping[UUID, Kept], dates: Dates, now: datetime
+) -> Iterable[Planned]:
+    """Return the runs that should be there; schedules that meet share one if their parameters are the same.
+
+    The shared run is that of the schedule with a policy.
+    """
+    plans: dict[tuple[datetime, str], Planned] = {}
+    active = [one for one in deployment.schedules if one.active]
+    for stored in sorted(active, key=lambda one: one.id not in kept):
+        schedule, known = schedule_from_json(stored.schedule), kept.get(stored.id)
+        policy = known.policy if known else PLAIN
+        since = known.made_until if known else None
+        missed = missed_dates(schedule, policy, since, now) if since else []
+        for date in (*missed, *dates(schedule)):
+            key = scheduled_idempotency_key(deployment.id, date, schedule.timezone, policy.parameters)
+            plans.setdefault(
+                (date, own_parameters_key(policy.parameters)),
+                Planned(
+                    date=date,
+                    key=key,
+                    parameters={**deployment.parameters, **policy.parameters},
+                    of=stored.id if known else None,
+                    held=policy.overlap is not Overlap.ALLOW,
+                ),
+            )
+    return plans.values()
+
+
+async def _note_made(tx: Transaction, deployment: Deployment, now: datetime) -> None:
+    """Note up to when the dates of schedules that make up for missed ones have their runs.
+
+    They are made ahead, so a date counts as missed only when no server was there in time to do that.
+    """
+    kept = await schedule_policies.of_deployment(tx, deployment.id)
     for stored in deployment.schedules:
-        if stored.active:
-            schedule = schedule_from_json(stored.schedule)
-            for date in dates(schedule):
-                keys.setdefault(date, scheduled_idempotency_key(deployment.id, date, schedule.timezone))
-    return keys
+        known = kept.get(stored.id)
+        if known is None or not stored.active or not known.policy.makes_up:
+            continue
+        schedule, since = schedule_from_json(stored.schedule), known.made_until
+        missed = missed_dates(schedule, known.policy, since, now) if since else []
+        made = missed
+        if len(missed) < MAX_CANDIDATES:
+            made = [now, *dates_to_schedule(schedule, now)]
+        else:
+            tx.wake(SCHEDULES_TOPIC)  # the rest follow at once
+        if since is None or made[-1] > since:
+            await schedule_policies.set_made_until(tx, stored.id, made[-1])
 
 
-def _scheduled_run(deployment: Deployment, date: datetime, key: str, now: datetime) -> FlowRun:
+def _scheduled_run(deployment: Deployment, plan: Planned, now: datetime) -> FlowRun:
     state = propose(
-        StateType.SCHEDULED, message="Flow run scheduled", details=StateDetails(scheduled_time=date)
+        StateType.SCHEDULED, message="Flow run scheduled", details=StateDetails(scheduled_time=plan.date)
     )
     run = replace(
-        run_of(deployment, now, parameters=deployment.parameters),
-        idempotency_key=key,
+        run_of(deployment, now, parameters=plan.parameters),
+        idempotency_key=plan.key,
         tags=["auto-scheduled", *deployment.tags],
         auto_scheduled=True,
         job_variables={},

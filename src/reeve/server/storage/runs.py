@@ -51,8 +51,13 @@ update flow_runs set
 where id = $1
 """
 
+HELD = "select flow_run_id from scheduled_runs where held"  # core.schedule_policies
 # A run that no attempt holds. One that waits for the next try in a process of its own is nobody else's (W3).
-WAITS = "state_type = 'SCHEDULED' and attempt_id is null and coalesce(retry_type, '') <> 'in_process'"
+# Nor is one that its schedule holds until its earlier runs have ended.
+WAITS = (
+    "state_type = 'SCHEDULED' and attempt_id is null and coalesce(retry_type, '') <> 'in_process'"
+    f" and id not in ({HELD})"
+)
 LONG_AGO = -(2**62)  # no bound
 COUNTED = 1000  # runs in a line; whoever waits behind more needs no exact figure
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from reeve.core.runs import FlowRun
 from reeve.server.storage import rows
 from reeve.server.storage.rows import FLOW_RUN
-from reeve.server.storage.runs import LIMITED, WAITS
+from reeve.server.storage.runs import HELD, LIMITED, WAITS
 from reeve.server.storage.store import Transaction
 
 # Of the deployments with a limit, in each queue, as many waiting runs as there is room for: more would stand
@@ -31,6 +31,7 @@ select line.id from (
 # Due runs that no attempt holds. A run that waits for the next try in its own process is nobody else's (W3).
 FREE = (
     "r.state_type = 'SCHEDULED' and r.attempt_id is null and coalesce(r.retry_type, '') <> 'in_process'"
+    f" and r.id not in ({HELD})"
     f" and ((r.deployment_id in ({LIMITED})) is not true or r.id in ({ADMITTED}))"
 )
 BY_TIME = "order by r.next_scheduled_start_time, r.id"

@@ -61,12 +61,14 @@ from reeve.wire.endpoints.deployments import pause_deployment as pause_deploymen
 from reeve.wire.endpoints.deployments import read_deployment as read_deployment
 from reeve.wire.endpoints.deployments import read_deployment_by_name as read_deployment_by_name
 from reeve.wire.endpoints.deployments import read_deployment_options as read_deployment_options
+from reeve.wire.endpoints.deployments import read_schedule_policies as read_schedule_policies
 from reeve.wire.endpoints.deployments import read_schedules as read_schedules
 from reeve.wire.endpoints.deployments import resume_deployment as resume_deployment
 from reeve.wire.endpoints.deployments import schedule_deployment as schedule_deployment
 from reeve.wire.endpoints.deployments import set_deployment_options as set_deployment_options
 from reeve.wire.endpoints.deployments import set_schedule_active as set_schedule_active
 from reeve.wire.endpoints.deployments import set_schedule_inactive as set_schedule_inactive
+from reeve.wire.endpoints.deployments import set_schedule_policies as set_schedule_policies
 from reeve.wire.endpoints.deployments import update_deployment as update_deployment
 from reeve.wire.endpoints.deployments import update_schedule as update_schedule
 from reeve.wire.endpoints.events import automations_about as automations_about

@@ -74,6 +74,22 @@ set_deployment_options: Endpoint[requests.DeploymentOptions, responses.Deploymen
     responses.DeploymentOptions,
     dialect=False,
 )
+read_schedule_policies: Endpoint[None, list[responses.SchedulePolicy]] = Endpoint(
+    "read_schedule_policies",
+    "GET",
+    "/deployments/{id}/schedule_policies",
+    None,
+    list[responses.SchedulePolicy],
+    dialect=False,
+)
+set_schedule_policies: Endpoint[list[requests.SchedulePolicy], list[responses.SchedulePolicy]] = Endpoint(
+    "set_schedule_policies",
+    "PUT",
+    "/deployments/{id}/schedule_policies",
+    list[requests.SchedulePolicy],
+    list[responses.SchedulePolicy],
+    dialect=False,
+)
 count_deployments: Endpoint[filters.FlowRunFilters, int] = Endpoint(
     "count_deployments",
     "POST",

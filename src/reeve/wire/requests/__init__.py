@@ -31,6 +31,7 @@ from reeve.wire.requests.deployments import DeploymentRuns as DeploymentRuns
 from reeve.wire.requests.deployments import DeploymentUpdate as DeploymentUpdate
 from reeve.wire.requests.deployments import Schedule as Schedule
 from reeve.wire.requests.deployments import ScheduleCreate as ScheduleCreate
+from reeve.wire.requests.deployments import SchedulePolicy as SchedulePolicy
 from reeve.wire.requests.deployments import ScheduleUpdate as ScheduleUpdate
 from reeve.wire.requests.flow_runs import CancelRun as CancelRun
 from reeve.wire.requests.flow_runs import DeploymentFlowRunCreate as DeploymentFlowRunCreate

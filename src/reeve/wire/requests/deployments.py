@@ -10,10 +10,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from reeve.core.crashes import CrashReason
 from reeve.core.deployments import Engine
-from reeve.core.time_limits import TimeLimit
+from reeve.core.schedule_policies import Catchup, Overlap
+from reeve.core.time_limits import LONGEST_SECONDS, TimeLimit
 from reeve.wire.codec import Count
 
 Delay = Annotated[float, Meta(ge=0, le=86400 * 366)]
+Lateness = Annotated[float, Meta(gt=0, le=LONGEST_SECONDS)]
 ActiveRuns = Annotated[int, Meta(gt=0)]
 ScheduledRuns = Annotated[int, Meta(gt=0, le=50)]  # api-contract §10
 
@@ -121,3 +123,16 @@ class DeploymentOptions(Struct, kw_only=True, forbid_unknown_fields=True):
     must_start_by: TimeLimit | None = None
     concurrency_limit: Count | None = None
     code_version: str | None = None
+
+
+class SchedulePolicy(Struct, kw_only=True, forbid_unknown_fields=True):
+    """One of the body of ``PUT /deployments/{id}/schedule_policies``, which has all of them, at once.
+
+    ``max_late`` in seconds. What null means: ``core.schedule_policies``.
+    """
+
+    schedule_id: UUID
+    parameters: dict[str, Any] = field(default_factory=dict)
+    catchup: Catchup | None = None
+    max_late: Lateness | None = None
+    overlap: Overlap = Overlap.ALLOW

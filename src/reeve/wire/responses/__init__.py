@@ -22,6 +22,7 @@ from reeve.wire.responses.blocks import BlockType as BlockType
 from reeve.wire.responses.deployments import DeploymentOptions as DeploymentOptions
 from reeve.wire.responses.deployments import DeploymentResponse as DeploymentResponse
 from reeve.wire.responses.deployments import DeploymentSchedule as DeploymentSchedule
+from reeve.wire.responses.deployments import SchedulePolicy as SchedulePolicy
 from reeve.wire.responses.deployments import WorkQueue as WorkQueue
 from reeve.wire.responses.flow_runs import Cause as Cause
 from reeve.wire.responses.flow_runs import Explanation as Explanation

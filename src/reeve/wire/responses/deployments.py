@@ -10,6 +10,7 @@ from msgspec import Struct
 from reeve.core.crashes import CrashReason
 from reeve.core.deployments import DeploymentStatus, Engine
 from reeve.core.runs import CreatedBy
+from reeve.core.schedule_policies import Catchup, Overlap
 from reeve.core.time_limits import TimeLimit
 from reeve.wire.codec import Timestamp
 
@@ -73,6 +74,16 @@ class DeploymentOptions(Struct, kw_only=True):
     must_start_by: TimeLimit | None = None
     concurrency_limit: int | None = None
     code_version: str | None = None
+
+
+class SchedulePolicy(Struct, kw_only=True):
+    """What reeve adds to a schedule (protocol §5). ``max_late`` in seconds."""
+
+    schedule_id: UUID
+    parameters: dict[str, Any]
+    catchup: Catchup | None
+    max_late: float | None
+    overlap: Overlap
 
 
 class WorkQueue(Struct, kw_only=True):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from reeve import clock
 from reeve.core.deployments import DeploymentOptions
+from reeve.core.schedule_policies import SchedulePolicy
 from reeve.server.http.body import page
 from reeve.server.http.created_by import created_by
 from reeve.server.http.request import Answer, Request, created, serves
-from reeve.server.services import deployments, figures, find, runs, scheduling, work
+from reeve.server.services import deployments, figures, find, runs, schedule_policies, scheduling, work
 from reeve.wire import endpoints, filters, project, requests, responses
 
 
@@ -110,6 +113,32 @@ def _options(options: DeploymentOptions) -> responses.DeploymentOptions:
         concurrency_limit=options.concurrency_limit,
         code_version=options.code_version,
     )
+
+
+@serves(endpoints.read_schedule_policies)
+async def read_schedule_policies(request: Request[None]) -> list[responses.SchedulePolicy]:
+    return _policies(await schedule_policies.read(request.context, request.path["id"]))
+
+
+@serves(endpoints.set_schedule_policies)
+async def set_schedule_policies(
+    request: Request[list[requests.SchedulePolicy]],
+) -> list[responses.SchedulePolicy]:
+    kept = await schedule_policies.set_policies(request.context, request.path["id"], request.body)
+    return _policies(kept)
+
+
+def _policies(policies: dict[UUID, SchedulePolicy]) -> list[responses.SchedulePolicy]:
+    return [
+        responses.SchedulePolicy(
+            schedule_id=schedule_id,
+            parameters=policy.parameters,
+            catchup=policy.catchup,
+            max_late=policy.max_late,
+            overlap=policy.overlap,
+        )
+        for schedule_id, policy in policies.items()
+    ]
 
 
 @serves(endpoints.count_deployments)
