@@ -10,9 +10,10 @@ from reeve.cli import find, show
 from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect
 from reeve.core.crashes import CrashReason
+from reeve.core.schedule_policies import Overlap
 from reeve.core.time_limits import TimeLimit, in_words
 from reeve.wire import codec, endpoints
-from reeve.wire.responses import DeploymentOptions, DeploymentResponse
+from reeve.wire.responses import DeploymentOptions, DeploymentResponse, SchedulePolicy
 
 
 @click.group(epilog=example("reeve deployments show nightly/prod"))
@@ -53,10 +54,12 @@ def show_(*, deployment: str, as_json: bool) -> None:
     with connect() as client:
         found = find.deployment(client, deployment)
         options = client.call(endpoints.read_deployment_options, id=found.id)
+        policies = client.call(endpoints.read_schedule_policies, id=found.id)
         names = find.deployment_names(client, [found])
     if as_json:
-        return show.document({"deployment": found, "options": options})
-    return show.facts(_facts(names[found.id], found, options))
+        said = {"deployment": found, "options": options, "schedule_policies": policies}
+        return show.document(said)
+    return show.facts(_facts(names[found.id], found, options, policies))
 
 
 @deployments.command(epilog=example("reeve deployments pause nightly/prod"))
@@ -90,17 +93,22 @@ def delete(*, deployment: str, yes: bool) -> None:
     click.echo(f"Deleted the deployment {deployment!r}.")
 
 
-def _facts(name: str, found: DeploymentResponse, options: DeploymentOptions) -> list[tuple[str, object]]:
+def _facts(
+    name: str, found: DeploymentResponse, options: DeploymentOptions, policies: list[SchedulePolicy]
+) -> list[tuple[str, object]]:
+    of = {one.schedule_id: _policy(one) for one in policies}
     return [
         ("deployment", name),
         ("id", found.id),
         ("description", found.description),
         ("version", found.version),
+        ("code version", options.code_version),
         ("entrypoint", found.entrypoint),
         ("path", found.path),
         ("pool", found.work_pool_name),
         ("queue", found.work_queue_name),
-        *(("schedule", _rule(schedule.schedule)) for schedule in found.schedules),
+        *(("schedule", _rule(one.schedule) + of.get(one.id, "")) for one in found.schedules),
+        ("pull", _json(found.pull_steps)),
         ("paused", "yes" if found.paused else "no"),
         ("parameters", _json(found.parameters)),
         ("tags", ", ".join(found.tags)),
@@ -134,8 +142,20 @@ def _rule(schedule: dict[str, Any]) -> str:
     zone = f" {schedule['timezone']}" if schedule.get("timezone") else ""
     if "interval" in schedule:
         return f"every {show.took(schedule['interval'])}{zone}"
-    return f"{schedule.get('cron') or schedule.get('rrule')}{zone}"
+    rule = str(schedule.get("cron") or schedule.get("rrule"))
+    return f"{' '.join(rule.split())}{zone}"
 
 
-def _json(value: dict[str, Any]) -> str:
+def _policy(policy: SchedulePolicy) -> str:
+    """Say what a schedule has beside its rule."""
+    said = [
+        f"parameters {_json(policy.parameters)}" if policy.parameters else "",
+        f"catch-up {policy.catchup}" if policy.catchup else "",
+        f"at most {in_words(policy.max_late)} late" if policy.max_late else "",
+        f"overlap {policy.overlap}" if policy.overlap is not Overlap.ALLOW else "",
+    ]
+    return "".join(f", {one}" for one in said if one)
+
+
+def _json(value: object) -> str:
     return codec.encode(value).decode() if value else ""

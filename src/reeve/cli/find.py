@@ -9,13 +9,11 @@ from uuid import UUID
 
 from reeve.client.sync import Client
 from reeve.core.agents import AgentStatus
-from reeve.errors import ConflictError, InvalidInputError, NotFoundError
-from reeve.wire import endpoints, filters, requests
+from reeve.errors import InvalidInputError, NotFoundError
+from reeve.wire import endpoints, filters
 from reeve.wire.responses import Agent, DeploymentResponse, FlowRunResponse
 
 SHORTEST_PREFIX = 4
-DEFAULT_POOL = "default"  # what ``reeve up`` serves and ``reeve deploy`` deploys to
-POOL_TYPE = "process"
 
 
 def run(client: Client, text: str) -> FlowRunResponse:
@@ -83,24 +81,6 @@ def flow_names(client: Client, ids: set[UUID]) -> dict[UUID, str]:
         return {}
     wanted = filters.FlowQuery(flows=filters.FlowFilter(id=filters.Ids(any_=sorted(ids))))
     return {flow.id: flow.name for flow in client.call(endpoints.filter_flows, wanted)}
-
-
-def no_pool(client: Client, name: str) -> NoReturn:
-    """Say that there is no such pool, which there are, and how to make one."""
-    there = sorted(pool.name for pool in client.call(endpoints.filter_work_pools))
-    known = f"There are: {', '.join(there)}" if there else "There are none yet"
-    raise NotFoundError(f"There is no work pool {name!r}. {known}. Make it with: reeve pools create {name}")
-
-
-def make_default_pool(client: Client, name: str) -> None:
-    """Make sure that a pool of this name exists; the server gives it a queue ``default``."""
-    try:
-        client.call(endpoints.read_work_pool, name=name)
-    except NotFoundError:
-        try:
-            client.call(endpoints.create_work_pool, requests.WorkPoolCreate(name=name, type=POOL_TYPE))
-        except ConflictError:
-            return  # somebody made it in between
 
 
 def _uuid(text: str) -> UUID | None:

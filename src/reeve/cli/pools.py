@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from reeve.cli import find, show
+from reeve.cli import show
 from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect
 from reeve.cli.values import LIMIT
 from reeve.core.work import OnLost
 from reeve.errors import NotFoundError
+from reeve.sdk.deploy import POOL_TYPE, no_pool
 from reeve.wire import endpoints, requests
 
 ON_LOST = click.Choice([each.value for each in OnLost])
@@ -44,7 +45,7 @@ def ls(*, as_json: bool) -> None:
 
 @pools.command(epilog=example("reeve pools create gpu --limit 2 --on-lost replace"))
 @click.argument("name")
-@click.option("--type", "type_", default=find.POOL_TYPE, show_default=True, help="Kind of infrastructure.")
+@click.option("--type", "type_", default=POOL_TYPE, show_default=True, help="Kind of infrastructure.")
 @click.option("--limit", type=LIMIT, help="Runs at once, in all its queues.")
 @click.option(
     "--on-lost",
@@ -94,7 +95,7 @@ def set_on_lost(*, name: str, on_lost: str) -> None:
         try:
             client.call(endpoints.set_pool_options, requests.PoolOptions(on_lost=OnLost(on_lost)), name=name)
         except NotFoundError:
-            find.no_pool(client, name)
+            no_pool(client, name)
     verb = "replaces" if on_lost == OnLost.REPLACE else "waits for"
     click.echo(f"The work pool {name!r} {verb} runs whose agent is lost.")
 
@@ -104,5 +105,5 @@ def _update(name: str, change: requests.WorkPoolUpdate, said: str) -> None:
         try:
             client.call(endpoints.update_work_pool, change, name=name)
         except NotFoundError:
-            find.no_pool(client, name)
+            no_pool(client, name)
     click.echo(f"The work pool {name!r} {said}.")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import click
 
-from reeve.cli import find, show
+from reeve.cli import show
 from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect
 from reeve.cli.values import LIMIT
 from reeve.errors import NotFoundError
+from reeve.sdk.deploy import DEFAULT_POOL, no_pool
 from reeve.wire import endpoints, requests
 
-_pool = click.option(
-    "-p", "--pool", default=find.DEFAULT_POOL, show_default=True, help="The queue's work pool."
-)
+_pool = click.option("-p", "--pool", default=DEFAULT_POOL, show_default=True, help="The queue's work pool.")
 
 
 @click.group(epilog=example("reeve queues create fast -p gpu --priority 1"))
@@ -33,7 +32,7 @@ def ls(*, pool: str | None, as_json: bool) -> None:
             try:
                 found = client.call(endpoints.filter_pool_queues, work_pool_name=pool)
             except NotFoundError:
-                find.no_pool(client, pool)
+                no_pool(client, pool)
     if as_json:
         return show.document(found)
     found.sort(key=lambda queue: (queue.work_pool_name or "", queue.priority))
@@ -67,7 +66,7 @@ def create(*, name: str, pool: str, priority: int | None, limit: int | None, des
         try:
             client.call(endpoints.create_pool_queue, body, work_pool_name=pool)
         except NotFoundError:
-            find.no_pool(client, pool)
+            no_pool(client, pool)
     click.echo(f"Made the work queue {name!r} in the pool {pool!r}.")
 
 

@@ -89,7 +89,8 @@ def show_(*, id_: str, as_json: bool) -> None:
         origin = _origins(client, [run])[run.id]
     if as_json:
         return show.document({"run": run, "attempts": attempts, "states": entered})
-    show.facts(_facts(run, origin))
+    code = next((one.code_version for one in reversed(attempts) if one.code_version), None)
+    show.facts(_facts(run, origin, code))
     _show_attempts(attempts)
     return _show_states(entered)
 
@@ -205,11 +206,12 @@ def _origins(client: Client, found: list[FlowRunResponse]) -> dict[UUID, str]:
     }
 
 
-def _facts(run: FlowRunResponse, origin: str) -> list[tuple[str, object]]:
+def _facts(run: FlowRunResponse, origin: str, code: str | None) -> list[tuple[str, object]]:
     return [
         ("run", run.name),
         ("id", run.id),
         ("deployment", origin),
+        ("code version", code),
         ("state", run.state_name),
         ("message", run.state.message if run.state else None),
         ("pool", run.work_pool_name),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import click
 
 from reeve.agent.slots import DEFAULT_LIMIT
-from reeve.cli import find, show
+from reeve.cli import show
 from reeve.cli.frame import example
 from reeve.cli.main import USER_ERROR
 from reeve.cli.session import PATIENCE_SECONDS
@@ -24,6 +24,7 @@ from reeve.client.calls import ServerTimeoutError, ServerUnreachableError
 from reeve.client.sync import Client
 from reeve.core.agents import AgentStatus
 from reeve.errors import NotFoundError, ReeveError
+from reeve.sdk.deploy import DEFAULT_POOL, make_pool
 from reeve.settings import Settings, Source, gather, make_home_key, masked_url, own_url
 from reeve.wire import endpoints, requests
 
@@ -60,7 +61,7 @@ class _ChildEndedError(Exception):
 
 
 @click.command(epilog=example("reeve up --limit 4"))
-@click.option("-p", "--pool", default=find.DEFAULT_POOL, show_default=True, help="Work pool to serve.")
+@click.option("-p", "--pool", default=DEFAULT_POOL, show_default=True, help="Work pool to serve.")
 @click.option(
     "-q", "--queue", "queues", multiple=True, default=("default",), show_default=True, help="Queue to serve."
 )
@@ -208,7 +209,7 @@ def _agents_online(client: Client, pool: str) -> set[tuple[object, int]]:
 
 
 def _make_queues(client: Client, plan: Plan) -> None:
-    find.make_default_pool(client, plan.pool)
+    make_pool(client, plan.pool)
     for queue in plan.queues:
         try:
             client.call(endpoints.read_pool_queue, work_pool_name=plan.pool, name=queue)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -10,11 +9,8 @@ from typing import Any
 import click
 import msgspec
 
+from reeve.core.durations import seconds_of
 from reeve.core.time_limits import LONGEST_SECONDS, Then, TimeLimit
-
-_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)([dhms]))+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)([dhms])")
 
 
 class DurationType(click.ParamType[float]):
@@ -26,7 +22,7 @@ class DurationType(click.ParamType[float]):
         """Read the text; a number is one already."""
         if isinstance(value, int | float):
             return float(value)
-        seconds = _seconds(value)
+        seconds = seconds_of(value)
         if seconds is None or seconds <= 0:
             self.fail(f"{value!r} is no length of time. Write 30s, 5m, 1h, 1d or 1h30m.", param, ctx)
         return seconds
@@ -107,12 +103,6 @@ def parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
 def job_variables(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Return job variables by their dotted names (A82); those of the environment stay texts."""
     return {name: text if name.startswith("env.") else _json_or_text(text) for name, text in pairs}
-
-
-def _seconds(text: str) -> float | None:
-    if _DURATION.fullmatch(text):
-        return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
-    return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else None
 
 
 def _json_or_text(text: str) -> Any:

@@ -83,6 +83,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     stop_failed: datetime | None = None  # since when its agent has said that it cannot end it
     limits: TimeLimits = NO_LIMITS  # as its deployment had them when it was claimed
     expires: datetime | None = None  # when the next of them is over
+    code_version: str | None = None  # its deployment's when it was opened, or what its process has fetched
 
     @property
     def is_open(self) -> bool:

@@ -305,6 +305,7 @@ def attempt(noun: Attempt, agent_name: str | None) -> responses.Attempt:
         output_tail=noun.output_tail,
         crash_reason=noun.crash_reason,
         expires=iso_or_none(noun.expires),
+        code_version=noun.code_version,
     )
 
 

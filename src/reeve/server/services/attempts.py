@@ -19,9 +19,9 @@ from reeve.core.runs import FlowRun
 from reeve.core.states import UNREACHABLE, ProposedState, StateDetails, StateType, default_name
 from reeve.core.states import propose as proposal
 from reeve.core.time_limits import Deadline
-from reeve.errors import ConflictError, NotFoundError
+from reeve.errors import AttemptSupersededError, ConflictError, ForbiddenError, NotFoundError
 from reeve.server.services import records
-from reeve.server.services.context import Context
+from reeve.server.services.context import Context, Principal
 from reeve.server.services.hub import run_topic
 from reeve.server.services.runs import cancel_subflows, close, crash_budget
 from reeve.server.services.states import end_children, enter
@@ -38,6 +38,21 @@ if TYPE_CHECKING:
     from reeve.wire.requests import AnyReport, Note, Output, OutputChunk, Renew, Reports
 
 OUTPUT_LOGGERS = {"stdout": "reeve.stdout", "stderr": "reeve.stderr"}
+
+
+async def set_code_version(ctx: Context, principal: Principal, attempt_id: UUID, version: str) -> None:
+    """Note which code an attempt runs, as its own process says.
+
+    Raises AttemptSupersededError for an attempt that is over, ForbiddenError for another one's key.
+    """
+    if principal.attempt_id not in {None, attempt_id}:
+        raise ForbiddenError("This key speaks for another attempt.")
+
+    async def note(tx: Transaction) -> None:
+        if not await attempts.set_code_version(tx, attempt_id, version):
+            raise AttemptSupersededError
+
+    await ctx.store.write(note)
 
 
 async def renew(ctx: Context, body: Renew) -> responses.Renewal:

@@ -16,12 +16,13 @@ from reeve.core.events import Event, EventKind
 from reeve.core.rules.flow_runs import FlowRunFacts, decide
 from reeve.core.runs import FlowRun
 from reeve.core.states import StateType, propose
-from reeve.core.time_limits import NO_LIMITS
 from reeve.core.work import AGENT_POOL_TYPE, Rooms, WorkPool, WorkQueue, grantable
 from reeve.errors import ConflictError
 from reeve.server.services.states import new_state, tell
 from reeve.server.storage import agents, attempts, claims, deployments, events, runs
 from reeve.server.storage.store import Transaction
+
+NO_TERMS = deployments.Terms()
 
 
 def served(agent: Agent, queues: Sequence[WorkQueue]) -> list[WorkQueue]:
@@ -127,7 +128,8 @@ async def _open(
     if last is None:
         raise ConflictError("A newer start of this agent has taken over.")
     numbers = await attempts.last_numbers(tx, run_ids)
-    limits = await deployments.time_limits(tx, [run.deployment_id for run in pending if run.deployment_id])
+    terms_of = await deployments.terms(tx, [run.deployment_id for run in pending if run.deployment_id])
+    given = [terms_of.get(run.deployment_id, NO_TERMS) if run.deployment_id else NO_TERMS for run in pending]
     opened = [
         Attempt(
             id=uuid4(),
@@ -144,9 +146,10 @@ async def _open(
             deployment_id=run.deployment_id,
             lease_until=now + timedelta(seconds=terms.lease),
             on_lost=pool.on_lost,
-            limits=limits.get(run.deployment_id, NO_LIMITS) if run.deployment_id else NO_LIMITS,
+            limits=own.limits,
+            code_version=own.code_version,
         )
-        for place, run in enumerate(pending, start=1)
+        for place, (run, own) in enumerate(zip(pending, given, strict=True), start=1)
     ]
     opened = [timed(attempt, run) for run, attempt in zip(pending, opened, strict=True)]
     held = [

@@ -528,6 +528,13 @@ def _keeps_foreign(run: FlowRun) -> bool:
     return type_ in EXECUTING or type_ is StateType.CANCELLING
 
 
+async def _code_version(tx: Transaction, run: FlowRun) -> str | None:
+    if run.deployment_id is None:
+        return None
+    terms = await deployments.terms(tx, [run.deployment_id])
+    return terms[run.deployment_id].code_version if terms else None
+
+
 async def _open_foreign(tx: Transaction, run: FlowRun, now: datetime) -> FlowRun:
     numbers = await attempts.last_numbers(tx, [run.id])
     attempt = Attempt(
@@ -540,6 +547,7 @@ async def _open_foreign(tx: Transaction, run: FlowRun, now: datetime) -> FlowRun
         work_pool_id=run.work_pool_id,
         work_queue_id=run.work_queue_id,
         deployment_id=run.deployment_id,
+        code_version=await _code_version(tx, run),
     )
     await attempts.insert(tx, [attempt])
     return replace(run, attempt_id=attempt.id)

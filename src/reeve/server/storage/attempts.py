@@ -21,10 +21,11 @@ INSERT = """
 insert into attempts (
     id, flow_run_id, number, kind, state, opened, agent_id, epoch, grant_number, work_pool_id, work_queue_id,
     lease_until, unreachable, launched, started, closed, last_seq, handle, exit_code, signal, cpu_seconds,
-    max_rss_kib, cause, output_tail, crash_reason, stop_failed, expires, limits, on_lost, deployment_id
+    max_rss_kib, cause, output_tail, crash_reason, stop_failed, expires, limits, on_lost, deployment_id,
+    code_version
 ) values (
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-    $23, $24, $25, $26, $27, $28, $29, $30
+    $23, $24, $25, $26, $27, $28, $29, $30, $31
 )
 """
 
@@ -80,6 +81,15 @@ async def update(tx: Transaction, attempt: Attempt) -> None:
         attempt.crash_reason,
         rows.micros_or_none(attempt.stop_failed),
         rows.micros_or_none(attempt.expires),
+    )
+
+
+async def set_code_version(tx: Transaction, attempt_id: UUID, version: str) -> bool:
+    """Note which code an open attempt runs; False if there is no such attempt."""
+    return bool(
+        await tx.execute(
+            "update attempts set code_version = $2 where id = $1 and closed is null", attempt_id, version
+        )
     )
 
 
@@ -336,4 +346,5 @@ def _inserted(attempt: Attempt) -> tuple[object, ...]:
         None if attempt.limits == NO_LIMITS else rows.json(attempt.limits),
         attempt.on_lost,
         attempt.deployment_id,
+        attempt.code_version,
     )

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
+
 from reeve.core.crashes import ALL_REASONS
 from reeve.core.deployments import Deployment, DeploymentOptions, DeploymentSchedule
-from reeve.core.time_limits import Then, TimeLimit, TimeLimits
+from reeve.core.time_limits import NO_LIMITS, Then, TimeLimit, TimeLimits
 from reeve.core.work import WorkQueue
 from reeve.server.storage import rows
 from reeve.server.storage.rows import DEPLOYMENT, WORK_QUEUE
@@ -239,14 +241,21 @@ def _limit(limit: TimeLimit | None) -> tuple[float, Then] | tuple[None, None]:
     return (None, None) if limit is None else (limit.seconds, limit.then)
 
 
-async def time_limits(tx: Transaction, deployment_ids: list[UUID]) -> dict[UUID, TimeLimits]:
-    """Return the time limits of those of these deployments that have any."""
+class Terms(msgspec.Struct, frozen=True):
+    """What a deployment gives to the attempts of its runs."""
+
+    limits: TimeLimits = NO_LIMITS
+    code_version: str | None = None
+
+
+async def terms(tx: Transaction, deployment_ids: list[UUID]) -> dict[UUID, Terms]:
+    """Return what those of these deployments give that have options."""
     found = await tx.fetch(
-        "select * from deployment_options where deployment_id = any($1::uuid[])"
-        " and (max_pending is not null or max_run is not null or must_start_by is not null)",
-        deployment_ids,
+        "select * from deployment_options where deployment_id = any($1::uuid[])", deployment_ids
     )
-    return {rows.uuid(row["deployment_id"]): rows.time_limits(row) for row in found}
+    return {
+        rows.uuid(row["deployment_id"]): Terms(rows.time_limits(row), row["code_version"]) for row in found
+    }
 
 
 async def polled(tx: Transaction, deployment_ids: list[UUID], now: datetime, since: datetime) -> None:

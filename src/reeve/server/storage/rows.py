@@ -411,6 +411,7 @@ def attempt(row: Row) -> Attempt:
         stop_failed=instant_or_none(row["stop_failed"]),
         limits=loaded_as(row["limits"], TimeLimits) if row["limits"] else NO_LIMITS,
         expires=instant_or_none(row["expires"]),
+        code_version=row["code_version"],
     )
 
 

@@ -27,6 +27,7 @@ from reeve.wire.endpoints.attempts import attempt_output as attempt_output
 from reeve.wire.endpoints.attempts import flow_run_attempts as flow_run_attempts
 from reeve.wire.endpoints.attempts import renew_attempts as renew_attempts
 from reeve.wire.endpoints.attempts import report_attempt as report_attempt
+from reeve.wire.endpoints.attempts import set_code_version as set_code_version
 from reeve.wire.endpoints.blocks import block_capabilities as block_capabilities
 from reeve.wire.endpoints.blocks import block_documents_of_type as block_documents_of_type
 from reeve.wire.endpoints.blocks import count_block_documents as count_block_documents

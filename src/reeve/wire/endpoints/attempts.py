@@ -20,6 +20,16 @@ report_attempt: Endpoint[requests.Reports, responses.Receipt] = Endpoint(
 attempt_output: Endpoint[requests.Output, None] = Endpoint(
     "attempt_output", "POST", "/attempts/{id}/output", requests.Output, None, 204, dialect=False
 )
+set_code_version: Endpoint[requests.CodeVersion, None] = Endpoint(
+    "set_code_version",
+    "PUT",
+    "/attempts/{id}/code_version",
+    requests.CodeVersion,
+    None,
+    204,
+    door=Door.ATTEMPT,
+    dialect=False,
+)
 flow_run_attempts: Endpoint[None, list[responses.Attempt]] = Endpoint(
     "flow_run_attempts", "GET", "/flow_runs/{id}/attempts", None, list[responses.Attempt], dialect=False
 )

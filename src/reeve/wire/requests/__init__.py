@@ -10,6 +10,7 @@ from reeve.wire.requests.artifacts import ArtifactCreate as ArtifactCreate
 from reeve.wire.requests.artifacts import ArtifactUpdate as ArtifactUpdate
 from reeve.wire.requests.attempts import AnyReport as AnyReport
 from reeve.wire.requests.attempts import AttemptToken as AttemptToken
+from reeve.wire.requests.attempts import CodeVersion as CodeVersion
 from reeve.wire.requests.attempts import Exited as Exited
 from reeve.wire.requests.attempts import Launched as Launched
 from reeve.wire.requests.attempts import Note as Note

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from reeve.core.crashes import CrashReason
 
@@ -101,3 +101,9 @@ class Output(Struct, kw_only=True):
 
     epoch: int
     chunks: list[OutputChunk]
+
+
+class CodeVersion(Struct, kw_only=True):
+    """Body of ``PUT /attempts/{id}/code_version``: what its process has fetched, such as a commit."""
+
+    code_version: Annotated[str, Meta(min_length=1, max_length=200)]

@@ -37,6 +37,7 @@ class Attempt(Struct, kw_only=True):
     output_tail: str | None = None
     crash_reason: CrashReason | None = None
     expires: Timestamp | None = None
+    code_version: str | None = None
 
 
 class Renewal(Struct, kw_only=True):

@@ -20,3 +20,10 @@ async def report_attempt(request: Request[requests.Reports]) -> responses.Receip
 @serves(endpoints.attempt_output)
 async def attempt_output(request: Request[requests.Output]) -> None:
     await attempts.output(request.context, request.path["id"], request.body)
+
+
+@serves(endpoints.set_code_version)
+async def set_code_version(request: Request[requests.CodeVersion]) -> None:
+    await attempts.set_code_version(
+        request.context, request.principal, request.path["id"], request.body.code_version
+    )

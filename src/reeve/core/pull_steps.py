@@ -1,0 +1,138 @@
+"""Pull steps: where the code of a deployment is fetched from when a run starts. Pure: what they may say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Annotated, Any, TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+
+from reeve.errors import InvalidInputError
+
+# A commit is named in full: a short one may come to mean another.
+COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+# Of git's own rules for names of branches and tags those that no shell, option or path can misread.
+_REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]*")
+_SCP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[A-Za-z0-9_./~][^\s]*")
+GIT_SCHEMES = frozenset({"https", "ssh", "file"})
+_PREFIX = "reeve."
+
+
+class PathStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=False):
+    """A directory of the machine that runs it."""
+
+    directory: str
+
+
+class GitStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A repository: at a ``commit``, or at what a ``ref`` (a branch or tag; HEAD) is when the run starts.
+
+    ``directory``: the part of it in which the entrypoint is.
+    """
+
+    url: str
+    ref: str | None = None
+    commit: str | None = None
+    directory: str | None = None
+
+
+class ZipStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An archive: a path, or a URL that fsspec reads. ``sha256``: what its content must be."""
+
+    url: str
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
+    directory: str | None = None
+
+
+Step: TypeAlias = PathStep | GitStep | ZipStep
+_TYPES: dict[str, type[Step]] = {"path": PathStep, "git": GitStep, "zip": ZipStep}
+KINDS = tuple(_TYPES)
+
+
+def read_step(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Read ``{"git": {"url": …}}`` and return it as a deployment keeps it; raises InvalidInputError."""
+    if len(said) != 1:
+        raise InvalidInputError(f"a pull step is one of {', '.join(KINDS)}", field="pull")
+    ((kind, fields),) = said.items()
+    step = _convert(kind, fields)
+    kept = {name: value for name, value in msgspec.structs.asdict(step).items() if value is not None}
+    return {_PREFIX + kind: kept}
+
+
+def kept_step(kept: Mapping[str, Any]) -> Step:
+    """Read a step as a deployment keeps it; raises InvalidInputError for one of another engine."""
+    kinds = [name for name in kept if name.startswith(_PREFIX)]
+    if len(kept) != 1 or not kinds:
+        names = ", ".join(map(str, kept))
+        raise InvalidInputError(
+            f"the pull step {names!r} is none of reeve's: {', '.join(KINDS)}", field="pull_steps"
+        )
+    return _convert(kinds[0].removeprefix(_PREFIX), kept[kinds[0]])
+
+
+def _convert(kind: str, fields: Any) -> Step:
+    if kind not in _TYPES:
+        raise InvalidInputError(f"{kind!r} is no pull step; there are {', '.join(KINDS)}", field="pull")
+    try:
+        step = msgspec.convert(fields, _TYPES[kind])
+    except msgspec.ValidationError as error:
+        raise InvalidInputError(f"{kind}: {error}", field=kind) from None
+    _check(step)
+    return step
+
+
+def _check(step: Step) -> None:
+    if isinstance(step, PathStep):
+        return
+    if step.directory is not None:
+        check_inside(step.directory)
+    if isinstance(step, GitStep):
+        check_url(step.url)
+        if step.ref is not None and step.commit is not None:
+            raise InvalidInputError("git: give 'ref' or 'commit', not both", field="commit")
+        if step.ref is not None:
+            check_ref(step.ref)
+        if step.commit is not None and not COMMIT.fullmatch(step.commit):
+            raise InvalidInputError(
+                f"git: {step.commit!r} is no commit; give all 40 digits, as git rev-parse prints them",
+                field="commit",
+            )
+
+
+def check_url(url: str) -> None:
+    """Raise InvalidInputError for what git could take for an option or a program to run."""
+    if _SCP.fullmatch(url) or (url.startswith("/") and _printable(url)):
+        return
+    parts = urlsplit(url) if _printable(url) else None
+    if parts is None or parts.scheme not in GIT_SCHEMES or not (parts.netloc or parts.scheme == "file"):
+        raise InvalidInputError(
+            f"git: {url!r} is not taken; write https://…, ssh://…, user@host:path, file://… or /path",
+            field="url",
+        )
+    if parts.netloc.startswith("-") or (parts.hostname or "").startswith("-"):
+        raise InvalidInputError(f"git: {url!r} is not taken: a host does not begin with '-'", field="url")
+    if parts.password is not None:
+        raise InvalidInputError(
+            "git: a password in 'url' would be stored and shown; let git's credential helper have it",
+            field="url",
+        )
+
+
+def check_ref(ref: str) -> None:
+    """Raise InvalidInputError for what is no plain name of a branch or a tag."""
+    if not _REF.fullmatch(ref) or ".." in ref or "//" in ref or ref.endswith(("/", ".", ".lock")):
+        raise InvalidInputError(f"git: {ref!r} is no name of a branch or tag", field="ref")
+
+
+def check_inside(directory: str) -> None:
+    """Raise InvalidInputError for a directory that leads out of where it should lie."""
+    path = PurePosixPath(directory)
+    if path.is_absolute() or ".." in path.parts or not _printable(directory):
+        raise InvalidInputError(f"{directory!r} must lie inside of what is fetched", field="directory")
+
+
+def _printable(text: str) -> bool:
+    return text.isprintable() and " " not in text
