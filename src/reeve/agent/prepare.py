@@ -146,6 +146,7 @@ def job_description(grant: Grant) -> dict[str, Any]:
         "flow_name": grant.flow_name,
         "entrypoint": deployment.entrypoint if deployment else None,
         "path": deployment.path if deployment else None,
+        "pull_steps": deployment.pull_steps if deployment else None,
         "parameters": grant.run.parameters,
         "run_name": grant.run.name,
         "deployment_name": deployment.name if deployment else None,

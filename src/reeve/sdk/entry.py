@@ -23,6 +23,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -42,7 +43,7 @@ from reeve.sdk.parameters import ParameterError
 from reeve.sdk.shipping import LogShipper, RecordFile
 from reeve.sdk.states import Failed, RunStopped, Terminated
 from reeve.sdk.termination import termination
-from reeve.wire import codec, endpoints
+from reeve.wire import codec, endpoints, requests
 
 _ANSWER_SECONDS = 20.0  # before a request counts as lost: a line may swallow everything in silence
 _LOG_PATIENCE_SECONDS = 5.0  # the shipper keeps the lines and comes back
@@ -50,11 +51,15 @@ _LAST_LINES_SECONDS = 10.0  # the final state has been reported: the server is t
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What the process needs to know of its run; ``path`` is the directory the entrypoint is relative to."""
+    """What the process needs to know of its run.
+
+    ``path`` is the directory the entrypoint is relative to, unless ``pull_steps`` fetch one.
+    """
 
     flow_name: str
     entrypoint: str | None = None
     path: str | None = None
+    pull_steps: list[dict[str, Any]] | None = None
     parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     run_name: str
     deployment_name: str | None = None
@@ -79,18 +84,17 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     try:
-        return _outcome(
-            job, subject, Server(Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait))
-        )
+        server = Server(Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait))
+        return _outcome(job, subject, server, environ)
     finally:
         termination.ignore()
         handler.finish(_LAST_LINES_SECONDS)
 
 
-def _outcome(job: Job, subject: Subject, server: Server) -> int:
+def _outcome(job: Job, subject: Subject, server: Server, environ: Mapping[str, str]) -> int:
     try:
         termination.install()
-        _execute(job, subject, server)
+        _execute(job, subject, server, environ)
     except RunStopped as stop:
         subject.log.warning("%s", stop)
     except Terminated:
@@ -102,9 +106,40 @@ def _outcome(job: Job, subject: Subject, server: Server) -> int:
     return 0
 
 
-def _execute(job: Job, subject: Subject, server: Server) -> None:
+def _execute(job: Job, subject: Subject, server: Server, environ: Mapping[str, str]) -> None:
+    if not job.pull_steps:
+        _run(job, job.path, subject, server)
+        return
+    from reeve.sdk import pull
+
+    here = os.getcwd()  # noqa: PTH109  # as above
+    into = pull.directory(here)
     try:
-        flow, bound = _prepare(job)
+        pulled = pull.pull(job.pull_steps, pull.cache_directory(environ), into, subject.log.warning)
+    except pull.PullError as error:
+        _fail(subject, server, f"Flow could not be loaded: {error}")
+    else:
+        _note_code(environ, pulled.version)
+        os.chdir(pulled.directory)
+        _run(job, str(pulled.directory), subject, server)
+    finally:
+        os.chdir(here)
+        pull.remove(into)
+
+
+def _note_code(environ: Mapping[str, str], version: str | None) -> None:
+    """Tell which code was fetched; a server that does not hear of it is no reason not to run."""
+    if version is None or "REEVE_ATTEMPT" not in environ:
+        return
+    client = Client(environ["REEVE_API_URL"], environ.get("REEVE_API_KEY"), patience=_LOG_PATIENCE_SECONDS)
+    body = requests.CodeVersion(code_version=version)
+    with suppress(ReeveError):
+        client.call(endpoints.set_code_version, body, id=UUID(environ["REEVE_ATTEMPT"]))
+
+
+def _run(job: Job, path: str | None, subject: Subject, server: Server) -> None:
+    try:
+        flow, bound = _prepare(job, path)
     except FlowLoadError as error:
         _fail(subject, server, f"Flow could not be loaded: {error}")
         return
@@ -116,12 +151,12 @@ def _execute(job: Job, subject: Subject, server: Server) -> None:
     run_deployed(flow, bound, subject, server, origin)
 
 
-def _prepare(job: Job) -> tuple[Flow[Any, Any], inspect.BoundArguments]:
+def _prepare(job: Job, path: str | None) -> tuple[Flow[Any, Any], inspect.BoundArguments]:
     if job.entrypoint is None:
         raise EntrypointError(
             "Its deployment names no entrypoint. Deploy it again: reeve deploy FILE.py:FLOW"
         )
-    flow = load_flow(job.entrypoint, job.path)
+    flow = load_flow(job.entrypoint, path)
     return flow, flow.parameters.validate(flow.parameters.bind((), job.parameters))
 
 
