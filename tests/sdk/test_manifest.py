@@ -9,7 +9,7 @@ import pytest
 from reeve.core.crashes import CrashReason
 from reeve.core.schedule_policies import Catchup, Overlap
 from reeve.core.time_limits import Then, TimeLimit
-from reeve.sdk.load import FlowNotFoundError
+from reeve.sdk.load import FlowNotFoundError, load_flow
 from reeve.sdk.manifest import Manifest, ManifestError
 
 FLOWS = """
@@ -70,7 +70,7 @@ def directory(tmp_path: Path) -> Path:
 def manifest(directory: Path, text: str, **environ: str) -> Manifest:
     file = directory / "reeve.yaml"
     file.write_text(text)
-    return Manifest(file, environ)
+    return Manifest.of_file(file, environ, load_flow)
 
 
 def test_everything_that_can_be_said_is_read(directory: Path) -> None:
@@ -167,4 +167,4 @@ def test_a_file_without_deployments_says_what_to_do(directory: Path, text: str) 
     with pytest.raises(ManifestError, match=r"reeve init|must be a mapping"):
         manifest(directory, text)
     with pytest.raises(ManifestError, match="reeve init"):
-        Manifest(directory / "absent.yaml", {})
+        Manifest.of_file(directory / "absent.yaml", {}, load_flow)

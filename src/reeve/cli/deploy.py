@@ -108,6 +108,7 @@ def deploy(
 
 def _of_file(name: str | None, everything: bool, given: dict[str, Any]) -> list[DeploymentSpec]:
     """Return the deployments that are meant of those in ``reeve.yaml``."""
+    from reeve.sdk.load import load_flow
     from reeve.sdk.manifest import FILE_NAME, Manifest
 
     file: Path = given.pop("file") or Path(FILE_NAME)
@@ -117,7 +118,7 @@ def _of_file(name: str | None, everything: bool, given: dict[str, Any]) -> list[
         raise InvalidInputError(
             f"{option} goes with FILE.py:FLOW. What {file.name} deploys is said there", field=refused[0]
         )
-    manifest = Manifest(file.absolute(), os.environ)
+    manifest = Manifest.of_file(file.absolute(), os.environ, load_flow)
     if name is None and not everything and len(manifest.names) > 1:
         there = ", ".join(manifest.names)
         raise InvalidInputError(

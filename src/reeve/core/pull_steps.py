@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Annotated, Any, TypeAlias
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -18,6 +16,10 @@ COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]*")
 _SCP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[A-Za-z0-9_./~][^\s]*")
 GIT_SCHEMES = frozenset({"https", "ssh", "file"})
+_URL = re.compile(
+    r"(https|ssh)://([^/@:]+(?P<password>:[^/@]*)?@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(:\d+)?(/.*)?"
+    r"|file:///.*"
+)
 _PREFIX = "reeve."
 
 
@@ -104,21 +106,24 @@ def _check(step: Step) -> None:
 
 def check_url(url: str) -> None:
     """Raise InvalidInputError for what git could take for an option or a program to run."""
-    if _SCP.fullmatch(url) or (url.startswith("/") and _printable(url)):
+    if not _printable(url):
+        raise _no_url(url)
+    if url.startswith("/") or _SCP.fullmatch(url):
         return
-    parts = urlsplit(url) if _printable(url) else None
-    if parts is None or parts.scheme not in GIT_SCHEMES or not (parts.netloc or parts.scheme == "file"):
-        raise InvalidInputError(
-            f"git: {url!r} is not taken; write https://…, ssh://…, user@host:path, file://… or /path",
-            field="url",
-        )
-    if parts.netloc.startswith("-") or (parts.hostname or "").startswith("-"):
-        raise InvalidInputError(f"git: {url!r} is not taken: a host does not begin with '-'", field="url")
-    if parts.password is not None:
+    found = _URL.fullmatch(url)
+    if found is None:
+        raise _no_url(url)
+    if found["password"]:
         raise InvalidInputError(
             "git: a password in 'url' would be stored and shown; let git's credential helper have it",
             field="url",
         )
+
+
+def _no_url(url: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"git: {url!r} is not taken; write https://…, ssh://…, user@host:path, file://… or /path", field="url"
+    )
 
 
 def check_ref(ref: str) -> None:
@@ -129,8 +134,7 @@ def check_ref(ref: str) -> None:
 
 def check_inside(directory: str) -> None:
     """Raise InvalidInputError for a directory that leads out of where it should lie."""
-    path = PurePosixPath(directory)
-    if path.is_absolute() or ".." in path.parts or not _printable(directory):
+    if directory.startswith("/") or ".." in directory.split("/") or not _printable(directory):
         raise InvalidInputError(f"{directory!r} must lie inside of what is fetched", field="directory")
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol
 from uuid import UUID
 
 import msgspec
@@ -26,13 +27,23 @@ from reeve.wire import codec, endpoints, requests
 from reeve.wire.responses import DeploymentOptions, DeploymentResponse, DeploymentSchedule
 from reeve.wire.responses import SchedulePolicy as PolicyResponse
 
-if TYPE_CHECKING:
-    from reeve.sdk.flows import Flow
-
 DEFAULT_POOL = "default"  # what ``reeve up`` serves and a deployment goes to
 DEFAULT_QUEUE = "default"
 POOL_TYPE = "process"
 _DEFAULTS = {"overlap": PLAIN.overlap, "day_or": True}
+
+
+class Deployable(Protocol):
+    """What deploying needs to know of a flow; ``flows.Flow`` is one, and comes here itself."""
+
+    name: str
+    version: str | None
+    description: str | None
+    fn: Callable[..., Any]
+
+    def parameter_schema(self) -> dict[str, Any]:
+        """Return the parameters as JSON Schema."""
+        ...
 
 
 @dataclass(kw_only=True)
@@ -49,7 +60,7 @@ class DeploymentSpec:
     """What a deployment should be. ``path``: where the entrypoint is found, unless the code is pulled."""
 
     name: str
-    flow: Flow[Any, Any]
+    flow: Deployable
     entrypoint: str
     path: Path
     pool: str = DEFAULT_POOL

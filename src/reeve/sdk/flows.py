@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial, update_wrapper
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from reeve.core.runs import FlowRunPolicy
 from reeve.sdk import options
@@ -22,6 +22,9 @@ from reeve.sdk.results import parts, resolved
 from reeve.sdk.started import StartedTasks
 from reeve.sdk.states import State
 from reeve.sdk.termination import termination
+
+if TYPE_CHECKING:
+    from reeve.wire.responses import DeploymentResponse
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -103,6 +106,18 @@ class Flow(Generic[P, R]):
             outside=outside,
             position=outside.started.position(self.key) if outside.started else "0",
         )
+
+    def deploy(self, name: str, **keys: Any) -> DeploymentResponse:
+        """Make the deployment ``name`` of this flow what ``keys`` say; see ``reeve.sdk.deployed.deploy``."""
+        from reeve.sdk.deployed import deploy
+
+        return deploy(self, name, keys)
+
+    def serve(self, name: str, *, limit: int | None = None, **keys: Any) -> None:
+        """Deploy this flow and execute its runs from here until Ctrl-C; see ``reeve.sdk.serve.serve``."""
+        from reeve.sdk.serve import serve
+
+        serve(self, name, limit, keys)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -29,13 +29,18 @@ def importing() -> Iterator[None]:
         _importing.reset(token)
 
 
+def refuse_while_importing() -> None:
+    """Raise CalledDuringImportError while code is imported for its flow."""
+    if _importing.get():
+        raise CalledDuringImportError
+
+
 def surroundings() -> Surroundings:
     """Return what the caller has around it; outside of any run: rules, but nobody who hears of the run.
 
     Raises CalledDuringImportError.
     """
-    if _importing.get():
-        raise CalledDuringImportError
+    refuse_while_importing()
     scope = current_scope()
     if scope is not None:
         return scope.around

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -19,11 +19,15 @@ from reeve.core.schedule_policies import Catchup, Overlap, SchedulePolicy
 from reeve.core.schedules import schedule_from_json, validate
 from reeve.core.time_limits import LONGEST_SECONDS, Then, TimeLimit, TimeLimits
 from reeve.errors import InvalidInputError, ReeveError
-from reeve.sdk.deploy import DEFAULT_POOL, DEFAULT_QUEUE, DeploymentSpec, ScheduleSpec, place
+from reeve.sdk.deploy import DEFAULT_POOL, DEFAULT_QUEUE, Deployable, DeploymentSpec, ScheduleSpec, place
 from reeve.wire import codec
 
 if TYPE_CHECKING:
     import yaml
+
+T = TypeVar("T")
+
+Load = Callable[[str, Path], Deployable]
 
 FILE_NAME = "reeve.yaml"
 RULES = ("cron", "interval", "rrule", "once")
@@ -87,10 +91,23 @@ _WORDS: dict[str | int, list[str]] = {
 class Manifest:
     """The deployments of a file, each read when it is wanted: its code need not all be here."""
 
-    def __init__(self, file: Path, environ: Mapping[str, str]) -> None:
-        self._source = _Source(file, environ)
-        self._read = [self._deployment(at) for at in range(len(self._source.listed))]
+    def __init__(self, source: _Source, load: Load) -> None:
+        self._source = source
+        self._load = load
+        self._read = [self._deployment(at) for at in range(len(source.listed))]
         self._check_names()
+
+    @classmethod
+    def of_file(cls, file: Path, environ: Mapping[str, str], load: Load) -> Manifest:
+        """Read a file; ``load`` finds a flow by its entrypoint."""
+        return cls(_read_file(file, environ), load)
+
+    @classmethod
+    def of_call(cls, call: str, flow: Deployable, entrypoint: str, given: Mapping[str, Any]) -> Manifest:
+        """Return what a call with the keys of one deployment says; ``call`` begins its error messages."""
+        value = {"entrypoint": entrypoint, **_as_in_a_file(given)}
+        source = _Source(call, Path.cwd(), {"deployments": [value]}, {})
+        return cls(source, lambda _entrypoint, _path: flow)
 
     @property
     def names(self) -> list[str]:
@@ -104,7 +121,7 @@ class Manifest:
         found = [spec for spec in specs if name is None or name in {spec.name, spec.full_name}]
         if name is not None and not found:
             raise ManifestError(
-                f"{self._source.file.name} has no deployment {name!r}{_near(name, self.names)}", field="name"
+                f"{self._source.name} has no deployment {name!r}{_near(name, self.names)}", field="name"
             )
         return found
 
@@ -137,13 +154,11 @@ class Manifest:
             raise source.error(place_of, _fault(said, place_of)) from None
 
     def _spec(self, at: int) -> DeploymentSpec:
-        from reeve.sdk.load import load_flow
-
         one, source, where = self._read[at], self._source, ("deployments", at)
-        root, inside = place(one.entrypoint, source.file.parent)
+        root, inside = place(one.entrypoint, source.directory)
         return DeploymentSpec(
             name=one.name,
-            flow=load_flow(inside, root),
+            flow=self._load(inside, root),
             entrypoint=inside,
             path=root,
             pool=one.pool,
@@ -228,28 +243,22 @@ class Manifest:
 
 
 class _Source:
-    """The file as plain values, and in which line each of them stands."""
+    """What is read as plain values, and in which line of a file each of them stands."""
 
-    def __init__(self, file: Path, environ: Mapping[str, str]) -> None:
-        self.file = file
-        self._lines: dict[_Place, int] = {}
-        self._environ = environ
-        top = self._load()
+    def __init__(self, name: str, directory: Path, top: Any, lines: Mapping[_Place, int]) -> None:
+        self.name = name
+        self.directory = directory
+        self._lines = lines
         self.check_keys(top, (), _TOP, "the file")
         self.listed = [*_list(top.get("deployments"))]
         if not self.listed:
-            raise ManifestError(f"{file.name} has no deployments. Write one with: reeve init")
+            raise ManifestError(f"{name} has no deployments. Write one with: reeve init")
 
     def error(self, where: _Place, sentence: str) -> ManifestError:
         """Return an error that names the place."""
-        at = where
-        while at and at not in self._lines:
-            at = at[:-1]
-        line = f":{self._lines[at]}" if at in self._lines else ""
-        key = _dotted(where)
-        return ManifestError(f"{self.file.name}{line}: {f'{key}: ' if key else ''}{sentence}", field=key)
+        return _error(self.name, self._lines, where, sentence)
 
-    def at(self, where: _Place, read: Any) -> Any:
+    def at(self, where: _Place, read: Callable[[], T]) -> T:
         """Return what ``read`` gives; what it refuses is told with its place."""
         try:
             return read()
@@ -264,47 +273,61 @@ class _Source:
             if key not in known:
                 raise self.error((*where, key), f"{what} has no key {key!r}{_near(str(key), known)}")
 
-    def _load(self) -> dict[str, Any]:
+
+def _read_file(file: Path, environ: Mapping[str, str]) -> _Source:
+    import yaml
+
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ManifestError(
+            f"There is no {file}. Name a flow, FILE.py:FLOW, or write the file with: reeve init"
+        ) from None
+    try:
+        reader = _Reader(file.name, yaml.SafeLoader(text), environ)
+        return _Source(file.name, file.parent, reader.top(), reader.lines)
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ManifestError(f"{file.name}{line}: this is no YAML: {error.problem}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{file.name}: this is no YAML: {error}") from None
+
+
+class _Reader:
+    """Makes plain values of YAML, and notes their lines."""
+
+    def __init__(self, name: str, loader: yaml.SafeLoader, environ: Mapping[str, str]) -> None:
+        self.lines: dict[_Place, int] = {}
+        self._name = name
+        self._loader = loader
+        self._environ = environ
+
+    def top(self) -> Any:
+        node = self._loader.get_single_node()
+        return {} if node is None else self._value(node, ())
+
+    def _value(self, node: yaml.Node, where: _Place) -> Any:
         import yaml
 
-        try:
-            text = self.file.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise ManifestError(
-                f"There is no {self.file}. Name a flow, FILE.py:FLOW, or write the file with: reeve init"
-            ) from None
-        try:
-            loader = yaml.SafeLoader(text)
-            node = loader.get_single_node()
-            return {} if node is None else self._value(loader, node, ())
-        except yaml.MarkedYAMLError as error:
-            line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-            raise ManifestError(f"{self.file.name}{line}: this is no YAML: {error.problem}") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ManifestError(f"{self.file.name}: this is no YAML: {error}") from None
-
-    def _value(self, loader: yaml.SafeLoader, node: yaml.Node, where: _Place) -> Any:
-        import yaml
-
-        self._lines.setdefault(where, node.start_mark.line + 1)
+        self.lines.setdefault(where, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
-            loader.flatten_mapping(node)
-            return self._mapping(loader, node, where)
+            self._loader.flatten_mapping(node)
+            return self._mapping(node, where)
         if isinstance(node, yaml.SequenceNode):
-            return [self._value(loader, one, (*where, n)) for n, one in enumerate(node.value)]
-        value = loader.construct_object(node, deep=True)
+            return [self._value(one, (*where, n)) for n, one in enumerate(node.value)]
+        value = self._loader.construct_object(node, deep=True)
         if isinstance(value, datetime | date):  # a text, as it is in JSON
             return value.isoformat()
         return self._filled(value, where) if isinstance(value, str) else value
 
-    def _mapping(self, loader: yaml.SafeLoader, node: yaml.MappingNode, where: _Place) -> dict[str, Any]:
+    def _mapping(self, node: yaml.MappingNode, where: _Place) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, one in node.value:
-            key = str(loader.construct_object(name, deep=True))
-            self._lines[(*where, key)] = name.start_mark.line + 1
+            key = str(self._loader.construct_object(name, deep=True))
+            self.lines[(*where, key)] = name.start_mark.line + 1
             if key in found:
-                raise self.error((*where, key), "the key is there twice")
-            found[key] = self._value(loader, one, (*where, key))
+                raise self._error((*where, key), "the key is there twice")
+            found[key] = self._value(one, (*where, key))
         return found
 
     def _filled(self, text: str, where: _Place) -> str:
@@ -315,10 +338,34 @@ class _Source:
             if escaped:
                 return f"${{{name}}}"
             if name not in self._environ:
-                raise self.error(where, f"the environment variable {name!r} is not set")
+                raise self._error(where, f"the environment variable {name!r} is not set")
             return self._environ[name]
 
         return _VARIABLE.sub(value, text)
+
+    def _error(self, where: _Place, sentence: str) -> ManifestError:
+        return _error(self._name, self.lines, where, sentence)
+
+
+def _error(name: str, lines: Mapping[_Place, int], where: _Place, sentence: str) -> ManifestError:
+    """Return an error that names the file, the line, or of a call the argument."""
+    at = where
+    while at and at not in lines:
+        at = at[:-1]
+    line = f":{lines[at]}" if at in lines else ""
+    key = _dotted(where if lines else where[2:])
+    return ManifestError(f"{name}{line}: {f'{key}: ' if key else ''}{sentence}", field=key)
+
+
+def _as_in_a_file(value: Any) -> Any:
+    """Return Python's values as YAML would have them."""
+    if isinstance(value, Mapping):
+        return {name: _as_in_a_file(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_in_a_file(one) for one in value]
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return value.isoformat() if isinstance(value, datetime | date) else value
 
 
 def _list(value: Any) -> list[Any]:
