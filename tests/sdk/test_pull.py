@@ -68,7 +68,10 @@ class Machine:
         return self.pull([read_step(step)])
 
     def pull(self, steps: list[dict[str, Any]]) -> pulling.Pulled:
-        return pull(steps, self.cache, pulling.directory(str(self.runs)), self.said.append)
+        return pull(steps, self.cache, pulling.directory(str(self.runs)), self._hear)
+
+    def _hear(self, _level: int, sentence: str) -> None:
+        self.said.append(sentence)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ INTERRUPTED = 130  # as a shell reports SIGINT
 # Where each command lives, and what it says of itself, so that help loads none of them.
 COMMANDS = {
     "up": ("reeve.cli.up:up", "Run a server and an agent on this machine, until Ctrl-C."),
+    "init": ("reeve.cli.init:init", "Write a first flow, and the reeve.yaml that deploys it."),
     "deploy": ("reeve.cli.deploy:deploy", "Say how, where and when a flow runs."),
     "run": ("reeve.cli.run:run", "Ask for a run of a deployment, and watch it."),
     "runs": ("reeve.cli.runs:runs", "List, show, follow, cancel and explain runs."),

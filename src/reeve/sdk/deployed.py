@@ -13,7 +13,7 @@ from reeve.client.sync import Client
 from reeve.errors import InvalidInputError
 from reeve.sdk import deploy as deploying
 from reeve.sdk.local import refuse_while_importing
-from reeve.sdk.manifest import RULES, Manifest
+from reeve.sdk.manifest import KEYS, RULES, Manifest, check_known
 from reeve.settings import load
 from reeve.wire.responses import DeploymentResponse
 
@@ -55,6 +55,7 @@ def connect() -> Client:
 
 
 def _with_schedules(keys: Mapping[str, Any], call: str) -> dict[str, Any]:
+    check_known(call, keys, (*KEYS, *OF_A_SCHEDULE))
     one = {key: value for key, value in keys.items() if key in OF_A_SCHEDULE}
     rest = {key: value for key, value in keys.items() if key not in OF_A_SCHEDULE}
     if not one:

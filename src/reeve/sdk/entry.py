@@ -115,7 +115,7 @@ def _execute(job: Job, subject: Subject, server: Server, environ: Mapping[str, s
     here = os.getcwd()  # noqa: PTH109  # as above
     into = pull.directory(here)
     try:
-        pulled = pull.pull(job.pull_steps, pull.cache_directory(environ), into, subject.log.warning)
+        pulled = pull.pull(job.pull_steps, pull.cache_directory(environ), into, subject.log.log)
     except pull.PullError as error:
         _fail(subject, server, f"Flow could not be loaded: {error}")
     else:

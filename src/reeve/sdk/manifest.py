@@ -81,6 +81,7 @@ class _Deployment(msgspec.Struct, kw_only=True):
 _TOP = ("deployments",)
 _DEPLOYMENT = _Deployment.__struct_fields__
 _SCHEDULE = _Schedule.__struct_fields__
+KEYS = tuple(key for key in _DEPLOYMENT if key not in {"name", "entrypoint"})  # of a flow that is here
 _WORDS: dict[str | int, list[str]] = {
     "catchup": [one.value for one in Catchup],
     "overlap": [one.value for one in Overlap],
@@ -366,6 +367,13 @@ def _as_in_a_file(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()
     return value.isoformat() if isinstance(value, datetime | date) else value
+
+
+def check_known(call: str, keys: Iterable[str], known: Iterable[str]) -> None:
+    """Raise ManifestError for the first key of a call that means nothing."""
+    for key in keys:
+        if key not in known:
+            raise ManifestError(f"{call}() has no key {key!r}{_near(key, known)}", field=key)
 
 
 def _list(value: Any) -> list[Any]:

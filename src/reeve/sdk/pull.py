@@ -7,6 +7,7 @@ alone, which is deleted when the run has ended.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import stat
@@ -23,7 +24,7 @@ from reeve.sdk.git import GitError, GitRefusedError, Mirror
 from reeve.sdk.load import FlowLoadError
 
 T = TypeVar("T")
-Say = Callable[[str], None]
+Say = Callable[[int, str], None]  # a level of logging, and a sentence
 
 TRIES = (0.0, 1.0, 5.0)  # seconds before each
 LARGEST_BYTES = 2**30
@@ -80,7 +81,7 @@ def _git(step: GitStep, cache: Path, into: Path, say: Say) -> str:
         remove(into)  # what an earlier try has left
         commit, fetched = mirror.commit(step.commit, step.ref)
         mirror.checkout(commit, into)
-        say(f"Code: {step.url} at {commit}{' (fetched)' if fetched else ' (from the cache)'}.")
+        say(logging.INFO, f"Code: {step.url} at {commit}{' (fetched)' if fetched else ' (from the cache)'}.")
         return commit
 
     return _tried(once, step.url, say, GitError, GitRefusedError)
@@ -97,7 +98,7 @@ def _zip(step: ZipStep, into: Path, say: Say) -> str:
         return f"sha256:{digest}"
 
     version = _tried(once, step.url, say, OSError)
-    say(f"Code: {step.url} at {version}.")
+    say(logging.INFO, f"Code: {step.url} at {version}.")
     return version
 
 
@@ -114,7 +115,7 @@ def _tried(
         except fault as error:
             if number == len(TRIES):
                 raise PullError(f"{what} could not be fetched in {number} tries: {error}") from None
-            say(f"{what} could not be fetched, try {number} of {len(TRIES)}: {error}")
+            say(logging.WARNING, f"{what} could not be fetched, try {number} of {len(TRIES)}: {error}")
     raise AssertionError
 
 
