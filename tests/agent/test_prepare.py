@@ -125,6 +125,7 @@ def test_the_job_file_is_private_and_says_what_to_run(common: Preparation) -> No
         "flow_name": "etl",
         "entrypoint": "flow.py:main",
         "path": "/srv/flows",
+        "pull_steps": None,
         "parameters": {"n": 3},
         "run_name": "brave-owl",
         "deployment_name": "nightly",

@@ -52,9 +52,9 @@ Pairs = tuple[tuple[str, str], ...]
 @rare("--max-late", type=DURATION, help="How late a scheduled run may start, or else it is skipped.")
 @rare("--overlap", type=click.Choice([*Overlap]), help="When the run before has not ended. Default: allow")
 @click.option("-P", "--param", "params", type=PAIR, multiple=True, help="Default of a parameter.")
-@click.option("--tag", "tags", multiple=True, help="Tag of its runs; repeatable.")
+@rare("--tag", "tags", multiple=True, help="Tag of its runs; repeatable.")
 @rare("--description", help="What it is for.")
-@click.option("--version", help="Version of the code.")
+@rare("--version", help="Version of the code.")
 @click.option("--crash-retries", type=click.IntRange(min=0), metavar="N", help="Restarts after a crash.")
 @rare("--crash-retry-delay", type=DURATION, metavar="DURATION", help="Wait before each of them.")
 @rare(
@@ -79,10 +79,7 @@ Pairs = tuple[tuple[str, str], ...]
 def deploy(
     *, entrypoint: str | None, name: str | None, everything: bool, dry_run: bool, as_json: bool, **given: Any
 ) -> None:
-    """Say how, where and when a flow runs. Repeat it to change that.
-
-    Without FILE.py:FLOW it is reeve.yaml that says so.
-    """
+    """Say how, where and when a flow runs; without FILE.py:FLOW by reeve.yaml."""
     if entrypoint is None:
         specs = _of_file(name, everything, given)
     else:

@@ -30,7 +30,7 @@ if __name__ == "__main__":
 """
 
 MANIFEST = """\
-# What `reeve deploy` deploys. All keys: reeve deploy --help-all, and the guide to deployments.
+# What `reeve deploy` deploys. All keys: docs/guides/deployments.md
 deployments:
   - name: first
     entrypoint: flows.py:hello

@@ -61,7 +61,7 @@ class Commands(click.Group):
 @click.command(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
-    epilog=example("reeve deploy flows.py:nightly -n prod", "reeve run nightly/prod --watch"),
+    epilog=example("reeve deploy flows.py:nightly -n prod"),
 )
 @click.option(TRACEBACK, is_flag=True, help="With any command: show where an error arose.")
 def reeve(*, traceback: bool) -> None:  # main() reads it, wherever it stands
