@@ -232,6 +232,17 @@ def test_an_archive_is_unpacked_and_its_content_is_its_version(tmp_path: Path, m
         machine.run(zip={"url": str(file), "sha256": "0" * 64})
 
 
+@pytest.mark.parametrize("url", ["relative.zip", "simplecache::s3://x", "https://me:pw@x/y.zip", "-x", "a b"])
+def test_an_archive_is_one_file(url: str) -> None:
+    with pytest.raises(InvalidInputError):
+        read_step({"zip": {"url": url}})
+
+
+def test_a_library_that_is_missing_is_named(machine: Machine) -> None:
+    with pytest.raises(PullError, match="s3fs"):
+        machine.run(zip={"url": "s3://bucket/code.zip"})
+
+
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/x", "..\\x", "c:/x"])
 def test_an_archive_cannot_write_outside(tmp_path: Path, name: str) -> None:
     with pytest.raises(PullError, match="leads out of the archive"):

@@ -462,3 +462,24 @@ async def child(
     )
     run, _ = await runs.create_flow_run(office.ctx, holder, body, None)
     return run
+
+
+async def test_an_attempt_says_which_code_it_runs(store: Store) -> None:
+    office = await Office(store).furnish(code_version="abc+changed")
+    run = await office.run()
+    agent = await office.agent()
+    (grant,) = (await agent.poll(1)).grants
+    (attempt,) = await office.attempts(run.id)
+    assert attempt.code_version == "abc+changed"
+    own, other = Principal(grant.attempt_id), Principal(uuid4())
+    await attempts.set_code_version(office.ctx, own, grant.attempt_id, "fetched")
+    with pytest.raises(ForbiddenError):
+        await attempts.set_code_version(office.ctx, other, grant.attempt_id, "forged")
+    assert [each.code_version for each in await office.attempts(run.id)] == ["fetched"]
+    await agent.launched(grant.attempt_id)
+    await agent.exited(grant.attempt_id, exit_code=1)
+    with pytest.raises(AttemptSupersededError):
+        await attempts.set_code_version(office.ctx, own, grant.attempt_id, "late")
+    foreign = await office.run()
+    await office.propose(foreign.id, StateType.PENDING)
+    assert [each.code_version for each in await office.attempts(foreign.id)] == ["abc+changed"]

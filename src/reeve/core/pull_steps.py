@@ -20,6 +20,9 @@ _URL = re.compile(
     r"(https|ssh)://([^/@:]+(?P<password>:[^/@]*)?@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(:\d+)?(/.*)?"
     r"|file:///.*"
 )
+# fsspec chains file systems with "::"; one is enough for a file.
+_ARCHIVE = re.compile(r"(?!.*::)([a-z][a-z0-9+]*://[^-].*|/.+)")
+_PASSWORD = re.compile(r"[a-z0-9+]+://[^/@]*:[^/@]*@")
 _PREFIX = "reeve."
 
 
@@ -91,6 +94,8 @@ def _check(step: Step) -> None:
         return
     if step.directory is not None:
         check_inside(step.directory)
+    if isinstance(step, ZipStep):
+        check_archive(step.url)
     if isinstance(step, GitStep):
         check_url(step.url)
         if step.ref is not None and step.commit is not None:
@@ -116,6 +121,17 @@ def check_url(url: str) -> None:
     if found["password"]:
         raise InvalidInputError(
             "git: a password in 'url' would be stored and shown; let git's credential helper have it",
+            field="url",
+        )
+
+
+def check_archive(url: str) -> None:
+    """Raise InvalidInputError for what is neither a path nor the URL of one file."""
+    if not _printable(url) or not _ARCHIVE.fullmatch(url):
+        raise InvalidInputError(f"zip: {url!r} is not taken; write /path, or a URL like s3://…", field="url")
+    if _PASSWORD.match(url):
+        raise InvalidInputError(
+            "zip: a password in 'url' would be stored and shown; let the environment of the runs have it",
             field="url",
         )
 

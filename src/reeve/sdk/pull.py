@@ -97,7 +97,7 @@ def _zip(step: ZipStep, into: Path, say: Say) -> str:
             extract(archive, into)
         return f"sha256:{digest}"
 
-    version = _tried(once, step.url, say, OSError)
+    version = _tried(once, step.url, say, Exception)  # fsspec's libraries raise what they like
     say(logging.INFO, f"Code: {step.url} at {version}.")
     return version
 
@@ -140,7 +140,10 @@ def _opened(url: str) -> IO[bytes]:
     except ImportError:
         message = f"Reading {url} needs fsspec. Install it where runs start: pip install 'reeve[fsspec]'."
         raise PullError(message) from None
-    opened: IO[bytes] = fsspec.open(url, "rb").open()
+    try:
+        opened: IO[bytes] = fsspec.open(url, "rb").open()
+    except ImportError as error:
+        raise PullError(f"Reading {url} needs a library where runs start: {error}.") from None
     return opened
 
 
