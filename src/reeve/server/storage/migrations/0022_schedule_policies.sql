@@ -1,4 +1,4 @@
--- What reeve adds to a schedule (docs/decisions/0016-schedule-policies.md): without a row it does as 2.20.
+-- What reeve adds to a schedule (docs/decisions/0020-schedule-policies.md): without a row it does as 2.20.
 -- made_until: up to when each date has its run; null: what was before is not made up for.
 create table schedule_policies (
     schedule_id {uuid} primary key,
