@@ -29,6 +29,7 @@ KEY_BYTES = 32  # 256 bits: nobody guesses it, so a plain SHA-256 of it is a saf
 SECRET = frozenset({"api_key", "secrets_key"})
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 4200  # where a 2.20 client looks for its server
+DEFAULT_OUTPUT_QUOTA = 100 * 1024 * 1024  # protocol §7, as drivers.base.Launch; a test compares them
 DEFAULT_LEASE = 20.0  # protocol §3, as core.attempts.LeaseTerms; a test compares them
 ANY_HOST = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  # named to be told apart, not to be bound
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -144,6 +145,14 @@ class Settings(Struct, frozen=True, kw_only=True):
             "true or false",
         ),
     ] = False
+    output_quota: Annotated[
+        int,
+        _value(
+            "How much a run may print, and how much it may log; what is beyond is cut.",
+            "a number of bytes above 0",
+            gt=0,
+        ),
+    ] = DEFAULT_OUTPUT_QUOTA
     notify_private_addresses: Annotated[
         bool,
         _value(

@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 from tests.drivers.conftest import PYTHON, Agent, Home, order, script, shims, until
 
-from reeve.drivers.base import Capability, Driver, Found, NotLaunchedError, Status, cause
+from reeve.drivers.base import OUTPUT_QUOTA, Capability, Driver, Found, NotLaunchedError, Status, cause
 from reeve.drivers.process import spool, tree
 from reeve.drivers.process.driver import HOST_RESTARTED, SHIM_KILLED, ProcessDriver
 from reeve.errors import ConflictError
@@ -89,7 +89,11 @@ async def test_a_run_has_its_own_environment(home: Home, agent: Agent) -> None:
         await agent.run(launch)
     for number, launch in enumerate(launches):
         lines = set((home.spool(launch) / "stdout").read_text().splitlines())
-        own = {f"REEVE_ATTEMPT={launch.attempt}", f"REEVE_RECORDS={home.spool(launch) / 'records'}"}
+        own = {
+            f"REEVE_ATTEMPT={launch.attempt}",
+            f"REEVE_RECORDS={home.spool(launch) / 'records'}",
+            f"REEVE_RECORDS_QUOTA={OUTPUT_QUOTA}",
+        }
         assert lines == {f"PATH={os.environ['PATH']}", f"WHOSE={number}"} | own
 
 

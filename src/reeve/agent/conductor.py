@@ -42,7 +42,7 @@ log = logging.getLogger("reeve.agent")
 class Conductor:
     """The attempts that are held, and what the server and the user say about them.
 
-    ``default_infrastructure``: for runs that name none themselves (A80).
+    ``default_infrastructure``: for runs that name none themselves (A80). ``output_quota``: see Launch.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Conductor:
         *,
         once: bool,
         default_infrastructure: Infrastructure | None,
+        output_quota: int,
     ) -> None:
         self._link = link
         self._journal = journal
@@ -80,6 +81,7 @@ class Conductor:
             jobs,
             dict(os.environ),
             default_infrastructure,
+            output_quota,
         )
         self._running: set[asyncio.Task[None]] = set()
         self._has_told_limit = False

@@ -55,6 +55,7 @@ class Means:
     jobs: Path
     environ: Mapping[str, str]
     default_infrastructure: Infrastructure | None
+    output_quota: int  # bytes
 
 
 class Course:
@@ -173,6 +174,7 @@ class Course:
             kinds=self._means.driver.kinds,
             default=self._means.default_infrastructure,
             margin_seconds=registration.margin_seconds,
+            output_quota=self._means.output_quota,
         )
         try:
             return prepare.prepare(grant, common, sent_at)

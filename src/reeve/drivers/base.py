@@ -18,6 +18,8 @@ from reeve.core.crashes import CrashReason, reason_of
 from reeve.core.jobs import JobSpec
 from reeve.errors import ReeveError
 
+OUTPUT_QUOTA = 100 * 1024 * 1024  # bytes (protocol §7)
+
 
 class NotLaunchedError(ReeveError):
     """The attempt was not launched, and nothing of it runs."""
@@ -60,8 +62,9 @@ class Renewal(msgspec.Struct, frozen=True, kw_only=True):
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """An order to launch an attempt. ``env`` is the whole environment: nothing else is inherited.
 
-    ``job.env`` is part of it and not read again. ``output_quota`` is bytes of both streams together. What
-    runs longer than ``max_seconds`` (of boot time, from its start) the driver ends by itself.
+    ``job.env`` is part of it and not read again. ``output_quota`` is bytes of both streams together, and
+    again of records. What runs longer than ``max_seconds`` (of boot time, from its start) the driver ends by
+    itself.
     """
 
     attempt: UUID
@@ -69,7 +72,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str]
     lease: Lease | None = None
     renewal: Renewal | None = None
-    output_quota: int = 100 * 1024 * 1024  # protocol §7
+    output_quota: int = OUTPUT_QUOTA
     max_seconds: float | None = None
 
 

@@ -2,7 +2,7 @@
 
 It reads from its environment ``REEVE_API_URL``; ``REEVE_API_KEY``, the attempt's token; ``REEVE_RUN_ID``;
 ``REEVE_JOB``, the path of a JSON file with a Job; and, where an agent sends on what is logged,
-``REEVE_RECORDS``, the path of the file for it. Its exit codes:
+``REEVE_RECORDS``, the path of the file for it, and ``REEVE_RECORDS_QUOTA``, its bytes. Its exit codes:
 
     0    the run's final state was reported, whichever; or the run was taken away (aborted, superseded:
          another attempt has it, so this process has neither failed nor anything to say)
@@ -39,7 +39,7 @@ from reeve.sdk.flows import Flow, run_deployed
 from reeve.sdk.load import EntrypointError, FlowLoadError, load_flow
 from reeve.sdk.logging import FLOW_LOGGER, run_logger
 from reeve.sdk.parameters import ParameterError
-from reeve.sdk.shipping import LogShipper, RecordFile
+from reeve.sdk.shipping import QUOTA_BYTES, LogShipper, RecordFile
 from reeve.sdk.states import Failed, RunStopped, Terminated
 from reeve.sdk.termination import termination
 from reeve.wire import codec, endpoints
@@ -74,7 +74,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         name=job.run_name,
         log=run_logger(FLOW_LOGGER, job.run_name, run_id, None),
     )
-    handler = _handle_logs(environ.get("REEVE_RECORDS"), Client(url, key, patience=_LOG_PATIENCE_SECONDS))
+    handler = _handle_logs(environ, Client(url, key, patience=_LOG_PATIENCE_SECONDS))
     # A line that was printed is written when print returns: whatever becomes of this process, it is kept.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
@@ -130,9 +130,10 @@ def _fail(subject: Subject, server: Server, message: str) -> None:
     sync.perform(ask(subject, Failed(message)), server)
 
 
-def _handle_logs(records: str | None, client: Client) -> RecordFile | LogShipper:
+def _handle_logs(environ: Mapping[str, str], client: Client) -> RecordFile | LogShipper:
+    records = environ.get("REEVE_RECORDS")
     handler = (
-        RecordFile(records)
+        RecordFile(records, int(environ.get("REEVE_RECORDS_QUOTA", QUOTA_BYTES)))
         if records
         else LogShipper(lambda lines: client.call(endpoints.create_logs, lines))
     )

@@ -243,7 +243,11 @@ class ProcessDriver:
         return {
             "attempt": str(launch.attempt),
             "argv": launch.job.command,
-            "env": {**launch.env, "REEVE_RECORDS": str(directory / spool.RECORDS)},
+            "env": {
+                **launch.env,
+                "REEVE_RECORDS": str(directory / spool.RECORDS),
+                "REEVE_RECORDS_QUOTA": str(launch.output_quota),
+            },
             "cwd": cwd,
             "spool_dir": str(directory),
             "grace_seconds": launch.job.grace_seconds,
