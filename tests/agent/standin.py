@@ -114,6 +114,7 @@ class StandIn:
         self.forget: list[UUID] = []
         self.refusal: Refused | None = None  # of registrations
         self.is_generous = False  # grants more than there are slots, as two crossing polls may
+        self.is_crossing = False  # grants to a poll that a newer one has overtaken, as a claim under way does
         self.repeated: list[Grant] = []  # sent once more with the next work, as a late answer would
         self.epoch = 0
         self.port = 0
@@ -215,7 +216,7 @@ class StandIn:
         """Return the answer to a poll, None when there is nothing to say yet."""
         self._check_epoch(poll.epoch)
         if any(one.seq > poll.seq for one in self.polls if one.epoch == poll.epoch):
-            return Work()
+            return self._work(poll) if self.is_crossing else Work()
         work = self._work(poll)
         return work if work.grants or work.cancel else None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.agent.conftest import KEY, Agents
-from tests.agent.standin import WAIT_SECONDS, Refused, StandIn
+from tests.agent.standin import WAIT_SECONDS, Attempt, Refused, StandIn, grant
 
 from reeve.agent.faults import POINTS
 from reeve.core.work import OnLost
@@ -452,6 +452,38 @@ async def test_one_grant_too_many_waits_and_can_be_cancelled(
     job.let_go()
     await server.until(lambda: third.closed)
     assert second_job.starts == []
+
+
+async def test_what_waits_for_a_slot_is_given_back_at_once_by_an_agent_that_stops(
+    server: StandIn, agents: Agents, job: Job, tmp_path: Path
+) -> None:
+    server.is_generous = True
+    second_job = Job(tmp_path, "second")
+    first, second = await server.submit(*job.waiting), await server.submit(*second_job.waiting)
+    agent = await agents.start(limit=1)
+    await server.until(lambda: first.launched and len(server.newest.held) == 2)
+    agent.send(signal.SIGTERM)
+    await server.until(lambda: second.closed)
+    assert isinstance(second.end, NotLaunched)
+    assert second.end.reason == "its agent is stopping before the launch"
+    assert job.is_alive
+    job.let_go()
+    assert await agent.wait() == 0
+    assert first.exit.exit_code == 0
+    assert second_job.starts == []
+
+
+async def test_what_is_granted_while_an_agent_is_told_to_stop_is_given_back(
+    server: StandIn, agents: Agents, job: Job
+) -> None:
+    agent = await agents.start()
+    await server.until(lambda: server.polls)
+    server.is_crossing = True
+    attempt = Attempt(grant([*job.waiting]))
+    server.attempts[attempt.id] = attempt
+    assert await agent.end() == 0
+    assert isinstance(attempt.end, NotLaunched)
+    assert attempt.end.reason == "its agent is stopping before the launch"
 
 
 # --- what cannot be launched

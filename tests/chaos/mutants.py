@@ -85,6 +85,12 @@ MUTANTS: dict[str, Mutant] = {
         "reeve/agent/journal.py",
         (("        done = asyncio.get_running_loop().create_future()\n", "        return\n"),),
     ),
+    "give-back": Mutant(
+        "what is granted to an agent that stops is launched all the same",
+        "drain",
+        "reeve/agent/course.py",
+        (("if not (self._resumed or self._is_launching or self.entry.handle):", "if False:"),),
+    ),
     "acknowledgement": Mutant(
         "a grant counts as received whether or not its agent has said so",
         "claim",

@@ -72,6 +72,7 @@ class Course:
         self._said: list[Note] = []
         self._outbox = Outbox(means.link, means.journal, entry, self._said)
         self._stop_reason: str | None = None
+        self._is_launching = False
         self._ending: asyncio.Task[None] | None = None
 
     @property
@@ -104,6 +105,14 @@ class Course:
         if handle := launch.handle_of(self.entry):
             self._end(handle)
         return True
+
+    def give_back(self, reason: str) -> None:
+        """Have its run start elsewhere, unless it was launched or is just being.
+
+        What an earlier process may have launched is not given back: who asks the driver finds it running.
+        """
+        if not (self._resumed or self._is_launching or self.entry.handle):
+            self.stop(reason)
 
     async def run(self) -> None:
         """Go through what is left of the five steps, and return when the server has settled the attempt."""
@@ -150,6 +159,7 @@ class Course:
         log.info("Submitting flow run '%s'", self.run_id)
         order = await self._prepare(self._grant)
         self._check_wanted()
+        self._is_launching = True
         self._means.exits.expect(self.id)
         try:
             handle = await launch.launch(self._means.driver, order, self.run_id)
