@@ -56,6 +56,18 @@ MUTANTS: dict[str, Mutant] = {
         "reeve/drivers/process/shim.py",
         (("elif run.deadline and now >= run.deadline:", "elif False:"),),
     ),
+    "pending-limit": Mutant(
+        "a run that is claimed may take for ever to begin",
+        "time_limits",
+        "reeve/core/time_limits.py",
+        (("return _deadline(self.max_pending, since, ", "return _deadline(None, since, "),),
+    ),
+    "one-poll": Mutant(
+        "an older poll stays open beside a newer one of the same agent",
+        "identity",
+        "reeve/server/services/agents.py",
+        (("superseded = not ctx.presence.is_newest(agent_id, body.epoch, body.seq)", "superseded = False"),),
+    ),
     "census": Mutant(
         "a run is taken for gone when its main process is",
         "cancel",
