@@ -466,6 +466,7 @@ async def test_what_waits_for_a_slot_is_given_back_at_once_by_an_agent_that_stop
     await server.until(lambda: second.closed)
     assert isinstance(second.end, NotLaunched)
     assert second.end.reason == "its agent is stopping before the launch"
+    assert second.end.given_back
     assert job.is_alive
     job.let_go()
     assert await agent.wait() == 0

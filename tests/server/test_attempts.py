@@ -173,6 +173,18 @@ async def test_not_launched_is_scheduled_again_then_crashed(store: Store) -> Non
     assert run.state.message == "Not launched in 2 attempts; the last: no memory"
 
 
+async def test_what_agents_that_leave_give_back_is_scheduled_again_however_often(store: Store) -> None:
+    office = await Office(store, LeaseTerms(launch_tries=2)).furnish()
+    agent = await office.agent()
+    run, attempt_id = await claimed(office, agent, started=False)
+    for _ in range(3):
+        back = requests.NotLaunched(seq=0, reason="its agent is stopping", given_back=True)
+        await agent.report(attempt_id, back)
+        assert state_of(await office.read(run.id)) == ("SCHEDULED", "Scheduled")
+        (grant,) = (await agent.poll(1)).grants
+        attempt_id = grant.attempt_id
+
+
 async def test_what_can_never_be_launched_fails_with_the_reason(store: Store) -> None:
     office = await Office(store).furnish()
     agent = await office.agent()

@@ -72,7 +72,7 @@ class Course:
         self._said: list[Note] = []
         self._outbox = Outbox(means.link, means.journal, entry, self._said)
         self._stop_reason: str | None = None
-        self._is_launching = False
+        self._is_launching = self._is_given_back = False
         self._ending: asyncio.Task[None] | None = None
 
     @property
@@ -112,7 +112,7 @@ class Course:
         What an earlier process may have launched is not given back: who asks the driver finds it running.
         """
         if not (self._resumed or self._is_launching or self.entry.handle):
-            self.stop(reason)
+            self._is_given_back = self.stop(reason)
 
     async def run(self) -> None:
         """Go through what is left of the five steps, and return when the server has settled the attempt."""
@@ -264,8 +264,10 @@ class Course:
 
     async def _report_not_launched(self, error: _NotRunError) -> None:
         self.is_gone = True
-        reason, permanent = error.message, error.permanent
-        await self._outbox.put(lambda seq: NotLaunched(seq=seq, reason=reason, permanent=permanent))
+        report = NotLaunched(
+            seq=0, reason=error.message, permanent=error.permanent, given_back=self._is_given_back
+        )
+        await self._outbox.put(lambda seq: replace(report, seq=seq))
 
     async def _report_launched(self, handle: Handle) -> None:
         log.info("Completed submission of flow run '%s'", self.run_id)

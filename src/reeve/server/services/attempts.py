@@ -162,13 +162,15 @@ async def crash(
     return replace(attempt, closed=now)
 
 
-async def give_back(tx: Transaction, attempt: Attempt, reason: str, tries: int, now: datetime) -> Attempt:
-    """Close an attempt that was never launched: its run is scheduled again, up to ``tries`` times."""
+async def give_back(
+    tx: Transaction, attempt: Attempt, reason: str, tries: int | None, now: datetime
+) -> Attempt:
+    """Close an attempt that was never launched: its run is scheduled again, up to ``tries`` times if any."""
     run = await runs.lock(tx, attempt.flow_run_id)
     assert run is not None
     if run.state is not None and run.state.type is StateType.CANCELLING:
         wanted = proposal(StateType.CANCELLED, message="Cancelled before its process was launched.")
-    elif await attempts.returns(tx, run.id) + 1 < tries:
+    elif tries is None or await attempts.returns(tx, run.id) + 1 < tries:
         wanted = _again(run, f"Attempt {attempt.number} was not launched: {reason}", now)
     else:
         wanted = proposal(StateType.CRASHED, message=f"Not launched in {tries} attempts; the last: {reason}")
@@ -232,7 +234,8 @@ async def _apply(ctx: Context, tx: Transaction, attempt: Attempt, item: AnyRepor
         case NotLaunched(reason=reason, permanent=True):
             return await refuse(tx, attempt, reason, now)
         case NotLaunched(reason=reason):
-            return await give_back(tx, attempt, reason, ctx.terms.launch_tries, now)
+            tries = None if item.given_back else ctx.terms.launch_tries
+            return await give_back(tx, attempt, reason, tries, now)
         case StopFailed(reason=reason):
             return await _stop_failed(tx, attempt, reason, now)
         case Exited():
