@@ -126,7 +126,12 @@ MUTANTS: dict[str, Mutant] = {
         "a server that starts reaps at once",
         "outage",
         "reeve/server/loops/reaper.py",
-        (("        if now - self._started < self.ctx.terms.lease:\n            return\n", ""),),
+        (
+            (
+                "if self.hearing.total < timedelta(seconds=self.ctx.terms.lease):",
+                "if False:",
+            ),
+        ),
     ),
 }
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import pytest
-from tests.server.office import Desk, Office
+from tests.server.office import Desk, Office, long_up
 
 from reeve.core.attempts import LeaseTerms
 from reeve.core.rules.verdict import SetStateStatus
@@ -196,9 +196,7 @@ async def test_what_can_never_be_launched_fails_with_the_reason(store: Store) ->
 
 
 async def reap(office: Office) -> None:
-    reaper = Reaper(office.ctx, 1.0)
-    reaper._started -= 1000  # it has been up for long
-    await reaper.round()
+    await long_up(office).round()
 
 
 async def test_a_lease_that_ends_before_the_launch_gives_the_run_back(store: Store) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from msgspec.structs import replace
 
+from reeve import clock
 from reeve.core.attempts import Attempt, AttemptState, overdue, timed
 from reeve.core.crashes import Crash, CrashReason, reason_of
 from reeve.core.events import Event, EventKind
@@ -19,7 +20,7 @@ from reeve.core.runs import FlowRun
 from reeve.core.states import UNREACHABLE, ProposedState, StateDetails, StateType, default_name
 from reeve.core.states import propose as proposal
 from reeve.core.time_limits import Deadline
-from reeve.errors import ConflictError, NotFoundError
+from reeve.errors import ConflictError, NotFoundError, UnavailableError
 from reeve.server.services import records
 from reeve.server.services.context import Context
 from reeve.server.services.hub import run_topic
@@ -53,7 +54,13 @@ async def renew(ctx: Context, body: Renew) -> responses.Renewal:
         over = set(asked) - {attempt_id for attempt_id, _, _ in renewed}
         return sorted(over), await attempts.to_stop(tx, asked, now)
 
-    over, stop = await ctx.store.write(extend) if asked else ([], [])
+    try:
+        over, stop = await ctx.store.write(extend) if asked else ([], [])
+    except UnavailableError:
+        ctx.presence.renewed(failed_at=clock.boottime())
+        raise
+    if len(over) < len(asked):
+        ctx.presence.renewed()
     forged = [attempt.id for attempt in body.attempts if attempt.id not in asked]
     return responses.Renewal(lease_seconds=ctx.terms.lease, stop=stop, over=[*over, *forged])
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
 import msgspec
 
-from reeve.core.attempts import Attempt
+from reeve.core.attempts import Attempt, LeaseTerms
 from reeve.core.crashes import CrashReason
 from reeve.core.time_limits import NO_LIMITS
 from reeve.server.storage import rows
@@ -246,21 +246,30 @@ async def holders_of_expired(tx: Transaction, now: datetime) -> list[UUID]:
     return [rows.uuid(row["agent_id"]) for row in found]
 
 
-async def in_doubt(
-    tx: Transaction, *, silent_since: datetime, unstoppable_since: datetime, limit: int
-) -> list[UUID]:
-    """Return open attempts to be judged.
+_OPEN = "select id from attempts where closed is null and"
+_LEASED = f"{_OPEN} lease_until is not null and lease_until <="
+# Each kind by itself, so that those whose time has not come leave room for those whose has.
+IN_DOUBT = f"""
+select * from ({_LEASED} $1 and not unreachable order by lease_until limit $4) a union
+select * from ({_LEASED} $2 and unreachable and on_lost = 'replace' order by lease_until limit $4) b union
+select * from ({_LEASED} $3 and unreachable order by lease_until limit $4) c union
+select * from ({_OPEN} stop_failed is not null and stop_failed <= $5 order by stop_failed limit $4) d
+"""
 
-    Their lease ended before ``silent_since``, or their agent has failed to end them ``unstoppable_since``.
-    """
+
+async def in_doubt(tx: Transaction, terms: LeaseTerms, now: datetime, limit: int) -> list[UUID]:
+    """Return open attempts that are not to be kept as they are, gaps left out: up to ``limit`` of a kind."""
+
+    def ago(seconds: float) -> int:
+        return rows.micros(now - timedelta(seconds=seconds))
+
     found = await tx.fetch(
-        "select * from (select id from attempts where closed is null"
-        " and lease_until is not null and lease_until < $1 order by lease_until limit $3) silent"
-        " union select id from attempts"
-        " where closed is null and stop_failed is not null and stop_failed < $2",
-        rows.micros(silent_since),
-        rows.micros(unstoppable_since),
+        IN_DOUBT,
+        ago(terms.grace),
+        ago(terms.grace + terms.margin),
+        ago(max(terms.grace, terms.lost_after)),
         limit,
+        ago(terms.lost_after),
     )
     return [rows.uuid(row["id"]) for row in found]
 
