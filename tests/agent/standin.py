@@ -38,6 +38,7 @@ from reeve.wire.responses import (
     Receipt,
     Registration,
     Renewal,
+    ServedQueue,
     ServerInfo,
     Work,
 )
@@ -116,10 +117,13 @@ class StandIn:
         self.is_generous = False  # grants more than there are slots, as two crossing polls may
         self.is_crossing = False  # grants to a poll that a newer one has overtaken, as a claim under way does
         self.repeated: list[Grant] = []  # sent once more with the next work, as a late answer would
+        self.served: list[ServedQueue] | None = None  # as work names them
+        self.refusals = 0  # how many requests were
         self.epoch = 0
         self.port = 0
         self._last_grant = 0
         self._losing: list[str] = []
+        self._late: dict[str, asyncio.Event] = {}
         self._changed = asyncio.Condition()
         self._listener: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -152,6 +156,10 @@ class StandIn:
     def lose(self, endpoint: Endpoint[Any, Any]) -> None:
         """Lose the answer to the next request of this kind, after it was obeyed."""
         self._losing.append(endpoint.name)
+
+    def delay(self, endpoint: Endpoint[Any, Any]) -> asyncio.Event:
+        """Obey the next request of this kind, and keep its answer until the event is set."""
+        return self._late.setdefault(endpoint.name, asyncio.Event())
 
     async def submit(self, *command: str, **fields: Any) -> Attempt:
         """Have a run be due that executes a command; ``fields`` are those of ``grant``."""
@@ -234,6 +242,7 @@ class StandIn:
         late, self.repeated = self.repeated, []
         return Work(
             grants=[*late, *(one.grant for one in (*again, *due))],
+            served=self.served,
             cancel=[
                 Cancel(attempt_id=one.id)
                 for one in self._open()
@@ -304,6 +313,8 @@ class StandIn:
                 length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
                 body = await reader.readexactly(int(length[1]) if length else 0)
                 endpoint, status, answer = await self._answer(method, target, body)
+                if late := self._late.pop(endpoint, None):
+                    await late.wait()
                 if endpoint in self._losing:
                     self._losing.remove(endpoint)
                     break
@@ -324,6 +335,7 @@ class StandIn:
             if asyncio.iscoroutine(answer):
                 answer = await answer
         except Refused as refused:
+            self.refusals += 1
             return endpoint.name, refused.status, codec.encode(Problem(detail=str(refused), code="refused"))
         await self._tell()
         return endpoint.name, endpoint.status, b"" if answer is None else codec.encode(answer)

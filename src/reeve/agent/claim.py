@@ -193,7 +193,8 @@ class Claims:
                 return
             log.warning("%s; registering again", why)
             try:
-                await self.register()
+                # An overtaken poll is cancelled; this must end all the same, or nobody here knows the epoch.
+                await asyncio.shield(self.register())
             except ReeveError as error:
                 log.error("The server refuses this agent: %s", error)  # noqa: TRY400  # its sentence says it all
                 await asyncio.sleep(_AGAIN_SECONDS)
