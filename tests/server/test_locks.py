@@ -10,7 +10,9 @@ import pytest
 from msgspec.structs import replace
 from tests.server.office import OPERATOR, Office
 
+from reeve import clock
 from reeve.core.states import StateType
+from reeve.server.services import attempts
 from reeve.server.services import task_runs as service
 from reeve.server.storage import deployments, runs, task_runs
 from reeve.server.storage.store import Store, Transaction, open_store
@@ -81,3 +83,17 @@ async def test_a_task_run_that_was_waited_for_comes_with_the_state_it_was_given_
         return True
 
     assert all(await asyncio.gather(*(store.write(move) for _ in range(AT_ONCE))))
+
+
+async def test_output_that_is_sent_twice_at_once_is_stored_once(store: Store) -> None:
+    """A line was cut: the request is repeated while the server is still at work on the first."""
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    run = await office.run()
+    (grant,) = (await agent.poll(1)).grants
+    text = "".join(f"line {number}\n" for number in range(50))
+    chunk = requests.OutputChunk(stream="stdout", offset=0, text=text, timestamp=clock.now())
+    body = requests.Output(epoch=agent.epoch, chunks=[chunk])
+    await asyncio.gather(*(attempts.output(office.ctx, grant.attempt_id, body) for _ in range(AT_ONCE)))
+    count = "select count(*) from logs where flow_run_id = $1"
+    assert await store.read(lambda tx: tx.fetchval(count, run.id)) == 50

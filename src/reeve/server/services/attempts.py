@@ -108,7 +108,7 @@ async def output(ctx: Context, attempt_id: UUID, body: Output) -> None:
         if attempt is None:
             raise NotFoundError("There is no such attempt: its run was deleted.")
         for chunk in body.chunks:
-            expected = await attempts.output_offset(tx, attempt_id, chunk.stream)
+            expected = await attempts.lock_output(tx, attempt_id, chunk.stream)
             new = chunk.text.encode()[max(expected - chunk.offset, 0) :]
             if not new:
                 continue

@@ -283,19 +283,29 @@ async def occupancy(tx: Transaction, *, pool_id: UUID | None = None, queue_id: U
     return count
 
 
-async def output_offset(tx: Transaction, attempt_id: UUID, stream: str) -> int:
-    """Return the first byte of a stream that is not stored yet."""
-    stored: int | None = await tx.fetchval(
-        "select next_offset from output_offsets where attempt_id = $1 and stream = $2", attempt_id, stream
+async def lock_output(tx: Transaction, attempt_id: UUID, stream: str) -> int:
+    """Return the first byte of a stream that is not stored; until this transaction ends nobody stores any.
+
+    The row is made first: what is not there cannot be locked, and one that was waited for is read anew.
+    """
+    await tx.execute(
+        "insert into output_offsets (attempt_id, stream, next_offset) values ($1, $2, 0)"
+        " on conflict do nothing",
+        attempt_id,
+        stream,
     )
-    return stored or 0
+    stored: int = await tx.fetchval(
+        "select next_offset from output_offsets where attempt_id = $1 and stream = $2 for update",
+        attempt_id,
+        stream,
+    )
+    return stored
 
 
 async def set_output_offset(tx: Transaction, attempt_id: UUID, stream: str, offset: int) -> None:
     """Remember how far a stream is stored."""
     await tx.execute(
-        "insert into output_offsets (attempt_id, stream, next_offset) values ($1, $2, $3)"
-        " on conflict (attempt_id, stream) do update set next_offset = excluded.next_offset",
+        "update output_offsets set next_offset = $3 where attempt_id = $1 and stream = $2",
         attempt_id,
         stream,
         offset,
