@@ -97,3 +97,25 @@ async def test_output_that_is_sent_twice_at_once_is_stored_once(store: Store) ->
     await asyncio.gather(*(attempts.output(office.ctx, grant.attempt_id, body) for _ in range(AT_ONCE)))
     count = "select count(*) from logs where flow_run_id = $1"
     assert await store.read(lambda tx: tx.fetchval(count, run.id)) == 50
+
+
+async def test_a_launch_and_its_start_that_are_told_at_once_wait_for_one_another_in_one_order(
+    postgres_url: str,
+) -> None:
+    """A deadlock is found after a second only."""
+    store = await open_store(postgres_url)
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    for _ in range(40):
+        await office.run()
+    grants = (await agent.poll(40)).grants
+    for grant in grants:
+        await asyncio.gather(
+            agent.launched(grant.attempt_id),
+            office.propose(grant.run.id, StateType.RUNNING, grant.attempt_id),
+        )
+    found = "select deadlocks from pg_stat_database where datname = current_database()"
+    await store.close()
+    store = await open_store(postgres_url)
+    assert await store.read(lambda tx: tx.fetchval(found)) == 0
+    await store.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -45,23 +46,23 @@ async def renew(ctx: Context, body: Renew) -> responses.Renewal:
     """Extend the leases of attempts whose tokens are right; name those to be stopped, and those over."""
     asked = [attempt.id for attempt in body.attempts if attempt_of(ctx.secret, attempt.token) == attempt.id]
 
-    async def extend(tx: Transaction) -> tuple[list[UUID], list[UUID]]:
+    async def extend(tx: Transaction) -> tuple[dict[UUID, bool], list[UUID]]:
         now = await tx.now()
         renewed = await attempts.renew(tx, asked, now + timedelta(seconds=ctx.terms.lease))
-        for attempt_id, run_id, unreachable in renewed:
-            if unreachable:
-                await _reachable_again(tx, attempt_id, run_id, now)
-        over = set(asked) - {attempt_id for attempt_id, _, _ in renewed}
-        return sorted(over), await attempts.to_stop(tx, asked, now)
+        return renewed, await attempts.to_stop(tx, asked, now)
 
     try:
-        over, stop = await ctx.store.write(extend) if asked else ([], [])
+        renewed, stop = await ctx.store.write(extend) if asked else ({}, [])
+        for attempt_id, was_unreachable in renewed.items():
+            if was_unreachable:  # by itself: a run is locked before its attempt
+                await ctx.store.write(partial(_reachable_again, attempt_id=attempt_id))
     except UnavailableError:
         ctx.presence.renewed(failed_at=clock.boottime())
         raise
-    if len(over) < len(asked):
+    if renewed:
         ctx.presence.renewed()
     forged = [attempt.id for attempt in body.attempts if attempt.id not in asked]
+    over = sorted(set(asked) - renewed.keys())
     return responses.Renewal(lease_seconds=ctx.terms.lease, stop=stop, over=[*over, *forged])
 
 
@@ -213,12 +214,12 @@ async def unreachable(tx: Transaction, attempt: Attempt, now: datetime) -> None:
     )
 
 
-async def _reachable_again(tx: Transaction, attempt_id: UUID, run_id: UUID, now: datetime) -> None:
+async def _reachable_again(tx: Transaction, attempt_id: UUID) -> None:
     attempt = await attempts.lock(tx, attempt_id)
-    if attempt is None:
+    if attempt is None or not attempt.is_open or not attempt.unreachable:
         return
     await attempts.update(tx, replace(attempt, unreachable=False))
-    await _rename_running(tx, run_id, default_name(StateType.RUNNING), None, now)
+    await _rename_running(tx, attempt.flow_run_id, default_name(StateType.RUNNING), None, await tx.now())
 
 
 async def _rename_running(

@@ -96,7 +96,15 @@ async def by_ids(tx: Transaction, attempt_ids: list[UUID]) -> dict[UUID, Attempt
 
 
 async def lock(tx: Transaction, attempt_id: UUID) -> Attempt | None:
-    """Return an attempt that nobody else changes until this transaction ends."""
+    """Return an attempt that nobody else changes until this transaction ends, and neither its run.
+
+    The run comes first, as everywhere: else a launch and its start, told at once, wait for one another.
+    """
+    await tx.fetchrow(
+        "select id from flow_runs where id = (select flow_run_id from attempts where id = $1)"
+        " for no key update",
+        attempt_id,
+    )
     row = await tx.fetchrow("select * from attempts where id = $1 for no key update", attempt_id)
     return None if row is None else rows.attempt(row)
 
@@ -201,17 +209,15 @@ async def rebind(tx: Transaction, agent_id: UUID, epoch: int, lease_until: datet
     )
 
 
-async def renew(
-    tx: Transaction, attempt_ids: list[UUID], lease_until: datetime
-) -> list[tuple[UUID, UUID, bool]]:
-    """Extend the leases of those that are still open; return id, run and whether it was unreachable."""
+async def renew(tx: Transaction, attempt_ids: list[UUID], lease_until: datetime) -> dict[UUID, bool]:
+    """Extend the leases of those that are still open; return them, and whether each was unreachable."""
     found = await tx.fetch(
         "update attempts set lease_until = $2 where id = any($1::uuid[]) and closed is null"
-        " returning id, flow_run_id, unreachable",
+        " returning id, unreachable",
         attempt_ids,
         rows.micros(lease_until),
     )
-    return [(rows.uuid(row["id"]), rows.uuid(row["flow_run_id"]), bool(row["unreachable"])) for row in found]
+    return {rows.uuid(row["id"]): bool(row["unreachable"]) for row in found}
 
 
 async def to_stop(tx: Transaction, attempt_ids: list[UUID], now: datetime) -> list[UUID]:
