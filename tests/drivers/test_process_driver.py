@@ -474,6 +474,22 @@ async def test_a_killed_shim_takes_its_runs_with_it_and_that_is_told(home: Home,
     assert again.code == 3
 
 
+async def test_a_killed_shim_is_noticed_by_an_agent_that_has_no_file_left(
+    home: Home, agent: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    handle = await agent.driver.launch(script("sleep 1000"))
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    shim, free = home.shim(), os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, most[1]))
+    try:
+        os.kill(shim, signal.SIGKILL)
+        await until(lambda: "trying again" in caplog.text)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+    assert cause(await agent.exit(handle)) == SHIM_KILLED
+
+
 async def test_what_a_killed_shim_has_left_is_ended_by_the_next_agent(home: Home) -> None:
     command, ready = daemon(home, "time.sleep(1000)")
     first = home.agent()
