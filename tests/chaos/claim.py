@@ -36,7 +36,7 @@ def keeps_claim(site: Site, dice: Random, counts: Counts) -> Row:
         Agent(f"agent-{number}", ("--limit", "2"), url=line.url) for number in range(counts.scaled(20, 3))
     ]
     began = time.monotonic()
-    kills = site.kill_at_random(agents, dice, lambda: len(site.marked()) >= 0.9 * row.trials)
+    kills = site.kill_at_random(agents, dice, lambda: site.ended() >= 0.9 * row.trials)
     row.expect(site.settles(120 + row.trials), "not all runs ended")
     row.expect(site.states() == {"Completed": row.trials}, f"not all runs completed: {site.states()}")
     seconds = time.monotonic() - began

@@ -266,6 +266,11 @@ class Site(House):
         (count,) = [line.split()[1] for line in lines if line.startswith("reeve_server_open_polls ")]
         return int(float(count))
 
+    def ended(self) -> int:
+        """Count the runs that have ended, however they did: some of a mutant's never begin."""
+        count: int = self.rows(f"select count(*) from flow_runs where state_type in {FINAL}")[0][0]
+        return count
+
     def states(self) -> dict[str, int]:
         """Count the runs by the name of their state."""
         found = self.rows("select state_name, count(*) from flow_runs group by state_name")
