@@ -122,6 +122,18 @@ MUTANTS: dict[str, Mutant] = {
         (('self._writer.execute("rollback to job")', "pass"),),
         databases=("sqlite",),  # PostgreSQL has a transaction for each
     ),
+    "gap": Mutant(
+        "a server that slept holds against its agents that it heard nothing",
+        "outage",
+        "reeve/server/loops/reaper.py",
+        (
+            (
+                "slack = self.hearing.missed(_last_sign(attempt, attempt.lease_until, terms))",
+                "slack = timedelta()",
+            ),
+        ),
+        counts=Counts(scale=0.01),
+    ),
     "restart-grace": Mutant(
         "a server that starts reaps at once",
         "outage",
