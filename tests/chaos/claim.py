@@ -15,6 +15,13 @@ LOST_ANSWERS = 0.05
 LONGEST_SWEEP = 2.0  # seconds: the reaper looks every second, on a busy machine
 
 RETURNED = "select lease_until, closed from attempts where state = 'RETURNED'"
+# What an agent does not know is taken from it when it starts. At other times it is told again.
+TAKEN = """
+select count(*) from attempts t where state = 'RETURNED' and cause = 'its agent never received it'
+and not exists (
+    select 1 from events e where e.agent_id = t.agent_id and e.kind = 'agent.started' and e.at = t.closed
+)
+"""
 # What the server says of the times in which it could not hear: they are added to leases.
 GAP = re.compile(r"no renewals could be heard for ([\d.]+) s until (\S+);")
 PENDING = """
@@ -47,6 +54,8 @@ def keeps_claim(site: Site, dice: Random, counts: Counts) -> Row:
         row.expect(starts[run_id] == 1, f"run {run_id} was started {starts[run_id]} times")
     for attempt_id, times in attempts.items():
         row.expect(times == 1, f"attempt {attempt_id} started user code {times} times")
+    taken = site.rows(TAKEN)[0][0]
+    row.expect(not taken, f"{taken} runs were taken from agents that would have been told of them again")
     gaps = _gaps(site)
     overdue = max((_overdue(site, gaps, *one) for one in site.rows(RETURNED)), default=0.0)
     latest = site.grace + LONGEST_SWEEP

@@ -113,7 +113,7 @@ MUTANTS: dict[str, Mutant] = {
                 "acknowledged = list(known)",
             ),
         ),
-        counts=Counts(scale=0, count=40),
+        counts=Counts(scale=0, count=100),
     ),
     "savepoint": Mutant(
         "a transaction that fails leaves in its batch what it has written",
