@@ -114,6 +114,8 @@ class StandIn:
         self.farewells: list[Farewell] = []
         self.forget: list[UUID] = []
         self.refusal: Refused | None = None  # of registrations
+        self.refusals: dict[str, Refused] = {}  # of requests, by the names of their endpoints
+        self.refused = 0
         self.is_generous = False  # grants more than there are slots, as two crossing polls may
         self.is_crossing = False  # grants to a poll that a newer one has overtaken, as a claim under way does
         self.repeated: list[Grant] = []  # sent once more with the next work, as a late answer would
@@ -331,6 +333,10 @@ class StandIn:
     async def _answer(self, method: str, target: str, body: bytes) -> tuple[str, int, bytes]:
         endpoint, id_ = self._route(method, target)
         try:
+            if refusal := self.refusals.get(endpoint.name):
+                self.refused += 1
+                await self._tell()
+                raise refusal
             answer = getattr(self, endpoint.name)(id_, codec.decode(body, endpoint.request) if body else None)
             if asyncio.iscoroutine(answer):
                 answer = await answer
