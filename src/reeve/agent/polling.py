@@ -80,7 +80,7 @@ class PollingLink:
         self._client = client
         self._answered = answered
         self._runs = Runs(client, agent_id)
-        self._cancels = Cancels(self._runs)
+        self._cancels = Cancels(self._runs, every)
         self._run_of = dict(attempts)
         self._pid_of: dict[UUID, str] = {}
         self._key = key

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Collection
 from uuid import UUID
 
@@ -17,8 +18,9 @@ from reeve.agent.their_runs import Runs
 from reeve.errors import ReeveError
 from reeve.wire.responses import FlowRunResponse
 
-HERE_LOOKS = 2  # at what is to be cancelled, before processes of this host are ended
-AWAY_LOOKS = 12  # and before anything is concluded from a process that is not to be seen
+# How long a run has been seen to be cancelled, in intervals between two polls (looks may come faster):
+_HERE = 2  # before its processes on this host are ended
+_AWAY = 12  # before anything is concluded from a process that is not to be seen
 
 log = logging.getLogger("reeve.agent")
 
@@ -28,32 +30,33 @@ _NO_PID = (  # A93
 
 
 class Cancels:
-    """What this agent knows of others' runs that are to be cancelled."""
+    """What this agent knows of others' runs that are to be cancelled. ``every``: seconds between polls."""
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, runs: Runs, every: float) -> None:
         self._runs = runs
-        self._looks: dict[UUID, int] = {}
+        self._every = every
+        self._since: dict[UUID, float] = {}  # monotonic
         self._said: dict[UUID, str] = {}
         self._ending: dict[UUID, asyncio.Task[None]] = {}
 
     def see(self, found: Collection[FlowRunResponse]) -> None:
         """Take the others' runs that are to be cancelled now, and see to each of them."""
-        ids = {run.id for run in found}
-        self._looks = {run_id: self._looks.get(run_id, 0) + 1 for run_id in ids}
+        ids, now = {run.id for run in found}, time.monotonic()
+        self._since = {run_id: self._since.get(run_id, now) for run_id in ids}
         self._said = {run_id: said for run_id, said in self._said.items() if run_id in ids}
         for run in found:
             if run.id not in self._ending:
-                self._ending[run.id] = asyncio.create_task(self._see_to(run, self._looks[run.id]))
+                self._ending[run.id] = asyncio.create_task(self._see_to(run, now - self._since[run.id]))
 
     async def close(self) -> None:
         """Let go; what is not ended yet is seen by the next life."""
         await tasks.cancel(list(self._ending.values()))
 
-    async def _see_to(self, run: FlowRunResponse, looks: int) -> None:
+    async def _see_to(self, run: FlowRunResponse, waited: float) -> None:
         try:
-            await self._cancel(run, looks)
+            await self._cancel(run, waited)
         except OutOfReachError as error:
-            if looks >= AWAY_LOOKS:
+            if waited >= _AWAY * self._every:
                 await self._say(run, logging.WARNING, f"{error} Flow run cannot be cancelled by this agent.")
         except ReeveError as error:  # the next look tries again
             log.error("The server refused cancelling flow run '%s': %s", run.id, error)  # noqa: TRY400  # its sentence says it all
@@ -66,21 +69,22 @@ class Cancels:
         finally:
             del self._ending[run.id]
 
-    async def _cancel(self, run: FlowRunResponse, looks: int) -> None:
+    async def _cancel(self, run: FlowRunResponse, waited: float) -> None:
+        is_left = waited >= _AWAY * self._every
         if run.infrastructure_pid is None:
-            if looks >= AWAY_LOOKS:
+            if is_left:
                 await self._say(run, logging.ERROR, _without_pid(run))
                 await self._runs.cancelled(run.id, _NO_PID)
             return
         found = await asyncio.to_thread(their_processes.find, run)
         if their_processes.are_of_a_runner(found):
             await self._say(run, logging.INFO, _with_runner(run))
-        elif found and looks >= HERE_LOOKS and not their_processes.have_an_agent(found):
+        elif found and waited >= _HERE * self._every and not their_processes.have_an_agent(found):
             log.info("Killing process %s for flow run '%s'...", run.infrastructure_pid, run.id)  # A97
             await their_processes.end(run)
             await self._runs.cancelled(run.id)
             log.info("Cancelled flow run '%s'!", run.id)
-        elif not found and looks >= AWAY_LOOKS:
+        elif not found and is_left:
             await self._say(run, logging.WARNING, _not_found(run))
             await self._runs.cancelled(run.id)
 
