@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
-from tests.acceptance.house import PATIENCE, free_port, until
+from tests.acceptance.house import free_port
 from tests.interop.compare import Answers, answers, differences
-from tests.interop.guests import PROGRAMS, GuestHouse, environ, environment
+from tests.interop.guests import PATIENCE, PROGRAMS, GuestHouse, environ, environment, until
 from tests.interop.proxy import recording
 
 # What is meant to differ, field by field, each with its reason; those of consequence have a line in

@@ -199,7 +199,7 @@ class PollingLink:
         assert self._queues is not None, "registered before anything is asked"
         held = set(
             self._run_of.values()
-        )  # such a run has come back: it waits until its process is gone (W2, W3)
+        )  # one of these has come back: it waits for its process's end (W2, W3)
         for run_id in await self._queues.due(served, free + len(self._unfit)):
             if run_id in held or len(self._taken) >= free:
                 continue
