@@ -84,6 +84,15 @@ async def test_a_run_is_ended_with_all_it_has_started(start: Start, tmp_path: Pa
     assert [pid for pid in map(int, pids.read_text().split()) if alive(pid)] == []
 
 
+async def test_what_was_seen_of_a_run_is_ended_without_its_mark_too(start: Start, tmp_path: Path) -> None:
+    run_id, ready = uuid4(), tmp_path / "ready"
+    shedding = f"trap 'exec env -i sleep 600' TERM; touch {ready}; while :; do sleep 0.05; done"
+    main = start("sh", "-c", shedding, PREFECT__FLOW_RUN_ID=str(run_id))
+    until("it to run", ready.exists)
+    await their_processes.end(run_at(main.pid, run_id), grace_seconds=0.5)
+    assert not alive(main.pid)
+
+
 async def test_a_pid_of_another_run_is_not_touched(start: Start) -> None:
     others = start(*LONG, PREFECT__FLOW_RUN_ID=str(uuid4()))
     run = run_at(others.pid)

@@ -44,7 +44,7 @@ def find(run: FlowRunResponse) -> list[tree.Process]:
     Raises OutOfReachError when they cannot be seen, or not be told from others.
     """
     pid = _local_pid(run)
-    found = [one for one in tree.with_descendants(_marked(run.id)) if one.pid != os.getpid()]
+    found = _of_run(run)
     if not found and _may_be_of(run, pid):
         raise OutOfReachError(
             f"Unable to kill process {pid}: Nothing shows whether it is the flow run's or another's."
@@ -80,7 +80,7 @@ async def end(run: FlowRunResponse, grace_seconds: float = GRACE_SECONDS) -> Non
     main = _local_pid(run)
     now = asyncio.get_running_loop().time
     ending = Ending(now(), grace_seconds, None)
-    found: list[tree.Process] = []
+    found = await asyncio.to_thread(find, run)
     empty = 0
     while empty < 2:  # one that is born while others are looked at is seen by the next look
         found = await asyncio.to_thread(_left, run, found)
@@ -94,9 +94,9 @@ async def end(run: FlowRunResponse, grace_seconds: float = GRACE_SECONDS) -> Non
 
 
 def _left(run: FlowRunResponse, known: list[tree.Process]) -> list[tree.Process]:
-    """Return what lives of a run, also those without a mark whose parents have ended since they were seen."""
+    """Return what lives of a run, also what was of it: who is about to end has no environment any more."""
     living = [one.pid for one in known if (now := tree.read(one.pid)) and now.identity == one.identity]
-    found = {one.identity: one for one in [*tree.with_descendants(living), *find(run)]}
+    found = {one.identity: one for one in [*tree.with_descendants(living), *_of_run(run)]}
     return list(found.values())
 
 
@@ -117,6 +117,10 @@ def _local_pid(run: FlowRunResponse) -> int:
             f"Unable to kill process {number}: The process is running on a different host '{host}'."
         )
     return int(number)
+
+
+def _of_run(run: FlowRunResponse) -> list[tree.Process]:
+    return [one for one in tree.with_descendants(_marked(run.id)) if one.pid != os.getpid()]
 
 
 def _marked(run_id: UUID) -> list[int]:
