@@ -115,12 +115,11 @@ class StandIn:
         self.forget: list[UUID] = []
         self.refusal: Refused | None = None  # of registrations
         self.refusals: dict[str, Refused] = {}  # of requests, by the names of their endpoints
-        self.refused = 0
+        self.refused = 0  # how many requests were
         self.is_generous = False  # grants more than there are slots, as two crossing polls may
         self.is_crossing = False  # grants to a poll that a newer one has overtaken, as a claim under way does
         self.repeated: list[Grant] = []  # sent once more with the next work, as a late answer would
         self.served: list[ServedQueue] | None = None  # as work names them
-        self.refusals = 0  # how many requests were
         self.epoch = 0
         self.port = 0
         self._last_grant = 0
@@ -334,14 +333,13 @@ class StandIn:
         endpoint, id_ = self._route(method, target)
         try:
             if refusal := self.refusals.get(endpoint.name):
-                self.refused += 1
-                await self._tell()
                 raise refusal
             answer = getattr(self, endpoint.name)(id_, codec.decode(body, endpoint.request) if body else None)
             if asyncio.iscoroutine(answer):
                 answer = await answer
         except Refused as refused:
-            self.refusals += 1
+            self.refused += 1
+            await self._tell()
             return endpoint.name, refused.status, codec.encode(Problem(detail=str(refused), code="refused"))
         await self._tell()
         return endpoint.name, endpoint.status, b"" if answer is None else codec.encode(answer)

@@ -41,7 +41,7 @@ async def test_an_overtaken_poll_that_registers_again_does_so_to_the_end(
         await server.until(lambda: len(server.registrations) == 2)
         claims.tell()
         async with asyncio.timeout(WAIT_SECONDS):
-            while not server.refusals:  # of the newer poll, under the older epoch
+            while not server.refused:  # of the newer poll, under the older epoch
                 assert not polling.done()
                 await asyncio.sleep(0.01)
             answered.set()

@@ -31,10 +31,10 @@ async def test_a_newer_epoch_that_is_its_own_supersedes_nobody(server: StandIn, 
     answered = server.delay(endpoints.register_agent)
     registering = asyncio.create_task(link.register(REQUEST))
     await server.until(lambda: len(server.registrations) == 2)
-    refused = server.refusals
+    refused = server.refused
     reporting = asyncio.create_task(link.report(attempt.id, [REPORT]))
     async with asyncio.timeout(WAIT_SECONDS):
-        while server.refusals == refused:
+        while server.refused == refused:
             await asyncio.sleep(0.01)
         answered.set()
         await registering
