@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from reeve.sdk.load import load_flow
     from reeve.sdk.logging import get_run_logger
     from reeve.sdk.parameters import ParameterError
+    from reeve.sdk.retries import exponential_backoff
     from reeve.sdk.states import Completed, EndRun, Failed, RunFailedError, RunTimedOutError, State
     from reeve.sdk.tasks import Task, task
 
@@ -26,6 +27,7 @@ _HOMES = {
     "reeve.sdk.load": ("load_flow",),
     "reeve.sdk.logging": ("get_run_logger",),
     "reeve.sdk.parameters": ("ParameterError",),
+    "reeve.sdk.retries": ("exponential_backoff",),
     "reeve.sdk.states": ("Completed", "EndRun", "Failed", "RunFailedError", "RunTimedOutError", "State"),
     "reeve.sdk.tasks": ("Task", "task"),
 }
@@ -46,6 +48,7 @@ __all__ = [
     "TaskFuture",
     "TaskFutures",
     "current_run",
+    "exponential_backoff",
     "flow",
     "get_run_logger",
     "load_flow",

@@ -48,10 +48,17 @@ class Api:
     def add_run(self, state: StateType = StateType.PENDING, **fields: Any) -> UUID:
         """Make a claimed run and return its id."""
         now, id_ = datetime.now(UTC), uuid4()
-        run = FlowRun(id=id_, created=now, updated=now, name="brave-fox", flow_id=uuid4(), **fields)
+        named = {"name": "brave-fox", **fields}
+        run = FlowRun(id=id_, created=now, updated=now, flow_id=uuid4(), **named)
         self.flow_runs[id_] = bookkeeping.enter_flow_run_state(run, _state(propose(state), now))
         self.history[id_] = [self.flow_runs[id_].state]  # type: ignore[list-item]
         return id_
+
+    def enter(self, run_id: UUID, type_: StateType) -> None:
+        """Have a flow run enter a state that somebody else asked for."""
+        state = _state(propose(type_), datetime.now(UTC))
+        self.flow_runs[run_id] = bookkeeping.enter_flow_run_state(self.flow_runs[run_id], state)
+        self.history[run_id].append(state)
 
     def names(self, run_id: UUID) -> list[str]:
         """Return the names of the states the run has been in."""
@@ -93,6 +100,7 @@ class Api:
         assert body.state is not None
         id_ = self.add_run(
             body.state.type,
+            name=body.name or "brave-fox",
             parent_task_run_id=body.parent_task_run_id,
             parameters=body.parameters,
             empirical_policy=body.empirical_policy or FlowRunPolicy(),
@@ -103,9 +111,15 @@ class Api:
         run = self.flow_runs[UUID(id)]
         assert body.empirical_policy
         self.flow_runs[run.id] = msgspec.structs.replace(
-            run, empirical_policy=body.empirical_policy, flow_version=body.flow_version or None
+            run,
+            empirical_policy=body.empirical_policy,
+            flow_version=body.flow_version or None,
+            name=body.name or run.name,
         )
         return 204, None
+
+    def _read_flow_run(self, body: None, token: str, id: str) -> tuple[int, Any]:  # noqa: A002
+        return 200, _flow_run(self.flow_runs[UUID(id)])
 
     def _create_task_run(self, body: requests.TaskRunCreate, token: str) -> tuple[int, Any]:
         key = (body.flow_run_id, body.task_key, body.dynamic_key)
@@ -193,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         operation, path = _route(self.command, self.path.removeprefix("/api"))
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        body = codec.decode(raw, operation.request)
+        body = codec.decode(raw, operation.request) if raw else None
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         with self.server.api.changed:
             status, answer = self.server.api.answer(operation, path, body, token)
@@ -208,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    do_PATCH = do_POST  # noqa: N815  # the name BaseHTTPRequestHandler looks for
+    do_PATCH = do_GET = do_POST  # noqa: N815  # the names BaseHTTPRequestHandler looks for
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Keep the test's output clean."""
@@ -256,6 +270,7 @@ def _flow_run(run: FlowRun) -> dict[str, Any]:
     told: dict[str, Any] = msgspec.to_builtins(run)
     told["total_run_time"] = run.total_run_time.total_seconds()
     told["state"] = _wire(run.state) if run.state else None
+    told["state_type"] = run.state.type if run.state else None
     return told
 
 

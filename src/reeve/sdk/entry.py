@@ -45,6 +45,7 @@ from reeve.sdk.termination import termination
 from reeve.wire import codec, endpoints
 
 _ANSWER_SECONDS = 20.0  # before a request counts as lost: a line may swallow everything in silence
+_LOOK_SECONDS = 3.0  # of the grace period of a run that is told to end
 _LOG_PATIENCE_SECONDS = 5.0  # the shipper keeps the lines and comes back
 _LAST_LINES_SECONDS = 10.0  # the final state has been reported: the server is there, or the run is taken away
 
@@ -79,9 +80,9 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     try:
-        return _outcome(
-            job, subject, Server(Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait))
-        )
+        patient = Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait)
+        hasty = Client(url, key, timeout=_LOOK_SECONDS, patience=_LOOK_SECONDS)
+        return _outcome(job, subject, Server(patient, hasty))
     finally:
         termination.ignore()
         handler.finish(_LAST_LINES_SECONDS)
@@ -111,7 +112,9 @@ def _execute(job: Job, subject: Subject, server: Server) -> None:
     except ParameterError as error:
         _fail(subject, server, str(error))
         return
-    server.announce(subject.id, flow.version, flow.policy)
+    name = flow.run_name(bound)
+    server.announce(subject.id, flow.version, flow.policy, name)
+    subject.name = name or subject.name
     origin = Origin(attempt=job.attempt_number, deployment_name=job.deployment_name, tags=tuple(job.tags))
     run_deployed(flow, bound, subject, server, origin)
 

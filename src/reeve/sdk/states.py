@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
+from msgspec.structs import replace
+
 from reeve.core.states import ProposedState, StateDetails, StateType, propose
 from reeve.errors import ReeveError
 
@@ -76,6 +78,11 @@ class State(Generic[T_co]):
         if self.is_completed:
             return self.value  # type: ignore[no-any-return]  # a value of the user's
         raise self.error or RunFailedError(f"The run ended as {self}.")
+
+    def that_is_not_retried(self) -> State[T_co]:
+        """Return the state with a mark that no retry is to follow it."""
+        details = replace(self.details, retriable=False)
+        return State(replace(self.proposed, details=details), value=self.value, error=self.error)
 
     def __repr__(self) -> str:
         return f"{self.name}({self.message!r})" if self.message else f"{self.name}()"

@@ -42,7 +42,7 @@ class Nowhere:
     def open_flow_run(self, spec: FlowRunSpec) -> Opened:
         """Make a flow run that is Pending."""
         now, id_ = clock.now(), uuid4()
-        name = f"{spec.flow_name}-{id_.hex[:6]}"
+        name = spec.run_name or f"{spec.flow_name}-{id_.hex[:6]}"
         self._flow_runs[id_] = FlowRun(
             id=id_,
             created=now,
@@ -57,7 +57,7 @@ class Nowhere:
     def open_task_run(self, spec: TaskRunSpec) -> Opened:
         """Make a task run that is Pending."""
         now, id_ = clock.now(), uuid4()
-        name = f"{spec.name}-{spec.position}"
+        name = spec.run_name or f"{spec.name}-{spec.position}"
         self._task_runs[id_] = TaskRun(
             id=id_,
             created=now,
@@ -65,7 +65,8 @@ class Nowhere:
             name=name,
             task_key=spec.key,
             dynamic_key=spec.position,
-            flow_run_id=spec.flow_run_id,
+            # One that is not known here is a server's: its rules are kept there.
+            flow_run_id=spec.flow_run_id if spec.flow_run_id in self._flow_runs else None,
             state=_entered(propose(StateType.PENDING), now),
             empirical_policy=spec.policy,
         )
@@ -78,6 +79,11 @@ class Nowhere:
             if kind is Kind.FLOW:
                 return self._propose_flow_state(self._flow_runs[run_id], state, now)
             return self._propose_task_state(self._task_runs[run_id], state, now)
+
+    def look(self, flow_run_id: UUID) -> StateType | None:
+        """Return None: nobody but this process could have changed a state."""
+        del flow_run_id
+        return None
 
     def _propose_flow_state(self, run: FlowRun, state: ProposedState, now: datetime) -> Answer:
         verdict = flow_runs.decide(run, state, flow_runs.FlowRunFacts(), now)

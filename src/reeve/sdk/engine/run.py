@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from reeve.core.runs import FlowRunPolicy, TaskRunPolicy
-from reeve.core.states import ProposedState
+from reeve.core.states import ProposedState, StateType
+from reeve.sdk.states import State
 
 
 class Kind(Enum):
@@ -19,6 +20,10 @@ class Kind(Enum):
 
     FLOW = "Flow run"
     TASK = "Task run"
+
+
+def _tell(hook: Callable[..., Any], state: State[Any]) -> Any:
+    return hook(state)
 
 
 class Scope(AbstractContextManager[Any], AbstractAsyncContextManager[Any], Protocol):
@@ -37,11 +42,21 @@ class Subject:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Run(Subject):
-    """A run that this process executes. ``body`` is one try of the user's function: value or coroutine."""
+    """A run that this process executes. ``body`` is one try of the user's function: value or coroutine.
+
+    ``asks_retry`` says of a try's final state whether another is wanted; None: of every failure. ``hooks``
+    are called by ``tell(hook, state)``, inside of ``aside``. ``process_id``: the flow run this process was
+    launched for.
+    """
 
     body: Callable[[], Any]
     scope: Callable[[Run], Scope]
+    aside: Callable[[Run], Scope]
     timeout: float | None = None
+    asks_retry: Callable[[State[Any]], bool] | None = None
+    hooks: Mapping[StateType, Sequence[Callable[..., Any]]] = field(default_factory=dict)
+    tell: Callable[[Callable[..., Any], State[Any]], Any] = _tell
+    process_id: UUID | None = None
     tries: int = 0
 
 
@@ -59,6 +74,7 @@ class FlowRunSpec:
     parent_id: UUID | None = None
     key: str = ""
     position: str = ""
+    run_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +88,7 @@ class TaskRunSpec:
     policy: TaskRunPolicy
     tags: Sequence[str] = ()
     inputs: Mapping[str, Sequence[UUID]] = field(default_factory=dict)
+    run_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +146,6 @@ class Reporter(Protocol):
 
     def propose(self, kind: Kind, run_id: UUID, state: ProposedState) -> Answer:
         """Ask for a state; RunStopped when the run belongs to another attempt by now."""
+
+    def look(self, flow_run_id: UUID) -> StateType | None:
+        """Return the kind of state a flow run is in, soon; None if there is nobody who knows."""

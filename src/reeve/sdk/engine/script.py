@@ -12,8 +12,9 @@ same rules in this process (``nowhere``).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -31,7 +32,17 @@ from reeve.sdk.engine.run import (
     Wait,
 )
 from reeve.sdk.results import state_of
-from reeve.sdk.states import EndRun, Failed, RunAbortedError, RunStopped, RunTimedOutError, State, interrupted
+from reeve.sdk.states import (
+    EndRun,
+    Failed,
+    RunAbortedError,
+    RunFailedError,
+    RunStopped,
+    RunTimedOutError,
+    State,
+    Terminated,
+    interrupted,
+)
 from reeve.sdk.tracebacks import of_user_code
 
 T = TypeVar("T")
@@ -96,8 +107,23 @@ class Call:
     run: Run
 
 
-Report: TypeAlias = OpenFlowRun | OpenTaskRun | Propose
-Effect: TypeAlias = Report | Sleep | Settle | Call
+@dataclass(frozen=True, slots=True)
+class Consult:
+    """Call a function of the user's that is about the run, such as a hook → Returned or Raised."""
+
+    run: Run
+    function: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Find out what state the process's flow run is in → StateType, or None if nobody says."""
+
+    flow_run_id: UUID
+
+
+Report: TypeAlias = OpenFlowRun | OpenTaskRun | Propose | Look
+Effect: TypeAlias = Report | Sleep | Settle | Call | Consult
 Script: TypeAlias = Generator[Effect, Any, T]
 
 
@@ -170,21 +196,23 @@ def run_task(call: TaskCall) -> Script[State[Any]]:
     """Wait for what the task needs, open its run and take it to its end."""
     yield Settle(call.upstream)
     opened = yield OpenTaskRun(call.spec())
-    obstacle = call.obstacle()
+    run, obstacle = call.run(opened), call.obstacle()
     if obstacle is None:
-        return (yield from execute(call.run(opened)))
-    state, _ = yield from ask(call.run(opened), obstacle)
+        return (yield from execute(run))
+    state, _ = yield from ask(run, obstacle)
+    yield from _call_hooks(run, state)
     return state
 
 
 def execute(run: Run) -> Script[State[Any]]:
     """Take a run from Running to a final state; RunStopped when the server takes it away."""
     try:
-        return (yield from _to_the_end(run))
+        state = yield from _to_the_end(run)
     except BaseException as error:
-        if crashed := interrupted(error):
-            yield Propose(run.kind, run.id, crashed.proposed)
+        yield from _ended_from_outside(run, error)
         raise
+    yield from _call_hooks(run, state)
+    return state
 
 
 def _to_the_end(run: Run) -> Script[State[Any]]:
@@ -192,8 +220,10 @@ def _to_the_end(run: Run) -> Script[State[Any]]:
     while not state.is_final:
         if state.type is StateType.RUNNING:
             run.tries += 1
+            yield from _call_hooks(run, state)
             outcome: Outcome = yield Call(run)
-            state, delay = yield from ask(run, _conclude(run, outcome))
+            ended = yield from _judged(run, _conclude(run, outcome))
+            state, delay = yield from ask(run, ended)
         elif state.type is StateType.SCHEDULED:
             run.log.info("%s waits %g s for its next try.", run.kind.value, delay)
             yield Sleep(delay)
@@ -204,6 +234,45 @@ def _to_the_end(run: Run) -> Script[State[Any]]:
         else:
             raise RunStopped(f"{run.kind.value} '{run.name}' is {state.name}: nothing more to do here.")
     return state
+
+
+def _ended_from_outside(run: Run, error: BaseException) -> Script[None]:
+    """Tell of a crash, or call the hooks of a cancellation; what else ends a run is told by others."""
+    if crashed := interrupted(error):
+        answer: Answer = yield Propose(run.kind, run.id, crashed.proposed)
+        if isinstance(answer, Accepted):
+            yield from _call_hooks(run, State(answer.state))
+    elif isinstance(error, Terminated | RunStopped) and run.tries and run.hooks.get(StateType.CANCELLED):
+        type_ = yield Look(run.process_id or run.id)
+        if type_ in {StateType.CANCELLING, StateType.CANCELLED}:
+            yield from _call_hooks(run, State(propose(type_)), StateType.CANCELLED)
+
+
+def _call_hooks(run: Run, state: State[Any], called_for: StateType | None = None) -> Script[None]:
+    for hook in run.hooks.get(called_for or state.type, ()):
+        outcome = yield Consult(run, partial(run.tell, hook, state))
+        if isinstance(outcome, Raised):
+            name = getattr(hook, "__name__", repr(hook))
+            run.log.error("Hook '%s' raised, which changes nothing:\n%s", name, of_user_code(outcome.error))
+
+
+def _judged(run: Run, state: State[Any]) -> Script[State[Any]]:
+    """Ask the run's condition whether a try that ended so is to be followed by another."""
+    if run.asks_retry is None or state.type not in {StateType.COMPLETED, StateType.FAILED}:
+        return state
+    outcome = yield Consult(run, partial(run.asks_retry, state))
+    if isinstance(outcome, Raised):
+        run.log.error("The retry condition raised: no retry.\n%s", of_user_code(outcome.error))
+    wanted = isinstance(outcome, Returned) and bool(outcome.value)
+    if state.is_completed:
+        return _not_accepted(run, state) if wanted else state
+    return state if wanted else state.that_is_not_retried()
+
+
+def _not_accepted(run: Run, state: State[Any]) -> State[Any]:
+    message = f"{run.kind.value} returned a value that its retry condition does not accept"
+    run.log.warning("%s.", message)
+    return State(Failed(message).proposed, value=state.value, error=RunFailedError(f"{message}."))
 
 
 def ask(run: Subject, state: State[Any]) -> Script[tuple[State[Any], float]]:

@@ -7,12 +7,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
+from msgspec import UNSET
 
 from reeve.client.sync import Client
 from reeve.core.rules.verdict import SetStateStatus
 from reeve.core.runs import FlowRunPolicy, TaskRunPolicy
 from reeve.core.states import ProposedState, StateDetails, StateType
-from reeve.errors import AttemptSupersededError
+from reeve.errors import AttemptSupersededError, ReeveError
 from reeve.sdk.engine.run import (
     Aborted,
     Accepted,
@@ -35,23 +36,25 @@ class Server:
     """Runs are opened and states proposed over HTTP.
 
     ``client`` must be patient: a run is not given up because its server is away, so that a network error
-    never comes out of here.
+    never comes out of here. ``hasty`` is not: it is asked what can do without an answer.
     """
 
     blocks = True
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, hasty: Client | None = None) -> None:
         self._client = client
+        self._hasty = hasty
 
-    def announce(self, run_id: UUID, version: str | None, policy: FlowRunPolicy) -> None:
+    def announce(self, run_id: UUID, version: str | None, policy: FlowRunPolicy, name: str | None) -> None:
         """Tell what a deployed flow's code says about its run.
 
         A deployment has no place for it (api-contract §5.2), so it costs a request, as with 2.20's engine;
-        a flow without retries and version has nothing to tell.
+        a flow without retries, version and a name for its run has nothing to tell.
         """
-        if version is not None or policy.retries:
-            update = requests.FlowRunUpdate(flow_version=version, empirical_policy=policy)
-            self._call(endpoints.update_flow_run, update, id=run_id)
+        if version is None and not policy.retries and name is None:
+            return
+        update = requests.FlowRunUpdate(flow_version=version, empirical_policy=policy, name=name or UNSET)
+        self._call(endpoints.update_flow_run, update, id=run_id)
 
     def open_flow_run(self, spec: FlowRunSpec) -> Opened:
         """Make a subflow's run below a task run that stands for it in its parent (api-contract §12)."""
@@ -69,6 +72,7 @@ class Server:
             endpoints.create_flow_run,
             requests.FlowRunCreate(
                 flow_id=flow.id,
+                name=spec.run_name,
                 state=_PENDING,
                 flow_version=spec.version,
                 parameters=_as_json(spec.parameters),
@@ -84,7 +88,7 @@ class Server:
         run = self._call(
             endpoints.create_task_run,
             requests.TaskRunCreate(
-                name=f"{spec.name}-{spec.position}",
+                name=spec.run_name or f"{spec.name}-{spec.position}",
                 task_key=spec.key,
                 dynamic_key=spec.position,
                 flow_run_id=spec.flow_run_id,
@@ -113,6 +117,15 @@ class Server:
         )
         endpoint = endpoints.set_flow_run_state if kind is Kind.FLOW else endpoints.set_task_run_state
         return read_answer(self._call(endpoint, body, id=run_id), transition, state)
+
+    def look(self, flow_run_id: UUID) -> StateType | None:
+        """Return the kind of state a flow run is in; None if the server does not say so at once."""
+        if self._hasty is None:
+            return None
+        try:
+            return self._hasty.call(endpoints.read_flow_run, id=flow_run_id).state_type
+        except ReeveError:
+            return None
 
     def _call(self, endpoint: Endpoint[Req, Res], body: Req, **path: Any) -> Res:
         try:

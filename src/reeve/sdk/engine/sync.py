@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from reeve.sdk.engine.run import Reporter, Run
 from reeve.sdk.engine.script import (
     Call,
+    Consult,
     Effect,
+    Look,
     OpenFlowRun,
     OpenTaskRun,
     Outcome,
     Propose,
     Raised,
+    Report,
     Returned,
     Script,
     Settle,
@@ -47,11 +51,13 @@ def _do(effect: Effect, reporter: Reporter) -> Any:
             for future in futures:
                 future.settle()
             return None
-        case OpenFlowRun() | OpenTaskRun() | Propose():
+        case Consult(run, function):
+            return _consult(run, function)
+        case OpenFlowRun() | OpenTaskRun() | Propose() | Look():
             return report(effect, reporter)
 
 
-def report(effect: OpenFlowRun | OpenTaskRun | Propose, reporter: Reporter) -> Any:
+def report(effect: Report, reporter: Reporter) -> Any:
     """Hand an effect that concerns the reporter to it."""
     match effect:
         case Propose(kind, run_id, state):
@@ -60,6 +66,8 @@ def report(effect: OpenFlowRun | OpenTaskRun | Propose, reporter: Reporter) -> A
             return reporter.open_task_run(spec)
         case OpenFlowRun(flow_spec):
             return reporter.open_flow_run(flow_spec)
+        case Look(flow_run_id):
+            return reporter.look(flow_run_id)
 
 
 def _call(run: Run) -> Outcome:
@@ -75,3 +83,18 @@ def _call(run: Run) -> Outcome:
         return call_within(run.timeout, in_scope)
     except Exception as error:  # noqa: BLE001  # whatever the user's code raises is its outcome
         return Raised(error)
+
+
+def _consult(run: Run, function: Callable[[], Any]) -> Outcome:
+    try:
+        with run.aside(run):
+            value = function()
+            return Returned(_awaited(value) if isinstance(value, Coroutine) else value)
+    except Exception as error:  # noqa: BLE001  # whatever the user's code raises is its outcome
+        return Raised(error)
+
+
+def _awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    import asyncio
+
+    return asyncio.run(coroutine)
