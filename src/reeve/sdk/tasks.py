@@ -19,7 +19,15 @@ from reeve.sdk.declared import Declared
 from reeve.sdk.engine import sync
 from reeve.sdk.engine.run import Kind, Opened, Run, TaskRunSpec
 from reeve.sdk.engine.script import run_task
-from reeve.sdk.futures import TaskFuture, TaskFutures, UpstreamFailedError, elements, in_event_loop, unmapped
+from reeve.sdk.futures import (
+    TaskFuture,
+    TaskFutures,
+    UpstreamFailedError,
+    allow_failure,
+    elements,
+    in_event_loop,
+    unmapped,
+)
 from reeve.sdk.hooks import Given, HookT, hooks_of
 from reeve.sdk.local import surroundings
 from reeve.sdk.logging import TASK_LOGGER, run_logger
@@ -242,7 +250,10 @@ class _TaskCall:
         )
 
     def obstacle(self) -> State[Any] | None:
-        for future in self.upstream:
+        needed = parts([self.bound.args, self.bound.kwargs, self.waits_for], tolerated=False)
+        for future in needed:
+            if isinstance(future, State):
+                continue
             state = future.state
             if state is not None and not state.is_completed:
                 message = f"Not started: it needs task run '{future.name}', which ended as {state}."
@@ -358,6 +369,8 @@ def _rows(
 
 
 def _same(value: Any) -> Any:
+    if isinstance(value, allow_failure):
+        return allow_failure(_same(value.value))
     return value.value if isinstance(value, unmapped) else value
 
 
