@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reeve.errors import ReeveError
+    from reeve.sdk.caching import INPUTS, CacheContext
     from reeve.sdk.context import RunInfo, current_run
     from reeve.sdk.flows import Flow, flow
     from reeve.sdk.futures import TaskFuture, TaskFutures, allow_failure, unmapped
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     from reeve.sdk.parameters import ParameterError
     from reeve.sdk.retries import exponential_backoff
     from reeve.sdk.states import Completed, EndRun, Failed, RunFailedError, RunTimedOutError, State
+    from reeve.sdk.storage import ResultError
     from reeve.sdk.tasks import Task, task
     from reeve.sdk.waiting import as_completed, wait
 
 _HOMES = {
     "reeve.errors": ("ReeveError",),
+    "reeve.sdk.caching": ("INPUTS", "CacheContext"),
     "reeve.sdk.context": ("RunInfo", "current_run"),
     "reeve.sdk.flows": ("Flow", "flow"),
     "reeve.sdk.futures": ("TaskFuture", "TaskFutures", "allow_failure", "unmapped"),
@@ -30,18 +33,22 @@ _HOMES = {
     "reeve.sdk.parameters": ("ParameterError",),
     "reeve.sdk.retries": ("exponential_backoff",),
     "reeve.sdk.states": ("Completed", "EndRun", "Failed", "RunFailedError", "RunTimedOutError", "State"),
+    "reeve.sdk.storage": ("ResultError",),
     "reeve.sdk.tasks": ("Task", "task"),
     "reeve.sdk.waiting": ("as_completed", "wait"),
 }
 _HOME_OF = {word: home for home, words in _HOMES.items() for word in words}
 
 __all__ = [
+    "INPUTS",
+    "CacheContext",
     "Completed",
     "EndRun",
     "Failed",
     "Flow",
     "ParameterError",
     "ReeveError",
+    "ResultError",
     "RunFailedError",
     "RunInfo",
     "RunTimedOutError",

@@ -68,6 +68,13 @@ class Settings(Struct, frozen=True, kw_only=True):
             pattern=r"^(sqlite:///|postgres(ql)?://).",
         ),
     ]
+    results: Annotated[
+        str,
+        _value(
+            "Where results go that flows and tasks persist; in the home unless set.",
+            "a directory, or a URL that fsspec knows",
+        ),
+    ]
     secrets_key: Annotated[
         str | None,
         _value(
@@ -229,6 +236,7 @@ def _follow(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "api_url": own_url(values.get("server_host", DEFAULT_HOST), values.get("server_port", DEFAULT_PORT)),
         "database_url": f"sqlite:///{values['home'] / 'reeve.db'}",
+        "results": str(values["home"] / "results"),
         "renew_seconds": lease / 4,
         "lease_margin_seconds": lease / 10,
         **values,

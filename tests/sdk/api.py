@@ -20,6 +20,7 @@ from reeve.core import bookkeeping
 from reeve.core.attempts import AttemptKind
 from reeve.core.rules import flow_runs, task_runs
 from reeve.core.rules.fence import Caller
+from reeve.core.rules.verdict import Effect
 from reeve.core.runs import FlowRun, FlowRunPolicy, TaskRun, TaskRunPolicy
 from reeve.core.states import ProposedState, State, StateDetails, StateType, propose
 from reeve.errors import AttemptSupersededError
@@ -40,6 +41,7 @@ class Api:
     flows: dict[str, UUID] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     holder: str = TOKEN
+    cache: dict[str, State] = field(default_factory=dict)
     zero_tag: str | None = None  # a tag of all tasks, whose limit is 0
     refuse: dict[str, list[int]] = field(default_factory=dict)  # operation → statuses of its next answers
     swallow: list[str] = field(default_factory=list)  # operations whose next answer is lost on the way
@@ -167,12 +169,16 @@ class Api:
             flow_run_state=flow.state,
             flow_run_run_count=flow.run_count,
             zero_tag=self.zero_tag,
+            cached=self.cache.get(_proposed(body.state).details.cache_key or ""),
         )
-        verdict = task_runs.decide(run, _proposed(body.state), facts, now)
+        verdict = task_runs.decide(run, _proposed(body.state), facts, now, force=body.force)
         after = verdict.run
         if verdict.state is not None:
             after = bookkeeping.enter_task_run_state(after, _state(verdict.state, now))
-            self.history[run.id].append(after.state)  # type: ignore[arg-type]
+            assert after.state is not None
+            self.history[run.id].append(after.state)
+            if Effect.STORE_CACHE in verdict.effects:
+                self.cache[after.state.details.cache_key or ""] = after.state
         self.task_runs[run.id] = after
         return _verdict(verdict, after.state)
 

@@ -24,7 +24,7 @@ _COMMANDS = {
     Engine.PREFECT: [sys.executable, "-m", "prefect.engine"],  # A87
 }
 # Of the agent's own REEVE_ variables a run gets these; the rest are the agent's affair, its key among them.
-_KEPT = frozenset({"REEVE_HOME", "REEVE_LOG_LEVEL"})
+_KEPT = frozenset({"REEVE_HOME", "REEVE_LOG_LEVEL", "REEVE_RESULTS"})
 _SECRETS = frozenset(
     {
         "PREFECT_API_KEY",

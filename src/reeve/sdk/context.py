@@ -13,6 +13,7 @@ from uuid import UUID
 
 from reeve.errors import ReeveError
 from reeve.sdk.engine.run import Kind, Reporter, Run
+from reeve.sdk.persisting import NOTHING_SAID, Persisting
 from reeve.sdk.started import StartedTasks
 
 
@@ -62,6 +63,7 @@ class Surroundings:
     started: StartedTasks | None = None
     origin: Origin = Origin()
     log_prints: bool = False
+    results: Persisting = NOTHING_SAID
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

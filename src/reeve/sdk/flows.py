@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial, update_wrapper
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from reeve.core.runs import FlowRunPolicy
 from reeve.core.states import StateType
@@ -17,6 +18,7 @@ from reeve.sdk.declared import Declared
 from reeve.sdk.engine import sync
 from reeve.sdk.engine.run import FlowRunSpec, Kind, Opened, Reporter, Run, Subject
 from reeve.sdk.engine.script import Script, execute, run_flow
+from reeve.sdk.formats import result_type
 from reeve.sdk.futures import TaskFuture
 from reeve.sdk.hooks import Given, Hooks, HookT, hooks_of
 from reeve.sdk.local import surroundings
@@ -31,6 +33,7 @@ from reeve.sdk.options import (
     whole_seconds,
 )
 from reeve.sdk.parameters import Parameters
+from reeve.sdk.persistence import Keeper
 from reeve.sdk.results import parts, resolved
 from reeve.sdk.retries import RetryCondition, RetryIf, RetryOn, checked_condition
 from reeve.sdk.started import StartedTasks
@@ -86,6 +89,7 @@ class Flow(Bindable, Generic[P, R]):
         self.max_workers = checked_workers(owner, given.max_workers)
         self.log_prints = checked_log_prints(given.log_prints)
         self.hooks = _hooks(owner, given)
+        self.results = given.persisting(owner)
         self.is_async = inspect.iscoroutinefunction(self.fn)
 
     @overload
@@ -217,6 +221,7 @@ class FlowCall:
             flow_run_id=opened.id,
             process_id=self.outside.process_id or opened.id,
             flow_name=flow.name,
+            results=flow.results.inside(self.outside.results),
             log_prints=self.outside.log_prints if flow.log_prints is None else flow.log_prints,
         )
         return Run(
@@ -232,6 +237,7 @@ class FlowCall:
             hooks=flow.hooks,
             tell=lambda hook, state: hook(flow, current_run(), state),
             process_id=inside.process_id,
+            keeper=Keeper(flow.owner, inside.results, partial(result_type, flow.fn)),
         )
 
     def _scope(self, run: Run, inside: Surroundings) -> Scope:
@@ -328,6 +334,9 @@ def flow(
     on_cancellation: Given = None,
     on_crashed: Given = None,
     on_running: Given = None,
+    persist_result: bool | None = None,
+    result_storage: str | os.PathLike[str] | None = None,
+    result_format: Literal["json", "pickle"] | None = None,
 ) -> _MakesFlow: ...
 def flow(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a flow: ``@flow`` or ``@flow(retries=2, …)``.
@@ -358,6 +367,15 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
         (Running), and when a run has ended so. What a hook raises is logged and changes nothing.
         ``on_cancellation`` is called when the process is told to end because its run is to be cancelled,
         within the grace period that its agent leaves it. A process that is killed (SIGKILL) calls none.
+
+    persist_result, result_storage, result_format
+        Whether the value of a run is written down where it outlives the process; a server is told where,
+        never what. All of these hold for the tasks and flows inside too, unless they say otherwise. The
+        storage is a folder, or a URL that fsspec knows (``pip install 'reeve[remote]'``); by default
+        ``REEVE_RESULTS``. "json" (the default) writes what comes back as it was: JSON's own values, and
+        whatever the return annotation says: dataclasses, dates, pydantic models, … "pickle" takes nearly
+        everything, and runs code as it is read. A value that does not fit is told in the log, and goes on in
+        the process. A task that has a result is not executed again by a later try or attempt of its flow run.
 
     A flow can be called like the function it was made of, with or without a server, and be deployed. It can
     be a method; put it above ``@classmethod`` or ``@staticmethod``, which works with every Python.

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
 import logging
+import os
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass, replace
-from functools import cached_property, update_wrapper
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from functools import cached_property, partial, update_wrapper
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 from uuid import UUID
 
 from reeve.core.runs import TaskRunPolicy
 from reeve.core.states import StateType
 from reeve.sdk.binding import Bindable, unwrapped
+from reeve.sdk.caching import (
+    CacheContext,
+    CacheKeyFn,
+    Caching,
+    Shelf,
+    checked_key,
+    expiration,
+    key_function,
+)
 from reeve.sdk.context import NoActiveRunError, Scope, Surroundings, aside, current_run
 from reeve.sdk.declared import Declared
 from reeve.sdk.engine import sync
 from reeve.sdk.engine.run import Kind, Opened, Run, TaskRunSpec
 from reeve.sdk.engine.script import run_task
+from reeve.sdk.formats import result_type
 from reeve.sdk.futures import (
     TaskFuture,
     TaskFutures,
@@ -38,6 +50,7 @@ from reeve.sdk.options import (
     checked_retries,
     checked_timeout,
 )
+from reeve.sdk.persistence import Keeper
 from reeve.sdk.results import parts, resolved
 from reeve.sdk.retries import (
     Delay,
@@ -67,6 +80,10 @@ class TaskOptions(Declared):
     retry_jitter_factor: float | None = None
     retry_condition_fn: Callable[[Any, Any, State[Any]], bool] | None = None
     tags: Iterable[str] = ()
+    cache_key_fn: CacheKeyFn | None = None
+    cache_by: CacheKeyFn | str | None = None
+    cache_expiration: float | dt.timedelta | None = None
+    refresh_cache: bool = False
 
 
 class Task(Bindable, Generic[P, R]):
@@ -102,6 +119,11 @@ class Task(Bindable, Generic[P, R]):
                 "on_failure": (StateType.FAILED, given.on_failure),
             },
         )
+        self.cache_key = key_function(owner, given.cache_key_fn, given.cache_by)
+        checked_placeholders(owner, "cache_by", given.cache_by, self.signature.parameters)
+        self.cache_expiration = expiration(owner, given.cache_expiration)
+        self.refresh_cache = given.refresh_cache
+        self.results = given.persisting(owner, cached=self.cache_key is not None)
         self.is_async = inspect.iscoroutinefunction(self.fn)
 
     @overload
@@ -247,6 +269,7 @@ class _TaskCall:
             tags=self.task.tags,
             inputs=self._inputs(),
             run_name=self._run_name(),
+            shelf=Shelf(self._keeper().storage) if self.task.cache_key else None,
         )
 
     def obstacle(self) -> State[Any] | None:
@@ -275,6 +298,9 @@ class _TaskCall:
             hooks=task.hooks,
             tell=lambda hook, state: hook(task, current_run(), state),
             process_id=self.around.process_id,
+            flow_run_id=self.around.flow_run_id,
+            keeper=self._keeper(),
+            caching=self._caching() if task.cache_key else None,
         )
 
     def _scope(self, run: Run) -> Scope:
@@ -288,6 +314,23 @@ class _TaskCall:
             tags=self.task.tags,
         )
 
+    def _keeper(self) -> Keeper:
+        task = self.task
+        wanted = task.results.inside(self.around.results)
+        return Keeper(task.owner, wanted, partial(result_type, task.fn), self._parameters)
+
+    def _caching(self) -> Caching:
+        task = self.task
+
+        def key() -> str | None:
+            assert task.cache_key is not None, "asked of cached tasks alone"
+            return checked_key(task.cache_key(CacheContext(task, current_run()), self._parameters()))
+
+        return Caching(key=key, good_for=task.cache_expiration, refresh=task.refresh_cache)
+
+    def _parameters(self) -> dict[str, Any]:
+        return {**self.task.receiver, **resolved(named(self.bound))}
+
     def _aside(self, run: Run) -> Scope:
         return aside(run, self.around, self.bound.arguments, task_name=self.task.name, tags=self.task.tags)
 
@@ -296,8 +339,7 @@ class _TaskCall:
         if self.task.task_run_name is None or self.obstacle() is not None:
             return None
         log = logging.getLogger(TASK_LOGGER)
-        parameters = {**self.task.receiver, **resolved(named(self.bound))}
-        return run_name(self.task.owner, self.task.task_run_name, parameters, log)
+        return run_name(self.task.owner, self.task.task_run_name, self._parameters(), log)
 
     def _inputs(self) -> dict[str, list[UUID]]:
         given = {**self.bound.arguments, "wait_for": self.waits_for}  # the name 2.20 has for it
@@ -401,6 +443,13 @@ def task(
     log_prints: bool | None = None,
     on_completion: Given = None,
     on_failure: Given = None,
+    persist_result: bool | None = None,
+    result_storage: str | os.PathLike[str] | None = None,
+    result_format: Literal["json", "pickle"] | None = None,
+    cache_by: CacheKeyFn | str | None = None,
+    cache_key_fn: CacheKeyFn | None = None,
+    cache_expiration: float | dt.timedelta | None = None,
+    refresh_cache: bool = False,
 ) -> _MakesTask: ...
 def task(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a task: ``@task`` or ``@task(retries=3, …)``.
@@ -432,6 +481,21 @@ def task(fn: Any = None, /, **options: Any) -> Any:
     on_completion, on_failure
         Functions, or one, that are called with the task, the run (a RunInfo) and its state when a run has
         ended so. What a hook raises is logged and changes nothing.
+
+    persist_result, result_storage, result_format
+        Whether, where and how the value of a run is written down; see ``flow``, whose choice holds here
+        unless this one says otherwise. A run that has a result is not executed again by a later try or
+        attempt of the flow run, but read, if its parameters are the same.
+    cache_by
+        ``INPUTS``: a run with the same parameters and the same code takes the result of the earlier one. Or a
+        text with placeholders for parameters (``"{region}-{day}"``): a run with the same text does. What is
+        cached is persisted.
+    cache_key_fn
+        The same in 2.20's spelling: a function of a context (``task``, ``task_run``) and the parameters that
+        returns the key, which all tasks share, or None for "not cached".
+    cache_expiration, refresh_cache
+        For how long a result is found (seconds or a timedelta; for ever by default); and whether to compute
+        anew all the same, and keep that.
 
     A task can be called, submitted to a thread, or mapped over values; see the methods of ``Task``. It can be
     a method; put it above ``@classmethod`` or ``@staticmethod``, which works with every Python.

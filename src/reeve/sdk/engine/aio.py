@@ -12,6 +12,7 @@ from reeve.sdk.engine.script import (
     Call,
     Consult,
     Effect,
+    Load,
     Look,
     OpenFlowRun,
     OpenTaskRun,
@@ -19,6 +20,7 @@ from reeve.sdk.engine.script import (
     Propose,
     Raised,
     Returned,
+    Save,
     Script,
     Settle,
     Sleep,
@@ -46,7 +48,7 @@ async def perform(script: Script[T], reporter: Reporter) -> T:
         return end.value  # type: ignore[no-any-return]  # StopIteration forgets the script's type
 
 
-async def _do(effect: Effect, reporter: Reporter) -> Any:
+async def _do(effect: Effect, reporter: Reporter) -> Any:  # noqa: PLR0911  # a table
     match effect:
         case Call(run):
             return await _call(run)
@@ -59,6 +61,10 @@ async def _do(effect: Effect, reporter: Reporter) -> Any:
             return None
         case Consult(run, function):
             return await _consult(run, function)
+        case Save(run, value):
+            return await asyncio.to_thread(sync.save, run, value)
+        case Load(run, state):
+            return await asyncio.to_thread(sync.load, run, state)
         case OpenFlowRun() | OpenTaskRun() | Propose() | Look():
             if reporter.blocks:
                 return await asyncio.to_thread(sync.report, effect, reporter)

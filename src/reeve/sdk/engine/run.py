@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Protocol
 from uuid import UUID
@@ -40,6 +41,47 @@ class Subject:
     log: logging.LoggerAdapter[Any]
 
 
+class Keeper(Protocol):
+    """Writes and reads the results of a run; ``persists``: whether its own is to be written."""
+
+    persists: bool
+
+    def begin(self) -> None:
+        """Take note of the parameters, before the user's code changes them."""
+
+    def save(self, flow_run_id: UUID | None, run_id: UUID, value: Any, warn: Callable[..., None]) -> Any:
+        """Write a value down and return what a state says of it; what hinders is told to ``warn``."""
+
+    def load(self, data: Any, *, of_this_call: bool) -> Any:
+        """Read a value by what a state says of it; ReeveError if it cannot be used."""
+
+
+class Caching(Protocol):
+    """Under which key a task's result is found again, and for how long."""
+
+    @property
+    def key(self) -> Callable[[], str | None]:
+        """Make the key; may ask the user's code."""
+
+    @property
+    def good_for(self) -> timedelta | None:
+        """How long a result is found, if not for ever."""
+
+    @property
+    def refresh(self) -> bool:
+        """Whether to compute anew, and to keep that."""
+
+
+class Shelf(Protocol):
+    """Where the reporter without a server finds and keeps what is cached."""
+
+    def find(self, key: str, now: datetime) -> Any:
+        """Return the data of the state that is found under a key; None if there is none, or no more."""
+
+    def keep(self, key: str, data: Any, expires: datetime | None) -> None:
+        """Have data found under a key from now on."""
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class Run(Subject):
     """A run that this process executes. ``body`` is one try of the user's function: value or coroutine.
@@ -57,6 +99,10 @@ class Run(Subject):
     hooks: Mapping[StateType, Sequence[Callable[..., Any]]] = field(default_factory=dict)
     tell: Callable[[Callable[..., Any], State[Any]], Any] = _tell
     process_id: UUID | None = None
+    flow_run_id: UUID | None = None
+    keeper: Keeper | None = None
+    caching: Caching | None = None
+    cache_key: str | None = None
     tries: int = 0
 
 
@@ -89,6 +135,7 @@ class TaskRunSpec:
     tags: Sequence[str] = ()
     inputs: Mapping[str, Sequence[UUID]] = field(default_factory=dict)
     run_name: str | None = None
+    shelf: Shelf | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +191,11 @@ class Reporter(Protocol):
     def open_task_run(self, spec: TaskRunSpec) -> Opened:
         """Make a task run that is Pending, or find the one this call made in an earlier try."""
 
-    def propose(self, kind: Kind, run_id: UUID, state: ProposedState) -> Answer:
-        """Ask for a state; RunStopped when the run belongs to another attempt by now."""
+    def propose(self, kind: Kind, run_id: UUID, state: ProposedState, *, force: bool = False) -> Answer:
+        """Ask for a state; RunStopped when the run belongs to another attempt by now.
+
+        ``force``: though the run has a result already.
+        """
 
     def look(self, flow_run_id: UUID) -> StateType | None:
         """Return the kind of state a flow run is in, soon; None if there is nobody who knows."""

@@ -18,7 +18,9 @@ from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
-from reeve.core.states import ProposedState, StateType, propose
+from reeve import clock
+from reeve.core.rules.shared import is_persisted
+from reeve.core.states import ProposedState, StateDetails, StateType, propose
 from reeve.sdk.engine.run import (
     Aborted,
     Accepted,
@@ -84,6 +86,7 @@ class Propose:
     kind: Kind
     run_id: UUID
     state: ProposedState
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,22 @@ class Consult:
 
 
 @dataclass(frozen=True, slots=True)
+class Save:
+    """Write the run's value down → what its state says of it."""
+
+    run: Run
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Read the value that is there already → Returned or Raised."""
+
+    run: Run
+    state: State[Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """Find out what state the process's flow run is in → StateType, or None if nobody says."""
 
@@ -123,7 +142,7 @@ class Look:
 
 
 Report: TypeAlias = OpenFlowRun | OpenTaskRun | Propose | Look
-Effect: TypeAlias = Report | Sleep | Settle | Call | Consult
+Effect: TypeAlias = Report | Sleep | Settle | Call | Consult | Save | Load
 Script: TypeAlias = Generator[Effect, Any, T]
 
 
@@ -216,24 +235,64 @@ def execute(run: Run) -> Script[State[Any]]:
 
 
 def _to_the_end(run: Run) -> Script[State[Any]]:
-    state, delay = yield from ask(run, _running())
+    yield from _prepare(run)
+    state, delay = yield from _start(run)
     while not state.is_final:
         if state.type is StateType.RUNNING:
             run.tries += 1
             yield from _call_hooks(run, state)
             outcome: Outcome = yield Call(run)
             ended = yield from _judged(run, _conclude(run, outcome))
-            state, delay = yield from ask(run, ended)
+            state, delay = yield from ask(run, (yield from _kept(run, ended)))
         elif state.type is StateType.SCHEDULED:
             run.log.info("%s waits %g s for its next try.", run.kind.value, delay)
             yield Sleep(delay)
-            state, delay = yield from ask(run, _running())
+            state, delay = yield from _start(run)
         elif state.type is StateType.PAUSED and run.kind is Kind.TASK:
             yield Sleep(PAUSE_SECONDS)
-            state, delay = yield from ask(run, _running())
+            state, delay = yield from _start(run)
         else:
             raise RunStopped(f"{run.kind.value} '{run.name}' is {state.name}: nothing more to do here.")
     return state
+
+
+def _prepare(run: Run) -> Script[None]:
+    """Find out under which key the run's result would be found."""
+    if run.keeper is not None:
+        run.keeper.begin()
+    if run.caching is None:
+        return
+    outcome = yield Consult(run, run.caching.key)
+    if isinstance(outcome, Raised):
+        run.log.error("It has no cache key, so it is not cached:\n%s", of_user_code(outcome.error))
+    else:
+        run.cache_key = outcome.value
+
+
+def _start(run: Run) -> Script[tuple[State[Any], float]]:
+    """Ask for Running. A result that is there already is read; one that cannot be is made anew."""
+    state, delay = yield from ask(run, _running(run))
+    if not state.is_completed or run.keeper is None or run.kind is Kind.FLOW:
+        return state, delay
+    outcome = yield Load(run, state)
+    if isinstance(outcome, Returned):
+        run.log.info("%s '%s' is not executed: its result is there already.", run.kind.value, run.name)
+        return State(state.proposed, value=outcome.value), 0
+    run.log.warning("The result that is there cannot be used, it is made anew: %s", outcome.error)
+    return (yield from ask(run, _running(run, refresh=True), force=True))
+
+
+def _kept(run: Run, state: State[Any]) -> Script[State[Any]]:
+    """Write the value of a try that did what was asked down, where that is wanted."""
+    if run.keeper is None or not run.keeper.persists or not state.is_completed:
+        return state
+    data = yield Save(run, state.value)
+    if run.cache_key is None or not is_persisted(data):
+        return state.kept(data)
+    good_for = run.caching.good_for if run.caching else None
+    return state.kept(
+        data, cache_key=run.cache_key, cache_expiration=clock.now() + good_for if good_for else None
+    )
 
 
 def _ended_from_outside(run: Run, error: BaseException) -> Script[None]:
@@ -275,10 +334,10 @@ def _not_accepted(run: Run, state: State[Any]) -> State[Any]:
     return State(Failed(message).proposed, value=state.value, error=RunFailedError(f"{message}."))
 
 
-def ask(run: Subject, state: State[Any]) -> Script[tuple[State[Any], float]]:
+def ask(run: Subject, state: State[Any], *, force: bool = False) -> Script[tuple[State[Any], float]]:
     """Propose a state until there is an answer: the run's state now, and the seconds it waits there."""
     while True:
-        answer: Answer = yield Propose(run.kind, run.id, state.proposed)
+        answer: Answer = yield Propose(run.kind, run.id, state.proposed, force)
         if isinstance(answer, Accepted):
             return State(answer.state, value=state.value, error=state.error), 0
         if isinstance(answer, Aborted):
@@ -300,8 +359,11 @@ def _aborted(run: Subject, answer: Aborted) -> BaseException:
     return RunStopped(sentence) if run.kind is Kind.FLOW else RunAbortedError(sentence)
 
 
-def _running() -> State[Any]:
-    return State(propose(StateType.RUNNING))
+def _running(run: Run, *, refresh: bool = False) -> State[Any]:
+    if run.cache_key is None or run.caching is None:
+        return State(propose(StateType.RUNNING))
+    details = StateDetails(cache_key=run.cache_key, refresh_cache=refresh or run.caching.refresh or None)
+    return State(propose(StateType.RUNNING, details=details))
 
 
 def _conclude(run: Run, outcome: Outcome) -> State[Any]:

@@ -103,7 +103,7 @@ class Server:
         )
         return Opened(run.id, run.name)
 
-    def propose(self, kind: Kind, run_id: UUID, state: ProposedState) -> Answer:
+    def propose(self, kind: Kind, run_id: UUID, state: ProposedState, *, force: bool = False) -> Answer:
         """Ask the server for a state. The transition id makes the request safe to repeat."""
         transition = uuid4()
         body = requests.SetState(
@@ -113,7 +113,8 @@ class Server:
                 message=state.message,
                 data=state.data,
                 state_details=msgspec.structs.replace(state.details, transition_id=transition),
-            )
+            ),
+            force=force,
         )
         endpoint = endpoints.set_flow_run_state if kind is Kind.FLOW else endpoints.set_task_run_state
         return read_answer(self._call(endpoint, body, id=run_id), transition, state)
