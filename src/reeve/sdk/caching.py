@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -120,4 +119,6 @@ class Shelf:
 
 
 def _file(key: str) -> str:
+    from hashlib import sha256  # OpenSSL costs each start 5 ms
+
     return f"cache/{sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}.json"

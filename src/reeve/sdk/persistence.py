@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -69,6 +68,8 @@ class Keeper:
         return read(reference, self._hint())
 
     def _saved(self, folder: UUID, run_id: UUID, value: Any) -> Any:
+        from hashlib import sha256  # OpenSSL costs each start 5 ms
+
         content = encode(value, self._format, self._hint())
         hashed = sha256(content).hexdigest()
         storage = self.storage()

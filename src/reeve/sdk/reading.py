@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Any
 
 from reeve.core.results import ResultReference
@@ -12,6 +11,8 @@ from reeve.sdk.storage import ResultError, Storage
 
 def read(reference: ResultReference, hint: Any = Any) -> Any:
     """Return a persisted value; ResultError if it is not there as it was written."""
+    from hashlib import sha256  # OpenSSL costs each start 5 ms
+
     content = Storage(reference.storage).read(reference.key)
     if content is None:
         raise ResultError(f"{reference.place} is not there (any more)")
