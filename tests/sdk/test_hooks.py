@@ -182,6 +182,15 @@ def test_a_run_that_ends_while_it_is_cancelled_calls_its_hook() -> None:
     assert told(asked) == ["Running", "call", "Completed", "look", "consult"]
 
 
+def test_a_result_of_an_earlier_attempt_calls_none() -> None:
+    asked, state = play([rejected(StateType.COMPLETED)], Kind.TASK, **hooked(StateType.COMPLETED))
+    assert (told(asked), state.name) == (["Running"], "Completed")
+    asked, state = play(
+        [rejected(StateType.COMPLETED, "Cached"), Returned(None)], Kind.TASK, **hooked(StateType.COMPLETED)
+    )
+    assert (told(asked), state.name) == (["Running", "consult"], "Cached")
+
+
 def test_a_run_that_never_ran_calls_none() -> None:
     with pytest.raises(RunStopped):
         play([rejected(StateType.CANCELLING)], **hooked(StateType.CANCELLED))

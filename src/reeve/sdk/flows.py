@@ -237,8 +237,11 @@ class FlowCall:
             hooks=flow.hooks,
             tell=lambda hook, state: hook(flow, current_run(), state),
             process_id=inside.process_id,
-            keeper=Keeper(flow.owner, inside.results, partial(result_type, flow.fn)),
+            keeper=Keeper(flow.owner, inside.results, partial(result_type, flow.fn), self._parameters),
         )
+
+    def _parameters(self) -> dict[str, Any]:
+        return {**self.flow.receiver, **named(self.bound)}
 
     def _scope(self, run: Run, inside: Surroundings) -> Scope:
         """Make the surroundings of one try: each counts its tasks from 0, so that a server knows them."""

@@ -121,6 +121,7 @@ class FlowRunSpec:
     key: str = ""
     position: str = ""
     run_name: str | None = None
+    anew: bool = False  # though there is a result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,10 +141,14 @@ class TaskRunSpec:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The id and the name that an opened run has been given."""
+    """The id and the name that an opened run has been given.
+
+    ``done``: the state in which an earlier try or attempt has left it, with a result.
+    """
 
     id: UUID
     name: str
+    done: ProposedState | None = None
 
 
 @dataclass(frozen=True, slots=True)

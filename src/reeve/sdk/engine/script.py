@@ -13,14 +13,14 @@ same rules in this process (``nowhere``).
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 from reeve import clock
 from reeve.core.rules.shared import is_persisted
-from reeve.core.states import ProposedState, StateDetails, StateType, propose
+from reeve.core.states import CACHED, ProposedState, StateDetails, StateType, propose
 from reeve.sdk.engine.run import (
     Aborted,
     Accepted,
@@ -207,7 +207,13 @@ class TaskCall(Protocol):
 def run_flow(call: FlowCall) -> Script[State[Any]]:
     """Wait for what the flow needs, open its run and take it to its end."""
     yield Settle(call.upstream)
-    opened = yield OpenFlowRun(call.spec())
+    spec = call.spec()
+    opened: Opened = yield OpenFlowRun(spec)
+    if opened.done is not None:
+        found = yield from _found(call.run(opened), State(opened.done))
+        if found is not None:
+            return found
+        opened = yield OpenFlowRun(replace(spec, anew=True))
     return (yield from execute(call.run(opened)))
 
 
@@ -230,7 +236,8 @@ def execute(run: Run) -> Script[State[Any]]:
     except BaseException as error:
         yield from _ended_from_outside(run, error)
         raise
-    yield from _call_hooks(run, state)
+    if run.tries or state.name == CACHED:  # else an earlier attempt has called them
+        yield from _call_hooks(run, state)
     return state
 
 
@@ -274,12 +281,23 @@ def _start(run: Run) -> Script[tuple[State[Any], float]]:
     state, delay = yield from ask(run, _running(run))
     if not state.is_completed or run.keeper is None or run.kind is Kind.FLOW:
         return state, delay
+    found = yield from _found(run, state)
+    if found is not None:
+        return found, 0
+    return (yield from ask(run, _running(run, refresh=True), force=True))
+
+
+def _found(run: Run, state: State[Any]) -> Script[State[Any] | None]:
+    """Read the result that is there already; None if it is of no use."""
+    if run.keeper is None:
+        return state
+    run.keeper.begin()
     outcome = yield Load(run, state)
     if isinstance(outcome, Returned):
         run.log.info("%s '%s' is not executed: its result is there already.", run.kind.value, run.name)
-        return State(state.proposed, value=outcome.value), 0
+        return State(state.proposed, value=outcome.value)
     run.log.warning("The result that is there cannot be used, it is made anew: %s", outcome.error)
-    return (yield from ask(run, _running(run, refresh=True), force=True))
+    return None
 
 
 def _kept(run: Run, state: State[Any]) -> Script[State[Any]]:

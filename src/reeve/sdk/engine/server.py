@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from reeve.client.sync import Client
+from reeve.core.rules.shared import is_persisted
 from reeve.core.rules.verdict import SetStateStatus
 from reeve.core.runs import FlowRunPolicy, TaskRunPolicy
 from reeve.core.states import ProposedState, StateDetails, StateType
@@ -57,8 +58,11 @@ class Server:
         self._call(endpoints.update_flow_run, update, id=run_id)
 
     def open_flow_run(self, spec: FlowRunSpec) -> Opened:
-        """Make a subflow's run below a task run that stands for it in its parent (api-contract §12)."""
-        parent = self.open_task_run(
+        """Make a subflow's run below a task run that stands for it in its parent (api-contract §12).
+
+        Where that one has a result already, there is nothing to be made.
+        """
+        parent = self._create_task_run(
             TaskRunSpec(
                 name=spec.flow_name,
                 key=spec.key,
@@ -67,6 +71,8 @@ class Server:
                 policy=TaskRunPolicy(),
             )
         )
+        if not spec.anew and (done := _with_result(parent)):
+            return Opened(done.state_details.child_flow_run_id or parent.id, spec.flow_name, _state(done))
         flow = self._call(endpoints.create_flow, requests.FlowCreate(name=spec.flow_name))
         run = self._call(
             endpoints.create_flow_run,
@@ -85,7 +91,11 @@ class Server:
 
     def open_task_run(self, spec: TaskRunSpec) -> Opened:
         """Make a task run, or find the one that an earlier try of the flow run made for the same call."""
-        run = self._call(
+        run = self._create_task_run(spec)
+        return Opened(run.id, run.name)
+
+    def _create_task_run(self, spec: TaskRunSpec) -> responses.TaskRun:
+        return self._call(
             endpoints.create_task_run,
             requests.TaskRunCreate(
                 name=spec.run_name or f"{spec.name}-{spec.position}",
@@ -101,7 +111,6 @@ class Server:
                 },
             ),
         )
-        return Opened(run.id, run.name)
 
     def propose(self, kind: Kind, run_id: UUID, state: ProposedState, *, force: bool = False) -> Answer:
         """Ask the server for a state. The transition id makes the request safe to repeat."""
@@ -154,6 +163,13 @@ def read_answer(result: responses.OrchestrationResult, transition: UUID, propose
     if result.status == SetStateStatus.ACCEPT or repeated:
         return Accepted(current)
     return Rejected(current, _delay(result.state), reason)
+
+
+def _with_result(run: responses.TaskRun) -> responses.State | None:
+    state = run.state
+    if state is None or state.type is not StateType.COMPLETED or not is_persisted(state.data):
+        return None
+    return state
 
 
 def _state(state: responses.State) -> ProposedState:
