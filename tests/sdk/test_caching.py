@@ -196,6 +196,14 @@ def test_a_server_keeps_the_cache(api: Api, launch: Launch, tmp_path: Path) -> N
     assert api.names(second)[-1] == "Completed"
 
 
+def test_a_server_is_not_told_a_key_for_what_is_not_there(api: Api, launch: Launch, tmp_path: Path) -> None:
+    run_id = api.add_run()
+    assert launch(run_id, "keeps.py:not_kept", {"folder": str(tmp_path)}).wait() == 0
+    assert (tmp_path / "calls").read_text() == "strange strange "
+    assert api.cache == {}
+    assert api.tasks(run_id)["strange-1"] == ["Pending", "Running", "Completed"]
+
+
 # Keys
 
 
