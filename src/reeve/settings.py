@@ -29,6 +29,7 @@ KEY_BYTES = 32  # 256 bits: nobody guesses it, so a plain SHA-256 of it is a saf
 SECRET = frozenset({"api_key", "secrets_key"})
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 4200  # where a 2.20 client looks for its server
+DEFAULT_OUTPUT_QUOTA = 100 * 1024 * 1024  # protocol §7, as drivers.base.Launch; a test compares them
 DEFAULT_LEASE = 20.0  # protocol §3, as core.attempts.LeaseTerms; a test compares them
 ANY_HOST = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  # named to be told apart, not to be bound
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -65,6 +66,13 @@ class Settings(Struct, frozen=True, kw_only=True):
             "Where the server keeps everything; SQLite in the home unless set.",
             "like sqlite:////var/lib/reeve/reeve.db or postgresql://user@host/reeve",
             pattern=r"^(sqlite:///|postgres(ql)?://).",
+        ),
+    ]
+    results: Annotated[
+        str,
+        _value(
+            "Where results go that flows and tasks persist; in the home unless set.",
+            "a directory, or a URL that fsspec knows",
         ),
     ]
     secrets_key: Annotated[
@@ -144,6 +152,14 @@ class Settings(Struct, frozen=True, kw_only=True):
             "true or false",
         ),
     ] = False
+    output_quota: Annotated[
+        int,
+        _value(
+            "How much a run may print, and how much it may log; what is beyond is cut.",
+            "a number of bytes above 0",
+            gt=0,
+        ),
+    ] = DEFAULT_OUTPUT_QUOTA
     notify_private_addresses: Annotated[
         bool,
         _value(
@@ -220,6 +236,7 @@ def _follow(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "api_url": own_url(values.get("server_host", DEFAULT_HOST), values.get("server_port", DEFAULT_PORT)),
         "database_url": f"sqlite:///{values['home'] / 'reeve.db'}",
+        "results": str(values["home"] / "results"),
         "renew_seconds": lease / 4,
         "lease_margin_seconds": lease / 10,
         **values,

@@ -38,6 +38,7 @@ from reeve.wire.responses import (
     Receipt,
     Registration,
     Renewal,
+    ServedQueue,
     ServerInfo,
     Work,
 )
@@ -113,12 +114,17 @@ class StandIn:
         self.farewells: list[Farewell] = []
         self.forget: list[UUID] = []
         self.refusal: Refused | None = None  # of registrations
+        self.refusals: dict[str, Refused] = {}  # of requests, by the names of their endpoints
+        self.refused = 0  # how many requests were
         self.is_generous = False  # grants more than there are slots, as two crossing polls may
+        self.is_crossing = False  # grants to a poll that a newer one has overtaken, as a claim under way does
         self.repeated: list[Grant] = []  # sent once more with the next work, as a late answer would
+        self.served: list[ServedQueue] | None = None  # as work names them
         self.epoch = 0
         self.port = 0
         self._last_grant = 0
         self._losing: list[str] = []
+        self._late: dict[str, asyncio.Event] = {}
         self._changed = asyncio.Condition()
         self._listener: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -151,6 +157,10 @@ class StandIn:
     def lose(self, endpoint: Endpoint[Any, Any]) -> None:
         """Lose the answer to the next request of this kind, after it was obeyed."""
         self._losing.append(endpoint.name)
+
+    def delay(self, endpoint: Endpoint[Any, Any]) -> asyncio.Event:
+        """Obey the next request of this kind, and keep its answer until the event is set."""
+        return self._late.setdefault(endpoint.name, asyncio.Event())
 
     async def submit(self, *command: str, **fields: Any) -> Attempt:
         """Have a run be due that executes a command; ``fields`` are those of ``grant``."""
@@ -215,7 +225,7 @@ class StandIn:
         """Return the answer to a poll, None when there is nothing to say yet."""
         self._check_epoch(poll.epoch)
         if any(one.seq > poll.seq for one in self.polls if one.epoch == poll.epoch):
-            return Work()
+            return self._work(poll) if self.is_crossing else Work()
         work = self._work(poll)
         return work if work.grants or work.cancel else None
 
@@ -233,6 +243,7 @@ class StandIn:
         late, self.repeated = self.repeated, []
         return Work(
             grants=[*late, *(one.grant for one in (*again, *due))],
+            served=self.served,
             cancel=[
                 Cancel(attempt_id=one.id)
                 for one in self._open()
@@ -303,6 +314,8 @@ class StandIn:
                 length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
                 body = await reader.readexactly(int(length[1]) if length else 0)
                 endpoint, status, answer = await self._answer(method, target, body)
+                if late := self._late.pop(endpoint, None):
+                    await late.wait()
                 if endpoint in self._losing:
                     self._losing.remove(endpoint)
                     break
@@ -319,10 +332,14 @@ class StandIn:
     async def _answer(self, method: str, target: str, body: bytes) -> tuple[str, int, bytes]:
         endpoint, id_ = self._route(method, target)
         try:
+            if refusal := self.refusals.get(endpoint.name):
+                raise refusal
             answer = getattr(self, endpoint.name)(id_, codec.decode(body, endpoint.request) if body else None)
             if asyncio.iscoroutine(answer):
                 answer = await answer
         except Refused as refused:
+            self.refused += 1
+            await self._tell()
             return endpoint.name, refused.status, codec.encode(Problem(detail=str(refused), code="refused"))
         await self._tell()
         return endpoint.name, endpoint.status, b"" if answer is None else codec.encode(answer)

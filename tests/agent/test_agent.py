@@ -7,10 +7,11 @@ import contextlib
 import signal
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.agent.conftest import KEY, Agents
-from tests.agent.standin import WAIT_SECONDS, Refused, StandIn
+from tests.agent.standin import WAIT_SECONDS, Attempt, Refused, StandIn, grant
 
 from reeve.agent.faults import POINTS
 from reeve.core.work import OnLost
@@ -85,6 +86,64 @@ async def test_works_through_many_runs_within_its_limit(server: StandIn, agents:
     assert max(len(poll.held) for poll in server.polls) <= 3
 
 
+async def test_a_slot_is_held_until_the_server_has_settled_the_attempt(
+    server: StandIn, agents: Agents, job: Job
+) -> None:
+    server.figures["poll_seconds"] = 0.2  # it asks anew while the report is refused
+    first, second = await server.submit(*job.waiting), await server.submit("/bin/true")
+    await agents.start(limit=1)
+    await server.until(lambda: first.launched)
+    server.refusals[endpoints.report_attempt.name] = Refused(500, "Not now.")
+    job.let_go()
+    await server.until(lambda: server.refused)  # it has ended, and the server does not know
+    asked = server.newest.seq
+    await server.until(lambda: server.newest.seq > asked + 1)
+    assert (server.newest.free, second.granted) == (0, 0)
+    server.refusals.clear()
+    await server.until(lambda: second.closed)
+    assert first.exit.exit_code == 0
+
+
+async def test_every_way_out_frees_its_slot(server: StandIn, agents: Agents, job: Job) -> None:
+    await agents.start(limit=1)
+    unprepared = await server.submit("/bin/true", overrides={"comand": "x"})
+    await server.until(lambda: unprepared.closed)
+    broken = await server.submit("/bin/true", template=_bottomless())
+    await server.until(lambda: broken.closed)
+    unlaunched = await server.submit("no-such-program")
+    await server.until(lambda: unlaunched.closed)
+    crashed = await server.submit("/bin/false")
+    await server.until(lambda: crashed.closed)
+    cancelled = await server.submit(*job.waiting)
+    await server.until(lambda: cancelled.launched)
+    await server.cancel(cancelled)
+    await server.until(lambda: cancelled.closed)
+    deleted = await server.submit(*job.waiting)
+    await server.until(lambda: deleted.launched)
+    deleted.forgotten = deleted.closed = True
+    job.let_go()
+    last = await server.submit("/bin/true")
+    await server.until(lambda: last.closed)
+    assert last.exit.exit_code == 0
+    ends = [type(one.end).__name__ for one in (unprepared, broken, unlaunched, crashed, cancelled)]
+    assert ends == ["NotLaunched", "NotLaunched", "NotLaunched", "Exited", "Exited"]
+
+
+async def test_an_error_nobody_thought_of_ends_nothing_else(
+    server: StandIn, agents: Agents, job: Job
+) -> None:
+    attempt = await server.submit(*job.waiting)
+    agent = await agents.start()
+    await server.until(lambda: attempt.launched)
+    odd = await server.submit("/bin/true", template=_bottomless())
+    await server.until(lambda: odd.closed)
+    assert isinstance(odd.end, NotLaunched)
+    assert "Traceback" in agent.log  # a fault of the program's, told in full
+    job.let_go()
+    await server.until(lambda: attempt.closed)
+    assert attempt.exit.exit_code == 0
+
+
 # --- the network
 
 
@@ -152,6 +211,23 @@ async def test_an_outage_costs_no_run(server: StandIn, agents: Agents, job: Job)
     assert attempt.exit.exit_code == 0
     assert attempt.output["stdout"] == "late\n"
     assert len(job.starts) == 1
+
+
+@pytest.mark.parametrize("status", [400, 422, 500])
+async def test_refused_polls_end_neither_agent_nor_runs(
+    server: StandIn, agents: Agents, job: Job, status: int
+) -> None:
+    attempt = await server.submit(*job.waiting)
+    agent = await agents.start()
+    await server.until(lambda: attempt.launched)
+    server.refusals[endpoints.poll_agent.name] = Refused(status, "A broken server.")
+    second = await server.submit("/bin/true")  # ends the open poll: the next is refused
+    await server.until(lambda: server.refused)
+    await agent.says("The server refused asking for work: A broken server.")
+    server.refusals.clear()
+    job.let_go()
+    await server.until(lambda: attempt.closed and second.closed)
+    assert (attempt.exit.exit_code, second.exit.exit_code) == (0, 0)
 
 
 async def test_a_server_that_has_lost_its_memory_is_told_anew(server: StandIn, agents: Agents) -> None:
@@ -454,6 +530,39 @@ async def test_one_grant_too_many_waits_and_can_be_cancelled(
     assert second_job.starts == []
 
 
+async def test_what_waits_for_a_slot_is_given_back_at_once_by_an_agent_that_stops(
+    server: StandIn, agents: Agents, job: Job, tmp_path: Path
+) -> None:
+    server.is_generous = True
+    second_job = Job(tmp_path, "second")
+    first, second = await server.submit(*job.waiting), await server.submit(*second_job.waiting)
+    agent = await agents.start(limit=1)
+    await server.until(lambda: first.launched and len(server.newest.held) == 2)
+    agent.send(signal.SIGTERM)
+    await server.until(lambda: second.closed)
+    assert isinstance(second.end, NotLaunched)
+    assert second.end.reason == "its agent is stopping before the launch"
+    assert second.end.given_back
+    assert job.is_alive
+    job.let_go()
+    assert await agent.wait() == 0
+    assert first.exit.exit_code == 0
+    assert second_job.starts == []
+
+
+async def test_what_is_granted_while_an_agent_is_told_to_stop_is_given_back(
+    server: StandIn, agents: Agents, job: Job
+) -> None:
+    agent = await agents.start()
+    await server.until(lambda: server.polls)
+    server.is_crossing = True
+    attempt = Attempt(grant([*job.waiting]))
+    server.attempts[attempt.id] = attempt
+    assert await agent.end() == 0
+    assert isinstance(attempt.end, NotLaunched)
+    assert attempt.end.reason == "its agent is stopping before the launch"
+
+
 # --- what cannot be launched
 
 
@@ -594,6 +703,14 @@ async def test_an_idle_agent_is_small(server: StandIn, agents: Agents) -> None:
     status = Path(f"/proc/{agent.pid}/status").read_text()
     resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
     assert resident < 40 * 1024, f"{resident} KiB"  # design §6
+
+
+def _bottomless() -> dict[str, Any]:
+    """Return a job template at which preparing fails as nobody has thought of: by the depth of calls."""
+    labels: dict[str, Any] = {}
+    for _ in range(700):
+        labels = {"deeper": labels}
+    return {"job_configuration": {"labels": labels}}
 
 
 async def _gone(agents: Agents) -> None:

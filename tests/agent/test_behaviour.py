@@ -28,12 +28,13 @@ from reeve import settings
 from reeve.agent import Agent
 from reeve.agent.prepare import Preparation, job_spec, labels
 from reeve.core.agents import Agent as KnownAgent
+from reeve.core.runs import FlowRunPolicy
 from reeve.core.states import StateType
 from reeve.core.work import WorkQueue
 from reeve.errors import InvalidInputError, NotFoundError
 from reeve.server.services.claims import selected
 from reeve.wire import endpoints as api
-from reeve.wire import requests
+from reeve.wire import filters, requests
 from reeve.wire.responses import Infrastructure
 
 
@@ -134,6 +135,8 @@ async def test_a10_a12_a13_it_starts_waits_for_its_runs_and_starts_again(
         attempt = await server.submit("/bin/sh", "-c", f"sleep 0.3; touch {mark}")
         async with agent as entered:
             assert (entered is agent, agent.started) == (True, True)
+            with pytest.raises(RuntimeError, match="Agent is started already"):
+                await agent.start()
             await server.until(lambda one=attempt: one.launched)  # type: ignore[misc]
         assert (agent.started, mark.exists()) == (False, True)
         assert attempt.exit.exit_code == 0
@@ -309,26 +312,37 @@ def test_a42_w18_runs_come_by_priority_then_by_time(post: Post, tmp_path: Path) 
 
 def test_a50_a153_a_pause_is_said_and_kept(post: Post) -> None:
     post.queue("asleep", is_paused=True)
-    run_id = post.run("true", queue="asleep", work_pool_name="own")
+    run_id = post.run("echo awake", queue="asleep", work_pool_name="own")
     said = post.once("asleep", work_pool_name="own")
     assert "Work queue 'asleep' is paused." in said
     assert (
         "The specified work queues in the work pool 'own' are currently paused. This agent will not" in said
     )
     assert post.state(run_id) in {"Scheduled", "Late"}
+    post.call(
+        api.update_pool_queue,
+        requests.WorkQueueUpdate(is_paused=False),
+        work_pool_name="own",
+        name="asleep",
+    )
+    assert "is paused" not in post.once("asleep", work_pool_name="own")
+    assert post.lines(run_id) == ["awake"]
 
 
 def test_a51_a52_w14_a_paused_pool_gives_nothing(post: Post) -> None:
     post.call(api.create_work_pool, requests.WorkPoolCreate(name="shut", type="process", is_paused=True))
-    run_id = post.run("true", queue="default", work_pool_name="shut")
+    run_id = post.run("echo open", queue="default", work_pool_name="shut")
     post.once("default", work_pool_name="shut")
     assert post.state(run_id) in {"Scheduled", "Late"}
+    post.call(api.update_work_pool, requests.WorkPoolUpdate(is_paused=False), name="shut")
+    post.once("default", work_pool_name="shut")
+    assert post.lines(run_id) == ["open"]
 
 
 # --- §6 limits
 
 
-def test_a61_a92_a97_a98_a99_the_limit_is_said_and_cancelling_frees_it(post: Post) -> None:
+def test_a61_a63_a92_a97_a98_a99_the_limit_is_said_and_cancelling_frees_it(post: Post) -> None:
     runs = [post.run(SLEEP) for _ in range(LIMIT)]
     pids = [post.pid(one) for one in runs]
     waiting = post.run("echo at last")
@@ -363,9 +377,13 @@ async def test_a64_a_limit_of_nothing(
 
 def test_a65_a_full_queue_gives_nothing(post: Post) -> None:
     post.queue("narrow", concurrency_limit=0)
-    run_id = post.run("true", queue="narrow", work_pool_name="own")
+    run_id = post.run("echo wide", queue="narrow", work_pool_name="own")
     post.once("narrow", work_pool_name="own")
     assert post.state(run_id) in {"Scheduled", "Late"}
+    wide = requests.WorkQueueUpdate(concurrency_limit=1)
+    post.call(api.update_pool_queue, wide, work_pool_name="own", name="narrow")
+    post.once("narrow", work_pool_name="own")
+    assert post.lines(run_id) == ["wide"]
 
 
 def test_a66_two_agents_start_each_run_once(post: Post, tmp_path: Path) -> None:
@@ -383,14 +401,20 @@ def test_a66_two_agents_start_each_run_once(post: Post, tmp_path: Path) -> None:
 # --- §7, §9 submission, readiness, ends
 
 
-def test_a62_a63_a70_a101_a116_a_run_from_its_claim_to_its_end(post: Post) -> None:
-    run_id = post.run("echo $$; hostname")
-    ended = post.house.ends(run_id)
+def test_a62_a70_a101_a116_a_run_from_its_claim_to_its_end(post: Post) -> None:
+    run_id = post.run("echo $$; hostname; exec sleep 300")
+    until("both lines", lambda: len(post.lines(run_id)) == 2)
     pid, host = post.lines(run_id)
-    assert ended.infrastructure_pid == f"{host}:{pid}"
-    assert [one.name for one in post.states(run_id)][:2] == ["Scheduled", "Pending"]
     post.says(f"Completed submission of flow run '{run_id}'")
-    assert f"Submitting flow run '{run_id}'" in post.log()
+    until("its pid to be written", lambda: post.house.read(run_id).infrastructure_pid)
+    assert post.house.read(run_id).infrastructure_pid == f"{host}:{pid}"
+    assert [one.name for one in post.states(run_id)] == ["Scheduled", "Pending"]
+    said = post.log()
+    assert said.index(f"Submitting flow run '{run_id}'") < said.index(
+        f"Completed submission of flow run '{run_id}'"
+    )
+    post.cancel(run_id)
+    assert post.house.ends(run_id).state_name == "Cancelled"
 
 
 async def test_a73_what_is_cancelled_before_its_launch_is_not_launched(
@@ -429,10 +453,12 @@ async def test_a73_what_is_cancelled_before_its_launch_is_not_launched(
 def test_a76_a82_a111_what_cannot_be_prepared_fails_by_name(
     post: Post, overrides: dict[str, object], says: str
 ) -> None:
-    run_id = post.run("true", infra_overrides={"labels": {}, **overrides})
+    deployment = post.deployment("true", infra_overrides={"labels": {}, **overrides})
+    run_id = post.ask(deployment, empirical_policy=FlowRunPolicy(retries=2, retry_delay=0))  # not for this
     assert post.message(run_id).startswith(says)
     assert post.state(run_id) == "Failed"
     post.says(f"Failed to get infrastructure for flow run '{run_id}'.")
+    assert f"Completed submission of flow run '{run_id}'" not in post.log()
 
 
 def test_a78_what_was_edited_counts_for_the_next_run(post: Post) -> None:
@@ -553,6 +579,18 @@ def test_a91_w30_a_run_whose_queue_is_gone_is_cancelled_too(post: Post) -> None:
     assert post.house.stop("stays") == 0
 
 
+def test_a94_w37_what_became_of_its_block_hinders_no_cancel(post: Post) -> None:
+    document = post.block(command=["/bin/sh", "-c", SLEEP])
+    deployment = post.deployment(infrastructure_document_id=document)
+    run_id = post.ask(deployment)
+    pid = post.pid(run_id)
+    post.call(api.delete_block_document, id=document)
+    post.call(api.delete_deployment, id=deployment)
+    post.cancel(run_id)
+    assert post.house.ends(run_id).state_name == "Cancelled"
+    assert not alive(pid)
+
+
 def test_a95_w33_a_run_with_a_runner_is_cancelled_by_its_agent(post: Post) -> None:
     run_id = post.run(f"{SLEEP}; prefect flow-run execute")
     pid = post.pid(run_id)
@@ -654,6 +692,40 @@ def test_w43_a_run_tells_its_crash_itself(post: Post) -> None:
     (attempt,) = post.house.attempts(run_id)
     assert (attempt.exit_code, attempt.output_tail) == (9, "last words")
     assert post.lines(run_id) == ["last words"]
+    query = filters.LogQuery(logs=filters.LogFilter(flow_run_id=filters.Ids(any_=[run_id])))
+    said = [line.message for line in post.call(api.filter_logs, query) if line.name == "reeve.agent"]
+    assert f"Submitting flow run '{run_id}'" in said
+    assert f"Completed submission of flow run '{run_id}'" in said
+
+
+def test_w2_what_comes_back_needs_no_second_slot(post: Post) -> None:
+    source = """
+from reeve import flow
+
+@flow(retries=2, retry_delay_seconds=0.2)
+def again():
+    raise RuntimeError("not yet")
+"""
+    name = post.house.deploy(source, "again", "-p", "own", "-q", "again", file="again.py")
+    run_id = post.house.run(name)
+    post.agent("single", "-p", "own", "-q", "again", "-l", "1")
+    ended = post.house.ends(run_id)
+    assert (ended.state_name, ended.run_count) == ("Failed", 3)
+    assert len(post.house.attempts(run_id)) == 1
+    assert post.did("echo still here", "again", work_pool_name="own") == ["still here"]
+    assert post.house.stop("single") == 0
+
+
+def test_w4_a_paused_run_is_left_alone(post: Post) -> None:
+    run_id = post.ask(post.deployment("echo resumed"), after=3600)
+    for type_ in (StateType.PAUSED, StateType.SCHEDULED):
+        body = requests.SetState(state=requests.StateCreate(type=type_), force=True)
+        post.call(api.set_flow_run_state, body, id=run_id)
+        if type_ is StateType.PAUSED:
+            post.did("true")  # the agent has looked, and lives
+            assert post.state(run_id) == "Paused"
+    post.house.ends(run_id)
+    assert post.lines(run_id) == ["resumed"]
 
 
 # --- §14 the command line
@@ -698,6 +770,16 @@ def test_w5_a_fresh_server_is_no_reason_to_end(post: Post, tmp_path: Path) -> No
         assert "Agent stopped!" in fresh.cli("agent", "start", "-m", "x", "--run-once")
     finally:
         fresh.close()
+
+
+def test_w5_a_pool_that_is_gone_may_come_back(post: Post) -> None:
+    post.call(api.create_work_pool, requests.WorkPoolCreate(name="fleeting", type="process"))
+    post.agent("patient", "-p", "fleeting", "-q", "default")
+    post.call(api.delete_work_pool, name="fleeting")
+    post.says("The server refuses this agent: ", "patient")
+    post.call(api.create_work_pool, requests.WorkPoolCreate(name="fleeting", type="process"))
+    assert post.did("echo back", "default", work_pool_name="fleeting") == ["back"]
+    assert post.house.stop("patient") == 0
 
 
 def test_a156_the_command_line_runs_this_very_class(post: Post) -> None:

@@ -159,3 +159,15 @@ async def test_entries_come_in_the_order_of_their_grants(journal: Journal) -> No
     await journal.claimed(entries, 3)
     assert [one.grant_number for one in journal.entries()] == [1, 2, 3]
     assert all(isinstance(one.attempt_id, UUID) for one in journal.entries())
+
+
+async def test_what_cannot_be_written_at_all_is_told_and_holds_up_nothing(
+    journal: Journal, path: Path
+) -> None:
+    odd, one = entry(1), entry(2)
+    odd.token = "\ud800"  # no text to SQLite
+    async with asyncio.timeout(30):
+        with pytest.raises(JournalError):
+            await journal.claimed([odd], 1)
+        await journal.claimed([one], 2)
+    assert await reread(path) == ([one], (0, 2))

@@ -54,7 +54,9 @@ def keeps_cancel(site: Site, dice: Random, counts: Counts) -> Row:
     runs: list[UUID] = []
     while len(runs) < row.trials:
         size = min(width, row.trials - len(runs))
-        group = [site.begin(deployment, 1, is_deaf=dice.random() < 0.5)[0] for _ in range(size)]
+        # By turns, in both halves: chance may leave out those whose children outlive them.
+        kinds = [number // 2 % 2 == 0 for number in range(len(runs), len(runs) + size)]
+        group = [site.begin(deployment, 1, is_deaf=kind)[0] for kind in kinds]
         runs += group
         _cancel_at_random(site, dice, group)
         site.until_final(group)

@@ -16,10 +16,12 @@ from pathlib import Path
 from random import Random
 from uuid import UUID
 
+from tests import memory
 from tests.chaos.frame import Counts, Row
 from tests.chaos.site import MARKING, Agent, Mark, Site, alive, until
 
 TOLD_SECONDS = 2.0
+LITTLE = 256 << 20  # bytes: an agent, its shim and two runs, one of which does not eat
 SILENT_LEASES = 1.5  # 30 s of 20
 
 DYING = f'''{MARKING}
@@ -32,6 +34,14 @@ def main(marks: str, code: int = -1):
     while not Path(marks + ".go").exists():
         time.sleep(0.1)
     mark(marks, "end")
+
+@flow
+def eats(marks: str):
+    print("the last words")
+    mark(marks, "begin")
+    eaten = []
+    while True:
+        eaten.append(b"x" * (1 << 20))
 
 @flow
 def holds_the_lock(marks: str, seconds: int):
@@ -59,6 +69,8 @@ DEATHS: dict[tuple[str, ...], str] = {
     ("agent", "shim"): "shim",
     ("shim", "run"): "shim",
 }
+MEMORY = ("memory",)
+OUT_OF_MEMORY = "killed out of memory"
 OF_SERVERS: tuple[tuple[str, ...], ...] = (("none",), ("run",), ("agent",), ("shim",), ("agent", "shim"))
 
 
@@ -85,7 +97,7 @@ class Victim:
     @property
     def says(self) -> str:
         """What the run's message must say; nothing: it completes."""
-        return DEATHS.get(self.deaths, "")
+        return OUT_OF_MEMORY if self.deaths == MEMORY else DEATHS.get(self.deaths, "")
 
 
 class Tally:
@@ -127,6 +139,13 @@ def keeps_death(site: Site, dice: Random, counts: Counts) -> Row:
     for number, deaths in enumerate(_groups(below, width)):
         kill_above = _kill_database if number % 2 and site.is_postgres else _kill_server
         _round(site, dice, tally, dying, deaths, f"b{number}", kill_above)
+    try:
+        with memory.little(LITTLE) as group:
+            _count_memory(site, tally, dying, counts.trials(100, 1), group)
+    except memory.Unavailable as why:
+        tally.row.notes.append(
+            f"out of memory is left out, for no group with little memory can be made: {why}"
+        )
     tally.row.expect(site.settles(120 + seconds), "not all runs ended")
     _judge_held(site, tally.row, held)
     return tally.finish()
@@ -194,6 +213,33 @@ def _victims(site: Site, dying: str, deaths: list[tuple[str, ...]], marks: Path)
     return [Victim(*runs[mark.run_id], mark) for mark in site.marked(marks=marks)]
 
 
+def _count_memory(site: Site, tally: Tally, dying: str, trials: int, group: Path) -> None:
+    """Have runs end for lack of memory beside one of the same agent, while one of another agent is killed."""
+    hungry, neighbour = Agent("hungry", queues=("hungry",)), _agent(0)
+    site.employ(hungry)
+    memory.join(group, site.process(hungry.name).pid)
+    eating = site.deploy(DYING, "eats")
+    for number in range(1, trials + 1):
+        marks = site.root / f"m{number}"
+        (patient,) = site.run_at_once(dying, 1, queue=hungry.name, marks=str(marks))
+        (killed,) = site.run_at_once(dying, 1, queue=neighbour.name, marks=str(marks))
+        until("runs that do not eat", lambda: len(site.marked(marks=marks)) == 2)  # noqa: B023 - asked at once
+        (eater,) = site.run_at_once(eating, 1, queue=hungry.name, marks=str(marks))
+        until("the kernel", lambda: memory.kills(group) == number)  # noqa: B023 - asked at once
+        begun = {mark.run_id: mark for mark in site.marked(marks=marks)}
+        victims = [Victim(neighbour, ("run",), begun[killed]), Victim(hungry, MEMORY, begun[eater])]
+        for victim in victims:
+            victim.die(site)
+        site.until_final([eater, killed])
+        Path(f"{marks}.go").touch()
+        site.until_final([patient])
+        for victim in (*victims, Victim(hungry, ("none",), begun[patient])):
+            tally.row.trials += 1
+            _judge(site, tally, victim, marks, timed=True)
+    tally.row.expect(memory.kills(group) == trials, f"the kernel ended {memory.kills(group)} of {trials}")
+    tally.row.expect(site.stop(hungry.name) == 0, "the agent with little memory has not stopped in order")
+
+
 def _judge(site: Site, tally: Tally, victim: Victim, marks: Path, *, timed: bool) -> None:
     outcome = site.outcome(victim.mark.run_id)
     who = " and ".join(victim.deaths)
@@ -206,6 +252,8 @@ def _judge(site: Site, tally: Tally, victim: Victim, marks: Path, *, timed: bool
         outcome.state == "Crashed" and victim.says in outcome.message,
         f"{who}: {outcome.state} without the word {victim.says!r}: {outcome.message}",
     )
+    accused = OUT_OF_MEMORY in outcome.message
+    tally.row.expect(accused == (victim.deaths == MEMORY), f"{who}: the kernel is blamed: {outcome.message}")
     tally.row.expect(
         "the last words" in outcome.tail, f"{who}: last lines are not attached: {outcome.tail!r}"
     )

@@ -90,7 +90,7 @@ def _count_attempts(
         for number in range(counts.scaled(20, 3))
     ]
     with _watching(site) as most:
-        kills = site.kill_at_random(agents, dice, lambda: len(site.marked()) >= 0.9 * total)
+        kills = site.kill_at_random(agents, dice, lambda: site.ended() >= 0.9 * total)
         row.expect(site.settles(120 + total), "not all runs ended")
     row.expect(site.states() == {"Completed": total}, f"not all runs completed: {site.states()}")
     limits = {"pool": POOL, "deployment rare": RARE}

@@ -1,11 +1,18 @@
-"""Logs: a run that writes fast is killed during an outage, and no line is lost or doubled (protocol §7)."""
+"""Logs: no line is lost or doubled when a run is killed amid an outage; what is too much is cut, and counted.
+
+Protocol §7. The run goes on in any case.
+"""
 
 from __future__ import annotations
 
+import resource
 import struct
 import time
+from pathlib import Path
 from random import Random
+from uuid import UUID
 
+from tests.chaos.death import parent
 from tests.chaos.frame import Counts, Row
 from tests.chaos.site import MARKING, Agent, Site, until
 
@@ -39,19 +46,36 @@ def foreign(marks: str):
     sys.stdout.buffer.flush()
     print("and after it")
     mark(marks, "end")
+
+@flow
+def verbose(marks: str, lines: int, waits: bool):
+    log = get_run_logger()
+    mark(marks, "begin")
+    while waits and not Path(marks + ".go").exists():
+        time.sleep(0.05)
+    for number in range(lines):
+        print("printed", number)
+        log.info("logged %d", number)
+    mark(marks, "end")
 """
 WORDS = ("printed", "logged")
+QUOTA = 20_000  # bytes
+ROOM = 10_000  # bytes in a file of a spool that is full
+LINES = 2_000  # of each kind: more than either holds
 
 
 def keeps_logs(site: Site, dice: Random, counts: Counts) -> Row:
     """Kill runs that write 10,000 lines a second while the server is away, and count their lines."""
     row = Row()
     site.open()
-    chatty, foreign = site.deploy(CHATTY), site.deploy(CHATTY, "foreign")
+    chatty, foreign, verbose = (site.deploy(CHATTY, flow) for flow in ("main", "foreign", "verbose"))
     site.employ(Agent("agent"))
+    site.employ(Agent("frugal", queues=("frugal",)), REEVE_OUTPUT_QUOTA=str(QUOTA))
     rate = counts.scaled(10_000, 2_000)
     for number in range(counts.trials(10, 1)):
         _count_killed(site, dice, row, chatty, rate, number)
+        _count_full(site, row, verbose, number)
+        _count_quota(site, row, verbose)
     _count_foreign(site, row, foreign)
     return row
 
@@ -68,7 +92,7 @@ def _count_killed(site: Site, dice: Random, row: Row, chatty: str, rate: int, nu
     written = dict(zip(WORDS, struct.unpack("qq", counted.read_bytes()), strict=True))
     site.start_server()
     site.until_final([run_id])
-    lines = [message for (message,) in site.rows(f"select message from logs where flow_run_id = '{run_id}'")]
+    lines = _lines(site, run_id)
     for word, least in written.items():
         seen = [int(line.split()[1]) for line in lines if line.startswith(f"{word} ")]
         lost = set(range(least)) - set(seen)
@@ -84,6 +108,61 @@ def _count_foreign(site: Site, row: Row, foreign: str) -> None:
     row.trials += 1
     (run_id,) = site.begin(foreign, 1)
     site.until_final([run_id])
-    lines = [message for (message,) in site.rows(f"select message from logs where flow_run_id = '{run_id}'")]
+    lines = _lines(site, run_id)
     row.expect(site.outcome(run_id).state == "Completed", "a run that writes no UTF-8 has not completed")
     row.expect({"caf? ??", "and after it"} <= set(lines), f"its lines have come as {lines}")
+
+
+def _count_quota(site: Site, row: Row, verbose: str) -> None:
+    """A run that writes more than it may lives, and one line of each kind says where the rest was cut."""
+    row.trials += 1
+    (run_id,) = site.begin(verbose, 1, queue="frugal", lines=LINES, waits=False)
+    site.until_final([run_id])
+    outcome, lines = site.outcome(run_id), _lines(site, run_id)
+    row.expect(outcome.state == "Completed", f"quota: {outcome.state}: {outcome.message}")
+    row.expect(any(mark.run_id == run_id for mark in site.marked("end")), "quota: the run was not let finish")
+    printed = [line for line in lines if line.startswith("print")]
+    row.expect(set(printed) == set(_printed()[:QUOTA].splitlines()), f"quota: {len(printed)} lines came")
+    logged = [int(line.split()[1]) for line in lines if line.startswith("logged ")]
+    row.expect(sorted(logged) == [*range(len(logged))], "quota: logged lines are lost before the cut")
+    row.expect(0 < len(logged) < LINES, f"quota: {len(logged)} of {LINES} logged lines came")
+    for sentence in (f"[reeve] output beyond {QUOTA} bytes was cut here", "The log of this run was cut here"):
+        told = sum(sentence in line for line in lines)
+        row.expect(told == 1, f"quota: {told} lines say: {sentence}")
+    row.expect(not [line for line in lines if " lost" in line], "quota: what was cut is called lost")
+
+
+def _count_full(site: Site, row: Row, verbose: str, number: int) -> None:
+    """A spool that is full amid an outage stops no run; what finds no room is counted to the byte."""
+    row.trials += 1
+    marks = site.root / f"full-{number}"
+    (run_id,) = site.run_at_once(verbose, 1, marks=str(marks), lines=LINES, waits=True)
+    until("user code", lambda: site.marked(marks=marks))
+    run = site.marked(marks=marks)[0].pid
+    shim = parent(run)
+    site.kill("server")
+    for pid in (run, shim):  # who writes records, and who writes output
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (ROOM, resource.RLIM_INFINITY))
+    Path(f"{marks}.go").touch()
+    until("the run to go on without room", lambda: site.marked("end", marks))
+    site.start_server()
+    site.until_final([run_id])
+    resource.prlimit(shim, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    outcome, lines = site.outcome(run_id), _lines(site, run_id)
+    row.expect(outcome.state == "Completed", f"full: {outcome.state}: {outcome.message}")
+    printed = {line for line in lines if line.startswith("print")}
+    row.expect(printed == set(_printed()[:ROOM].splitlines()), f"full: {len(printed)} printed lines came")
+    told = f"{len(_printed()) - ROOM} bytes of this run's output were lost"
+    row.expect(any(told in line for line in lines), f"full: no line says: {told}")
+    logged = [int(line.split()[1]) for line in lines if line.startswith("logged ")]
+    row.expect(sorted(logged) == [*range(len(logged))], "full: logged lines are lost that had room")
+    told = f"{LINES - len(logged)} log lines were lost"
+    row.expect(any(told in line for line in lines), f"full: no line says: {told}")
+
+
+def _printed() -> str:
+    return "".join(f"printed {number}\n" for number in range(LINES))
+
+
+def _lines(site: Site, run_id: UUID) -> list[str]:
+    return [message for (message,) in site.rows(f"select message from logs where flow_run_id = '{run_id}'")]

@@ -56,6 +56,18 @@ MUTANTS: dict[str, Mutant] = {
         "reeve/drivers/process/shim.py",
         (("elif run.deadline and now >= run.deadline:", "elif False:"),),
     ),
+    "pending-limit": Mutant(
+        "a run that is claimed may take for ever to begin",
+        "time_limits",
+        "reeve/core/time_limits.py",
+        (("return _deadline(self.max_pending, since, ", "return _deadline(None, since, "),),
+    ),
+    "one-poll": Mutant(
+        "an older poll stays open beside a newer one of the same agent",
+        "identity",
+        "reeve/server/services/agents.py",
+        (("superseded = not ctx.presence.is_newest(agent_id, body.epoch, body.seq)", "superseded = False"),),
+    ),
     "census": Mutant(
         "a run is taken for gone when its main process is",
         "cancel",
@@ -85,6 +97,12 @@ MUTANTS: dict[str, Mutant] = {
         "reeve/agent/journal.py",
         (("        done = asyncio.get_running_loop().create_future()\n", "        return\n"),),
     ),
+    "give-back": Mutant(
+        "what is granted to an agent that stops is launched all the same",
+        "drain",
+        "reeve/agent/course.py",
+        (("if not (self._resumed or self._is_launching or self.entry.handle):", "if False:"),),
+    ),
     "acknowledgement": Mutant(
         "a grant counts as received whether or not its agent has said so",
         "claim",
@@ -95,7 +113,7 @@ MUTANTS: dict[str, Mutant] = {
                 "acknowledged = list(known)",
             ),
         ),
-        counts=Counts(scale=0, count=40),
+        counts=Counts(scale=0, count=100),
     ),
     "savepoint": Mutant(
         "a transaction that fails leaves in its batch what it has written",
@@ -104,11 +122,28 @@ MUTANTS: dict[str, Mutant] = {
         (('self._writer.execute("rollback to job")', "pass"),),
         databases=("sqlite",),  # PostgreSQL has a transaction for each
     ),
+    "gap": Mutant(
+        "a server that slept holds against its agents that it heard nothing",
+        "outage",
+        "reeve/server/loops/reaper.py",
+        (
+            (
+                "slack = self.hearing.missed(_last_sign(attempt, attempt.lease_until, terms))",
+                "slack = timedelta()",
+            ),
+        ),
+        counts=Counts(scale=0.01),
+    ),
     "restart-grace": Mutant(
         "a server that starts reaps at once",
         "outage",
         "reeve/server/loops/reaper.py",
-        (("        if now - self._started < self.ctx.terms.lease:\n            return\n", ""),),
+        (
+            (
+                "if self.hearing.total < timedelta(seconds=self.ctx.terms.lease):",
+                "if False:",
+            ),
+        ),
     ),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import Counter
 from random import Random
@@ -16,6 +17,7 @@ SETTINGS = {"REEVE_LOST_AFTER_SECONDS": "1"}
 DISPATCH_SECONDS = 5.0  # after the server's return
 HOLE_SECONDS = 30.0  # until a line that swallows everything is noticed
 LATER_LEASES = 0.5  # of the one for which a server that starts reaps nothing
+AWAKE_LEASES = 0.25  # until it is heard again what the server has slept through
 LINES = 100
 
 TALKING = f"""{MARKING}
@@ -33,12 +35,13 @@ def main(marks: str, seconds: float, lines: int):
 
 
 def keeps_outage(site: Site, dice: Random, counts: Counts) -> Row:
-    """Take the server away for minutes while runs end, then swallow all packets without a word."""
+    """Take the server away for minutes while runs end, stop it amid others, then swallow all packets."""
     row = Row()
     site.open()
     deployment = site.deploy(TALKING)
     _count_outage(site, dice, counts, row, deployment)
     if counts.scale:  # the least is half a minute: too long for a short form
+        _count_sleep(site, dice, counts, row, deployment)
         _count_hole(site, dice, row, deployment)
     return row
 
@@ -85,6 +88,30 @@ def _count_outage(site: Site, dice: Random, counts: Counts, row: Row, deployment
         "dispatch resumed": f"after {dispatch:.1f} s",
         "lines": str(2 * LINES * (total + 1)),
     }
+
+
+def _count_sleep(site: Site, dice: Random, counts: Counts, row: Row, deployment: str) -> None:
+    """Stop the server itself while runs go on: it hears nothing, and learns of it afterwards only."""
+    asleep = counts.scaled(60, round(2 * site.lease))
+    line = site.line(dice)
+    site.employ(Agent("watchful", ("--limit", "8"), queues=("asleep",), url=line.url))
+    began = len(site.marked())
+    lasting = 2.0 * asleep
+    runs = [site.begin(deployment, 1, queue="asleep", seconds=lasting, lines=LINES)[0] for _ in range(4)]
+    row.trials += len(runs)
+    until("all runs to begin", lambda: len(site.marked()) == began + len(runs))
+    server = site.processes["server"]
+    server.send_signal(signal.SIGSTOP)
+    line.cut()
+    time.sleep(asleep)
+    server.send_signal(signal.SIGCONT)
+    time.sleep(AWAKE_LEASES * site.lease)  # nobody is heard at once
+    line.mend()
+    site.until_final(runs)
+    for run_id in runs:
+        lives = site.rows(f"select state from attempts where flow_run_id = '{run_id}'")
+        row.expect(lives == [("ENDED",)], f"a server that slept for {asleep} s made {lives} of {run_id}")
+    row.figures["asleep"] = f"{asleep} s"
 
 
 def _count_lines(site: Site, row: Row, run_id: UUID) -> None:

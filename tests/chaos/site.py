@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from subprocess import Popen
 from typing import Any
+from urllib.request import Request, urlopen
 from uuid import UUID
 
 import asyncpg
@@ -229,6 +230,14 @@ class Site(House):
         )
         return Outcome(state, at / 1e6, message or "", (tails[0][0] if tails else None) or "")
 
+    def attempts_of(self, run_id: UUID) -> list[tuple[str, bool]]:
+        """Return who has held a run, in order, and whether they launched it."""
+        found = self.rows(
+            "select a.name, t.launched is not null from attempts t join agents a on a.id = t.agent_id"
+            f" where t.flow_run_id = '{run_id}' order by t.number"
+        )
+        return [(name, bool(launched)) for name, launched in found]
+
     def story(self, run_id: UUID) -> list[str]:
         """Return what reeve has written down about a run, as lines: for the notes of a row that failed."""
         told = self.rows(
@@ -247,6 +256,20 @@ class Site(House):
         ended = f"select count(*) from flow_runs where id in ({ids}) and state_type in {FINAL}"
         held = f"select count(*) from attempts where flow_run_id in ({ids}) and closed is null"
         until("runs to end", lambda: self.rows(f"select ({ended}) - ({held})")[0][0] == len(runs))
+
+    def open_polls(self) -> int:
+        """Return of how many agents the server holds a poll open."""
+        key = (self.home / "key").read_text().strip()
+        request = Request(f"http://127.0.0.1:{self.port}/metrics", headers={"Authorization": f"Bearer {key}"})
+        with urlopen(request, timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        (count,) = [line.split()[1] for line in lines if line.startswith("reeve_server_open_polls ")]
+        return int(float(count))
+
+    def ended(self) -> int:
+        """Count the runs that have ended, however they did: some of a mutant's never begin."""
+        count: int = self.rows(f"select count(*) from flow_runs where state_type in {FINAL}")[0][0]
+        return count
 
     def states(self) -> dict[str, int]:
         """Count the runs by the name of their state."""

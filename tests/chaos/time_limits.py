@@ -1,8 +1,12 @@
-"""Time limits: runs that take too long are ended, by the server or by the shim alone (decision 13)."""
+"""Time limits: runs that take too long are ended, by the server or by the shim alone (decision 13).
+
+What follows is counted too: fail, cancel, or retry while the crash budget lasts.
+"""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from random import Random
 from uuid import UUID
 
@@ -22,20 +26,103 @@ def main(marks: str, is_deaf: bool):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     mark(marks, "begin")
     time.sleep(1000)
+
+@flow
+def retried(marks: str):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    mark(marks, "again")
+    time.sleep(1000)
+"""
+# Its process is there, and never comes to say Running. An import has no parameters: it marks beside its file.
+LOADING = f"""{MARKING}
+if "REEVE_ATTEMPT" in os.environ:
+    mark(str(Path(__file__).parents[1] / "marks"), "load")
+    time.sleep(1000)
+
+@flow
+def loads(marks: str):
+    mark(marks, "end")
 """
 ENDS = (("fail", "Failed"), ("cancel", "Cancelled"))
+MAX_PENDING = 3  # seconds; a process must be there before they are over
+RAN_LONGER = f"It ran longer than its limit of {MAX_RUN} s."
+
+
+@dataclass(frozen=True)
+class Limited:
+    """Runs of one deployment with a limit, and what must become of each."""
+
+    runs: list[UUID]
+    word: str  # with which each life of a run marks that it is there
+    lives: int
+    ends: str
+    sentence: str
 
 
 def keeps_time_limits(site: Site, dice: Random, counts: Counts) -> Row:
     """Let runs take too long: with everybody there, with agent and server dead, and without any agent."""
     row = Row()
     site.open()
-    for then, ends in ENDS[: counts.scaled(2, 1)]:
-        deployment = site.deploy(LONG, "main", f"--max-run={MAX_RUN}s:{then}", f"--job=grace_seconds={GRACE}")
-        _count(site, row, counts, deployment, ends, with_shim_alone=False)
-        _count(site, row, counts, deployment, ends, with_shim_alone=True)
+    site.employ(Agent("limited", ("--limit", "50"), queues=("limited",)))
+    groups = _begin_limited(site, counts.trials(20, 1))
     _count_unstarted(site, row, counts.trials(50, 1))
+    endings = ENDS[: counts.scaled(2, 1)]
+    for then, ends in endings:
+        _count(site, row, counts, _long(site, then), ends, with_shim_alone=False)
+    for group in groups:
+        _judge_limited(site, row, group)
+    for then, ends in endings:
+        _count(site, row, counts, _long(site, then), ends, with_shim_alone=True)
     return row
+
+
+def _long(site: Site, then: str) -> str:
+    return site.deploy(LONG, "main", f"--max-run={MAX_RUN}s:{then}", f"--job=grace_seconds={GRACE}")
+
+
+def _begin_limited(site: Site, each: int) -> list[Limited]:
+    """Begin runs that are not Running in time, and some that run too long and are retried once."""
+    late = f"It was not Running within {MAX_PENDING} s of its claim."
+    kinds = [
+        (LOADING, "loads", f"--max-pending={MAX_PENDING}s:{then}", "load", 1, ends, late)
+        for then, ends in ENDS
+    ]
+    kinds += [
+        (LOADING, "loads", f"--max-pending={MAX_PENDING}s:retry", "load", 2, "Failed", late),
+        (LONG, "retried", f"--max-run={MAX_RUN}s:retry", "again", 2, "Failed", RAN_LONGER),
+    ]
+    groups = []
+    for source, flow, limit, word, lives, ends, sentence in kinds:
+        budget = ("--crash-retries=1", "--crash-retry-delay=0.1") if lives == 2 else ()
+        file = "loading.py" if source is LOADING else "flows.py"
+        deployment = site.deploy(source, flow, limit, f"--job=grace_seconds={GRACE}", *budget, file=file)
+        runs = site.begin(deployment, each, queue="limited")
+        until("all of them to be there", lambda: _lives(site, runs, word) >= each)  # noqa: B023 - asked at once
+        groups.append(Limited(runs, word, lives, ends, sentence))
+    return groups
+
+
+def _judge_limited(site: Site, row: Row, group: Limited) -> None:
+    site.until_final(group.runs)
+    _judge(site, row, group.runs, group.ends, group.sentence)
+    for run_id in group.runs:
+        row.trials += 1
+        lives = _lives(site, [run_id], group.word)
+        row.expect(lives == group.lives, f"{group.sentence} Then {group.ends}: it had {lives} lives")
+        row.expect(not site.members(str(run_id)), f"{run_id}: a process survives")
+        longest = max(closed - opened for opened, closed in _attempts(site, run_id))
+        limit = MAX_PENDING + GRACE + LOOKS_EVERY + NOTICED
+        row.expect(longest <= limit, f"{group.sentence} It was held for {longest:.1f} s")
+
+
+def _lives(site: Site, runs: list[UUID], word: str) -> int:
+    return sum(mark.run_id in runs for mark in site.marked(word))
+
+
+def _attempts(site: Site, run_id: UUID) -> list[tuple[float, float]]:
+    """Return when each attempt was opened and closed."""
+    found = site.rows(f"select opened, closed from attempts where flow_run_id = '{run_id}'")
+    return [(opened / 1e6, closed / 1e6) for opened, closed in found]
 
 
 def _count(
@@ -61,7 +148,7 @@ def _count(
         site.start_server()
         site.employ(Agent("agent"))
     site.until_final(runs)
-    _judge(site, row, runs, ends, f"It ran longer than its limit of {MAX_RUN} s.")
+    _judge(site, row, runs, ends, RAN_LONGER)
     site.stop("agent")
 
 

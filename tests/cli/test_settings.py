@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import asdict
 
 from reeve.core.attempts import LeaseTerms
+from reeve.drivers.base import OUTPUT_QUOTA
 from reeve.errors import InvalidInputError, ReeveError
 from reeve.settings import Origin, Source, gather, home_key, load, make_home_key, masked_url, sentence, shown
 
@@ -52,6 +53,10 @@ def test_the_lease_is_that_of_the_core(env: dict[str, str]) -> None:
         )
         == terms
     )
+
+
+def test_the_quota_of_output_is_that_of_drivers(env: dict[str, str]) -> None:
+    assert load(env).output_quota == OUTPUT_QUOTA
 
 
 def test_what_follows_from_a_lease_follows_it(env: dict[str, str]) -> None:

@@ -134,7 +134,14 @@ def test_a_delay_is_at_least_what_was_asked(asked: float, dice: float) -> None:
 
 @given(st.integers(0, 50), DICE)
 def test_delays_grow_with_each_fault(attempt: int, dice: float) -> None:
-    assert delay(attempt, None, dice) <= delay(attempt + 1, None, dice)
+    now, next_ = delay(attempt, None, dice), delay(attempt + 1, None, dice)
+    assert now < next_ or next_ >= CAP_SECONDS / 2
+
+
+def test_the_waits_of_a_call_are_those_delays() -> None:
+    waited = [wait.seconds for wait in Played(None, iter([DOWN] * 8 + [YES])).waits]
+    assert waited == [delay(attempt, None, 0.5) for attempt in range(8)]
+    assert waited[-1] > 10 * waited[0]
 
 
 @given(st.integers(0, 50))

@@ -806,3 +806,13 @@ def test_after_a_crash_a_run_has_ended_or_can_be_claimed(run: FlowRun, crash_ret
         assert verdict.run.empirical_policy.retry_type is RetryType.RESCHEDULE
         assert verdict.run.empirical_policy.resuming is False
         assert entered(verdict).run_count == run.run_count
+
+
+@pytest.mark.parametrize(
+    ("retriable", "name"), [(None, "AwaitingRetry"), (True, "AwaitingRetry"), (False, "Failed")]
+)
+def test_a_failure_that_must_not_be_retried_is_final(retriable: bool | None, name: str) -> None:
+    run = flow_run(RUNNING, run_count=1, empirical_policy=FlowRunPolicy(retries=2))
+    verdict = ask(run, propose(FAILED, details=StateDetails(retriable=retriable)))
+    assert verdict.state is not None
+    assert verdict.state.name == name

@@ -21,7 +21,11 @@ from reeve.errors import NotFoundError
         ({"signal": 9}, "killed by SIGKILL (kill -9 or out of memory)"),
         (
             {"signal": 9, "oom_kills": 1, "max_rss_kib": 2048},
-            "killed by SIGKILL at 2 MiB, when the kernel counted processes ended for lack of memory",
+            "killed out of memory at 2 MiB (SIGKILL of the kernel)",
+        ),
+        (
+            {"signal": 9, "oom_kills": 0},
+            "killed by SIGKILL (kill -9; the kernel ended none of its group for lack of memory)",
         ),
         ({"signal": 11}, "crashed with SIGSEGV (a fault in compiled code)"),
         ({"signal": 15}, "ended by SIGTERM, which reeve did not send"),

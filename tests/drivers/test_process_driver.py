@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 from tests.drivers.conftest import PYTHON, Agent, Home, order, script, shims, until
 
-from reeve.drivers.base import Capability, Driver, Found, NotLaunchedError, Status, cause
+from reeve.drivers.base import OUTPUT_QUOTA, Capability, Driver, Found, NotLaunchedError, Status, cause
 from reeve.drivers.process import spool, tree
 from reeve.drivers.process.driver import HOST_RESTARTED, SHIM_KILLED, ProcessDriver
 from reeve.errors import ConflictError
@@ -71,7 +71,7 @@ async def test_a_signal_is_told(agent: Agent) -> None:
     assert (record.code, record.signal, record.status_code) == (None, signal.SIGSEGV, -11)
     killed = await agent.run(script("kill -KILL $$"))
     assert (killed.signal, killed.killed) == (signal.SIGKILL, False)
-    assert cause(killed) == "killed by SIGKILL (kill -9 or out of memory)"
+    assert cause(killed).startswith("killed by SIGKILL (kill -9")
 
 
 async def test_the_use_of_resources_is_told(agent: Agent) -> None:
@@ -89,7 +89,11 @@ async def test_a_run_has_its_own_environment(home: Home, agent: Agent) -> None:
         await agent.run(launch)
     for number, launch in enumerate(launches):
         lines = set((home.spool(launch) / "stdout").read_text().splitlines())
-        own = {f"REEVE_ATTEMPT={launch.attempt}", f"REEVE_RECORDS={home.spool(launch) / 'records'}"}
+        own = {
+            f"REEVE_ATTEMPT={launch.attempt}",
+            f"REEVE_RECORDS={home.spool(launch) / 'records'}",
+            f"REEVE_RECORDS_QUOTA={OUTPUT_QUOTA}",
+        }
         assert lines == {f"PATH={os.environ['PATH']}", f"WHOSE={number}"} | own
 
 
@@ -468,6 +472,22 @@ async def test_a_killed_shim_takes_its_runs_with_it_and_that_is_told(home: Home,
     assert tree.read(int(ready.read_text())) is None
     again = await agent.run(script("exit 3"))  # by a new shim
     assert again.code == 3
+
+
+async def test_a_killed_shim_is_noticed_by_an_agent_that_has_no_file_left(
+    home: Home, agent: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    handle = await agent.driver.launch(script("sleep 1000"))
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    shim, free = home.shim(), os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, most[1]))
+    try:
+        os.kill(shim, signal.SIGKILL)
+        await until(lambda: "trying again" in caplog.text)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+    assert cause(await agent.exit(handle)) == SHIM_KILLED
 
 
 async def test_what_a_killed_shim_has_left_is_ended_by_the_next_agent(home: Home) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
@@ -94,3 +96,16 @@ def test_what_resists_is_described() -> None:
     assert process
     assert tree.describe([process]) == f"pid {os.getpid()}"
     assert tree.describe([process] * 6).endswith(", …")
+
+
+@pytest.mark.parametrize("look", [tree.read_environment_mark, tree.read_limit_mark])
+def test_whoever_has_no_file_left_takes_nobody_for_unmarked(look: Callable[[int], object]) -> None:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, most[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            look(os.getpid())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.house import PATIENCE, until
-from tests.interop.guests import GuestHouse, environ, environment
+from tests.interop.guests import PATIENCE, GuestHouse, environ, environment, until
 from tests.interop.recorded import answers_at
 
 CANCELLING = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
@@ -64,15 +63,17 @@ def abroad(root: Path) -> Iterator[Abroad]:
 
 
 class Waiting:
-    """A run of waiting.py: it marks its starts, and ends when it is let go."""
+    """A run of waiting.py: it marks its starts, and ends when it is let go. ``first``: its first state."""
 
-    def __init__(self, house: GuestHouse, queue: str, name: str, **parameters: Any) -> None:
+    def __init__(
+        self, house: GuestHouse, queue: str, name: str, first: str = "SCHEDULED", **parameters: Any
+    ) -> None:
         self.house = house
         self.mark = house.root / f"{name}.mark"
         self.gate = house.root / f"{name}.go"
         given = {"mark": str(self.mark), "go": str(self.gate), **parameters}
         deployment = house.told("GET", f"/deployments/name/waiting/{queue}")["id"]
-        body = {"parameters": given, "state": {"type": "SCHEDULED"}}
+        body = {"parameters": given, "state": {"type": first}}
         self.id = str(house.told("POST", f"/deployments/{deployment}/create_flow_run", body)["id"])
 
     @property

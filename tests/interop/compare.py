@@ -100,13 +100,22 @@ def differences(theirs: Answers, ours: Answers) -> Iterator[str]:
     for key in sorted(theirs.keys() & ours.keys()):
         missing, additional = sorted(theirs[key] - ours[key]), sorted(ours[key] - theirs[key])
         for wanted, given in zip(missing, additional, strict=False):
-            yield from (f"{_name(key)}: {each}" for each in _parts(json.loads(wanted), json.loads(given)))
-        yield from (
-            f"{_name(key)}: answered by theirs alone: {one[:300]}" for one in missing[len(additional) :]
-        )
-        yield from (
-            f"{_name(key)}: answered by ours alone: {one[:300]}" for one in additional[len(missing) :]
-        )
+            yield from (f"{_name(key)}: {each}" for each in _between(wanted, given))
+        for wanted in missing[len(additional) :]:
+            parts = _nearest((wanted, given) for given in sorted(ours[key]))
+            yield from (f"{_name(key)}: answered by theirs alone: {each}" for each in parts)
+        for given in additional[len(missing) :]:
+            parts = _nearest((wanted, given) for wanted in sorted(theirs[key]))
+            yield from (f"{_name(key)}: answered by ours alone: {each}" for each in parts)
+
+
+def _nearest(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """Return in what the two answers differ that are most alike."""
+    return min((_between(*pair) for pair in pairs), key=len)
+
+
+def _between(theirs: str, ours: str) -> list[str]:
+    return list(_parts(json.loads(theirs), json.loads(ours)))
 
 
 def _parts(theirs: Any, ours: Any, where: str = "") -> Iterator[str]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
-from tests.acceptance.house import PATIENCE, free_port, until
+from tests.acceptance.house import free_port
 from tests.interop.compare import Answers, answers, differences
-from tests.interop.guests import PROGRAMS, GuestHouse, environ, environment
+from tests.interop.guests import PATIENCE, PROGRAMS, GuestHouse, environ, environment, until
 from tests.interop.proxy import recording
 
 # What is meant to differ, field by field, each with its reason; those of consequence have a line in
@@ -26,16 +26,25 @@ _RUNS = r"(GET /api/flow_runs/<id>|POST /api/flow_runs/filter)"
 _DETAIL = r"\.body\.exception_detail"
 _DEPLOY = r"tour.py deployments: POST /api/deployments/: "
 _LIMITS = r"tour.py limits: POST /api/v2/concurrency_limits/"
+# The settings that reeve names; a missing one would be a fault.
+_SHOWN = (
+    "(API_DATABASE_CONNECTION_URL|API_DEFAULT_LIMIT|API_URL|EXPERIMENTAL_EVENTS|HOME|LOGGING_SERVER_LEVEL"
+    "|SERVER_(ANALYTICS_ENABLED|API_HOST|API_PORT|CSRF_PROTECTION_ENABLED))"
+)
 INTENDED: dict[str, str] = {
     # What belongs to the authors of blocks and workers; their schemas come from the client.
     rf"(blocks.py|tour.py notifications): GET /api/block_types/slug/[a-z-]+: \.body\.{_WORDS} is .*": "words",
-    r"blocks.py: GET /api/block_types/slug/secret: answered by ours alone: "
+    rf"blocks.py: GET /api/block_types/slug/secret: answered by ours alone: \.body\.{_WORDS} is "
     r".*": "before the client's words came",
-    r"blocks.py: PATCH /api/block_types/<id>: asked of ours alone: .*": "the client brings its words",
-    r"blocks.py: POST /api/block_schemas/: asked of ours alone: .*": "and its schemas",
+    r"blocks.py: PATCH /api/block_types/<id>: asked of ours alone: \{\"code_example\": "
+    r".*": "the client brings its words",
+    r"blocks.py: POST /api/block_schemas/: asked of ours alone: \{\"block_type_id\": \"<id>\", "
+    r"\"capabilities\": .*": "and its schemas",
     r"blocks.py: GET /api/block_schemas/checksum/sha256:<checksum>\?version=2.20.26: "
-    r"(\.body\.\w+ is (missing|additional).*|\.body\.detail is .*|\.status is 404, theirs 200"
-    r"|answered by theirs alone: .*)": "which are not there before",
+    r"(answered by theirs alone: )?"
+    r"(\.body\.(block_type|block_type_id|capabilities|checksum|created|fields|id|updated|version) is "
+    r"missing, .*|\.body\.detail is additional: \"Block schema not found\""
+    r"|\.status is 404, theirs 200)": "which are not there before",
     rf"tour.py notifications: POST /api/block_(documents|schemas)/: "
     rf"\.body(\.block_schema)?\.block_type\.{_WORDS}"
     r" is .*": "words",
@@ -65,7 +74,8 @@ INTENDED: dict[str, str] = {
     rf"(scenario.py runs|tour.py deployments): (POST /api/deployments/<id>/create_flow_run|{_RUNS}): "
     r"\.body(\[\])?\.job_variables is \{\}, theirs null": "an idempotency key changes nothing else",
     # Schedules, queues, limits, artifacts.
-    r"tour.py deployments: GET /api/deployments/<id>: answered by ours alone: .*": "a pause leaves schedules",
+    r"tour.py deployments: GET /api/deployments/<id>: answered by ours alone: "
+    r"\.body\.schedules\[\]\.active is false, theirs true": "a pause leaves schedules",
     r"tour.py schedules: (GET|POST) /api/deployments/<id>(/schedules)?: \.body\S*schedule\.timezone is null, "
     r"theirs \"UTC\"": "the text of a rule may name its own",
     r"tour.py deployments: GET /api/deployments/<id>/work_queue_check: \.body( has 1, theirs \d"
@@ -145,14 +155,16 @@ INTENDED: dict[str, str] = {
     r"tour.py conventions: GET /api/csrf-token: \.body\.(detail is additional: \"CSRF protection is "
     r"disabled.*"
     r"|(exception_detail|exception_message|request_body) is missing, .*)": "it is disabled for everybody",
-    r"tour.py conventions: \w+ /api/(flow_run_states|flows|flows/filter/): \.headers\.(location is \"/api/.*"
-    r"|content-type is additional: .*)": "a proxy's name stays",
-    r"tour.py database: GET /api/admin/settings: \.body\.PREFECT_\w+ is missing, "
+    r"tour.py conventions: \w+ (/api/(flow_run_states|flows|flows/filter/)): \.headers\.(location is "
+    r"\"(/api/\S+)\", theirs \"http://127\.0\.0\.1:<port>\4\""
+    r"|content-type is additional: \"application/json\")": "a proxy's name stays",
+    rf"tour.py database: GET /api/admin/settings: \.body\.PREFECT_(?!{_SHOWN} )\w+ is missing, "
     r".*": "the settings that both have",
-    r"tour.py database: GET /api/admin/settings: \.body\.PREFECT_(API_DATABASE_CONNECTION_URL|API_URL|HOME"
-    r"|LOGGING_SERVER_LEVEL|SERVER_API_PORT) is .*, theirs .*": "its own",
-    r"tour.py database: POST /api/admin/database/\w+: \.headers\.content-type is additional: "
-    r".*": "a refusal is JSON",
+    r"tour.py database: GET /api/admin/settings: \.body\.PREFECT_(HOME is \"\S+/ours/home\", theirs "
+    r"\"\S+/theirs/server\"|LOGGING_SERVER_LEVEL is \"INFO\", theirs \"WARNING\""
+    r"|SERVER_API_PORT is \d+, theirs 4200)": "its own",
+    r"tour.py database: POST /api/admin/database/(clear|drop|create): \.headers\.content-type is additional: "
+    r"\"application/json\"": "a refusal is JSON",
 }
 LONGEST = 600  # seconds that a program may take: 2.20 answers slowly, and waits for its locked database
 # What is run against both, in this order: what is made by one is found by the next.

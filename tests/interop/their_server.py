@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.house import PATIENCE, alive, until
+from tests.acceptance.house import alive
 from tests.interop.abroad import CANCELLING, CANCELLING_OF_OLD, Abroad, Waiting, abroad, deploy
-from tests.interop.guests import GuestHouse, environment
+from tests.interop.guests import PATIENCE, GuestHouse, environment, until
 
 _numbers = count()
 
@@ -135,6 +136,117 @@ def test_the_agent_keeps_its_limit(there: Abroad, queue: str) -> None:
     running.is_state("Completed")
     waits.let_go()
     waits.is_state("Completed")
+
+
+# --- runs that this agent did not launch
+
+
+@pytest.mark.parametrize("launcher", ["theirs", "ours"])
+def test_a_run_whose_agent_is_gone_is_cancelled_whole_by_another(
+    there: Abroad, queue: str, launcher: str
+) -> None:
+    run = Waiting(there, queue, f"{queue}-orphan")
+    if launcher == "theirs":
+        there.start_prefect("agent-launcher", "agent", "start", "-q", queue)
+    else:
+        agent(there, "-q", queue, name="agent-launcher")
+    run.started()
+    run.is_state("Running")
+    until("its pid", lambda: run.is_state("Running")["infrastructure_pid"])
+    there.kill("agent-launcher")
+    agent(there, "-q", queue)
+    run.asked(CANCELLING)
+    run.is_state("Cancelled")
+    run.leaves_nothing()
+    assert f"Cancelled flow run '{run.id}'!" in there.log("agent")
+
+
+def left_by_others(house: Abroad, queue: str, pid: str | None) -> Waiting:
+    """Return a run that is to be cancelled, which nobody holds, and which has this pid."""
+    run = Waiting(house, queue, f"{queue}-left", first="RUNNING")
+    if pid is not None:
+        house.told("PATCH", f"/flow_runs/{run.id}", {"infrastructure_pid": pid})
+    run.asked(CANCELLING)
+    return run
+
+
+def test_a_run_without_a_pid_is_marked_and_says_so(there: Abroad, queue: str) -> None:
+    agent(there, "-q", queue)
+    run = left_by_others(there, queue, None)
+    message = run.is_state("Cancelled")["state"]["message"]
+    assert message == (
+        "This flow run is missing infrastructure tracking information and cancellation cannot be guaranteed."
+    )
+
+
+def test_a_process_of_another_run_is_spared_and_the_run_marked(there: Abroad, queue: str) -> None:
+    """Its pid was given to another process since (W34)."""
+    agent(there, "-q", queue)
+    other = Waiting(there, queue, f"{queue}-other")
+    pid = other.started()
+    run = left_by_others(there, queue, f"{socket.gethostname()}:{pid}")
+    run.is_state("Cancelled")
+    sentence = f"Unable to kill process {pid}: The process was not found. Marking flow run as cancelled."
+    assert sentence in there.log_lines(run.id)
+    other.is_state("Running")
+    assert alive(pid)
+
+
+def test_a_run_on_another_host_stays_and_says_so(there: Abroad, queue: str) -> None:
+    agent(there, "-q", queue)
+    run = left_by_others(there, queue, "elsewhere:1")
+    sentence = (
+        "Unable to kill process 1: The process is running on a different host 'elsewhere'. "
+        "Flow run cannot be cancelled by this agent."
+    )
+    until("it to be said", lambda: sentence in there.log_lines(run.id))
+    assert there.told("GET", f"/flow_runs/{run.id}")["state_name"] == "Cancelling"
+
+
+def test_a_run_of_a_queue_that_is_not_served_stays(there: Abroad, queue: str) -> None:
+    deploy(there, f"{queue}-next", there.python)
+    elsewhere = left_by_others(there, f"{queue}-next", None)
+    agent(there, "-q", queue)
+    left_by_others(there, queue, None).is_state("Cancelled")
+    assert there.told("GET", f"/flow_runs/{elsewhere.id}")["state_name"] == "Cancelling"
+
+
+# --- queues with a tag filter
+
+
+def test_a_queue_with_a_tag_filter_takes_what_has_the_tags(there: Abroad, queue: str) -> None:
+    tagged = f"{queue}-tagged"
+    there.told("POST", "/work_queues/", {"name": tagged, "filter": {"tags": [queue]}})
+    there.told("POST", "/work_pools/", {"name": f"{queue}-pool", "type": "process"})
+    flow = there.told("GET", f"/deployments/name/waiting/{queue}")
+    here, without = retagged(there, flow, "own", []), retagged(there, flow, "without", [queue])
+    elsewhere = retagged(there, flow, "elsewhere", [queue], work_pool_name=f"{queue}-pool")
+    left = [Waiting(there, each, f"{queue}-{place}") for place, each in enumerate((here, elsewhere, without))]
+    retrying = {"empirical_policy": {"retries": 1, "retry_delay": 0, "retry_type": "in_process"}}  # W3
+    there.told("PATCH", f"/flow_runs/{left[2].id}", retrying)
+    agent(there, "-q", tagged)
+    run = Waiting(there, without, f"{queue}-with")
+    run.let_go()
+    run.is_state("Completed")
+    assert [there.told("GET", f"/flow_runs/{each.id}")["state_type"] for each in left] == ["SCHEDULED"] * 3
+    assert [each.starts for each in left] == [[]] * 3
+
+
+def retagged(house: Abroad, like: Any, name: str, tags: list[str], **fields: Any) -> str:
+    """Deploy a deployment's flow again, with these tags and to no queue; return its name."""
+    kept = (
+        "flow_id",
+        "path",
+        "entrypoint",
+        "infrastructure_document_id",
+        "storage_document_id",
+        "manifest_path",
+    )
+    body = {each: like[each] for each in kept} | {"infra_overrides": like["infra_overrides"]}
+    made = house.told(
+        "POST", "/deployments/", {**body, "name": f"{like['name']}-{name}", "tags": tags, **fields}
+    )
+    return str(made["name"])
 
 
 # --- the other way round

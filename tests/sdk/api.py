@@ -20,6 +20,7 @@ from reeve.core import bookkeeping
 from reeve.core.attempts import AttemptKind
 from reeve.core.rules import flow_runs, task_runs
 from reeve.core.rules.fence import Caller
+from reeve.core.rules.verdict import Effect
 from reeve.core.runs import FlowRun, FlowRunPolicy, TaskRun, TaskRunPolicy
 from reeve.core.states import ProposedState, State, StateDetails, StateType, propose
 from reeve.errors import AttemptSupersededError
@@ -40,6 +41,7 @@ class Api:
     flows: dict[str, UUID] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     holder: str = TOKEN
+    cache: dict[str, State] = field(default_factory=dict)
     zero_tag: str | None = None  # a tag of all tasks, whose limit is 0
     refuse: dict[str, list[int]] = field(default_factory=dict)  # operation → statuses of its next answers
     swallow: list[str] = field(default_factory=list)  # operations whose next answer is lost on the way
@@ -48,10 +50,17 @@ class Api:
     def add_run(self, state: StateType = StateType.PENDING, **fields: Any) -> UUID:
         """Make a claimed run and return its id."""
         now, id_ = datetime.now(UTC), uuid4()
-        run = FlowRun(id=id_, created=now, updated=now, name="brave-fox", flow_id=uuid4(), **fields)
+        named = {"name": "brave-fox", **fields}
+        run = FlowRun(id=id_, created=now, updated=now, flow_id=uuid4(), **named)
         self.flow_runs[id_] = bookkeeping.enter_flow_run_state(run, _state(propose(state), now))
         self.history[id_] = [self.flow_runs[id_].state]  # type: ignore[list-item]
         return id_
+
+    def enter(self, run_id: UUID, type_: StateType) -> None:
+        """Have a flow run enter a state that somebody else asked for."""
+        state = _state(propose(type_), datetime.now(UTC))
+        self.flow_runs[run_id] = bookkeeping.enter_flow_run_state(self.flow_runs[run_id], state)
+        self.history[run_id].append(state)
 
     def names(self, run_id: UUID) -> list[str]:
         """Return the names of the states the run has been in."""
@@ -93,6 +102,7 @@ class Api:
         assert body.state is not None
         id_ = self.add_run(
             body.state.type,
+            name=body.name or "brave-fox",
             parent_task_run_id=body.parent_task_run_id,
             parameters=body.parameters,
             empirical_policy=body.empirical_policy or FlowRunPolicy(),
@@ -103,9 +113,15 @@ class Api:
         run = self.flow_runs[UUID(id)]
         assert body.empirical_policy
         self.flow_runs[run.id] = msgspec.structs.replace(
-            run, empirical_policy=body.empirical_policy, flow_version=body.flow_version or None
+            run,
+            empirical_policy=body.empirical_policy,
+            flow_version=body.flow_version or None,
+            name=body.name or run.name,
         )
         return 204, None
+
+    def _read_flow_run(self, body: None, token: str, id: str) -> tuple[int, Any]:  # noqa: A002
+        return 200, _flow_run(self.flow_runs[UUID(id)])
 
     def _create_task_run(self, body: requests.TaskRunCreate, token: str) -> tuple[int, Any]:
         key = (body.flow_run_id, body.task_key, body.dynamic_key)
@@ -153,12 +169,16 @@ class Api:
             flow_run_state=flow.state,
             flow_run_run_count=flow.run_count,
             zero_tag=self.zero_tag,
+            cached=self.cache.get(_proposed(body.state).details.cache_key or ""),
         )
-        verdict = task_runs.decide(run, _proposed(body.state), facts, now)
+        verdict = task_runs.decide(run, _proposed(body.state), facts, now, force=body.force)
         after = verdict.run
         if verdict.state is not None:
             after = bookkeeping.enter_task_run_state(after, _state(verdict.state, now))
-            self.history[run.id].append(after.state)  # type: ignore[arg-type]
+            assert after.state is not None
+            self.history[run.id].append(after.state)
+            if Effect.STORE_CACHE in verdict.effects:
+                self.cache[after.state.details.cache_key or ""] = after.state
         self.task_runs[run.id] = after
         return _verdict(verdict, after.state)
 
@@ -193,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         operation, path = _route(self.command, self.path.removeprefix("/api"))
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        body = codec.decode(raw, operation.request)
+        body = codec.decode(raw, operation.request) if raw else None
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         with self.server.api.changed:
             status, answer = self.server.api.answer(operation, path, body, token)
@@ -208,7 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    do_PATCH = do_POST  # noqa: N815  # the name BaseHTTPRequestHandler looks for
+    do_PATCH = do_GET = do_POST  # noqa: N815  # the names BaseHTTPRequestHandler looks for
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Keep the test's output clean."""
@@ -256,6 +276,7 @@ def _flow_run(run: FlowRun) -> dict[str, Any]:
     told: dict[str, Any] = msgspec.to_builtins(run)
     told["total_run_time"] = run.total_run_time.total_seconds()
     told["state"] = _wire(run.state) if run.state else None
+    told["state_type"] = run.state.type if run.state else None
     return told
 
 

@@ -95,6 +95,7 @@ def launch(server: Server, tmp_path: Path) -> Iterator[Launch]:
             "REEVE_RUN_ID": str(run_id),
             "REEVE_ATTEMPT": str(run_id),
             "REEVE_JOB": str(file),
+            "REEVE_RESULTS": str(tmp_path / "results"),
         }
         launched.append(Process(folder, [sys.executable, "-m", "reeve.sdk.entry"], environment))
         return launched[-1]

@@ -177,7 +177,8 @@ def test_the_import_of_reeve_is_cheap() -> None:
 def test_the_process_of_a_run_loads_no_more_than_it_needs() -> None:
     script = (
         "import sys, reeve.sdk.entry; print([m for m in ('asyncio', 'httpx2', 'rich', 'click', 'ctypes',"
-        " 'sqlite3', 'reeve.server', 'reeve.cli', 'concurrent', 'pathlib') if m in sys.modules])"
+        " 'sqlite3', 'reeve.server', 'reeve.cli', 'concurrent', 'pathlib', 'fsspec', 'hashlib', 'pickle',"
+        " 'reeve.settings') if m in sys.modules])"
     )
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert told.stdout == "[]\n"

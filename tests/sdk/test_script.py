@@ -14,7 +14,7 @@ import pytest
 from reeve.core.states import ProposedState, StateDetails, StateType, propose
 from reeve.sdk.engine import script
 from reeve.sdk.engine.run import Aborted, Accepted, Kind, Rejected, Run, Wait
-from reeve.sdk.engine.script import Call, Effect, Propose, Raised, Returned, Sleep, TimedOut
+from reeve.sdk.engine.script import Call, Consult, Effect, Look, Propose, Raised, Returned, Sleep, TimedOut
 from reeve.sdk.engine.server import read_answer
 from reeve.sdk.states import RunAbortedError, RunStopped, RunTimedOutError, State, Terminated
 from reeve.wire import responses
@@ -23,16 +23,27 @@ RUN_ID = UUID(int=1)
 ACCEPT = "accept"
 
 
-def run(kind: Kind = Kind.FLOW) -> Run:
+def run(kind: Kind = Kind.FLOW, **more: Any) -> Run:
     """Make a run that nobody executes."""
     log = logging.LoggerAdapter(logging.getLogger("reeve.flow_runs"))
-    return Run(kind=kind, id=RUN_ID, name="r", body=lambda: None, scope=lambda _: nullcontext(), log=log)
+    return Run(
+        kind=kind,
+        id=RUN_ID,
+        name="r",
+        body=lambda: None,
+        scope=lambda _: nullcontext(),
+        aside=lambda _: nullcontext(),
+        log=log,
+        **more,
+    )
 
 
-def play(answers: Sequence[Any], kind: Kind = Kind.FLOW) -> tuple[list[Any], State[Any]]:
+def play(
+    answers: Sequence[Any], kind: Kind = Kind.FLOW, *, asked: list[Any] | None = None, **more: Any
+) -> tuple[list[Any], State[Any]]:
     """Give the script one answer after the other; return what it asked for, and its value."""
-    asked: list[Any] = []
-    steps = script.execute(run(kind))
+    asked = [] if asked is None else asked
+    steps = script.execute(run(kind, **more))
     effect = next(steps)
     try:
         for answer in answers:
@@ -58,6 +69,10 @@ def told(asked: list[Any]) -> list[str]:
         if isinstance(one, Propose)
         else f"sleep {one.seconds:g}"
         if isinstance(one, Sleep)
+        else "consult"
+        if isinstance(one, Consult)
+        else "look"
+        if isinstance(one, Look)
         else "call"
         for one in asked
     ]

@@ -9,11 +9,13 @@ from uuid import UUID, uuid4
 
 from msgspec.structs import replace
 
+from reeve import clock
 from reeve.core.attempts import LeaseTerms
 from reeve.core.deployments import Flow
 from reeve.core.runs import FlowRun
 from reeve.core.states import StateType
 from reeve.core.work import WorkPool
+from reeve.server.loops.reaper import Reaper
 from reeve.server.services import agents, attempts, deployments, runs
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.hub import Hub
@@ -127,6 +129,14 @@ class Office:
             terms=replace(self.ctx.terms, **figures),
             presence=self.ctx.presence,
         )
+
+
+def long_up(office: Office) -> Reaper:
+    """Give the reaper of a server that has heard all renewals for long."""
+    reaper, now = Reaper(office.ctx, 1.0), clock.now()
+    for seconds in range(1000, -1, -1):
+        reaper.hearing.heard(now - timedelta(seconds=seconds))
+    return reaper
 
 
 async def _age(tx: Transaction, micros: int) -> None:

@@ -28,6 +28,7 @@ async def test_settings_in_2_20s_names(sqlite_api: Outside, tmp_path: Path) -> N
     shown = shown_settings(load(environ))
     assert shown["PREFECT_HOME"] == str(tmp_path)
     assert shown["PREFECT_SERVER_API_PORT"] == 4200
+    assert shown["PREFECT_API_DATABASE_CONNECTION_URL"] == "********"
     assert "hidden" not in str(shown)
     assert "secret" not in str(shown)
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import pytest
-from tests.server.office import Desk, Office
+from tests.server.office import Desk, Office, long_up
 
 from reeve.core.attempts import LeaseTerms
 from reeve.core.rules.verdict import SetStateStatus
@@ -173,6 +173,18 @@ async def test_not_launched_is_scheduled_again_then_crashed(store: Store) -> Non
     assert run.state.message == "Not launched in 2 attempts; the last: no memory"
 
 
+async def test_what_agents_that_leave_give_back_is_scheduled_again_however_often(store: Store) -> None:
+    office = await Office(store, LeaseTerms(launch_tries=2)).furnish()
+    agent = await office.agent()
+    run, attempt_id = await claimed(office, agent, started=False)
+    for _ in range(3):
+        back = requests.NotLaunched(seq=0, reason="its agent is stopping", given_back=True)
+        await agent.report(attempt_id, back)
+        assert state_of(await office.read(run.id)) == ("SCHEDULED", "Scheduled")
+        (grant,) = (await agent.poll(1)).grants
+        attempt_id = grant.attempt_id
+
+
 async def test_what_can_never_be_launched_fails_with_the_reason(store: Store) -> None:
     office = await Office(store).furnish()
     agent = await office.agent()
@@ -184,9 +196,7 @@ async def test_what_can_never_be_launched_fails_with_the_reason(store: Store) ->
 
 
 async def reap(office: Office) -> None:
-    reaper = Reaper(office.ctx, 1.0)
-    reaper._started -= 1000  # it has been up for long
-    await reaper.round()
+    await long_up(office).round()
 
 
 async def test_a_lease_that_ends_before_the_launch_gives_the_run_back(store: Store) -> None:

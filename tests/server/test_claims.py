@@ -47,6 +47,8 @@ async def test_a_due_run_is_granted_with_all_that_launching_needs(store: Store) 
     assert grant.run.state_name == "Pending"
     assert grant.run.parameters == {"x": 1}
     assert grant.flow_name == "f"
+    assert grant.deployment is not None
+    assert grant.deployment.id == office.deployment_id
     assert grant.engine == "reeve"
     assert grant.attempt_number == 1
     assert (await agent.poll(5)).grants == []

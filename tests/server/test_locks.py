@@ -10,7 +10,9 @@ import pytest
 from msgspec.structs import replace
 from tests.server.office import OPERATOR, Office
 
+from reeve import clock
 from reeve.core.states import StateType
+from reeve.server.services import attempts
 from reeve.server.services import task_runs as service
 from reeve.server.storage import deployments, runs, task_runs
 from reeve.server.storage.store import Store, Transaction, open_store
@@ -81,3 +83,39 @@ async def test_a_task_run_that_was_waited_for_comes_with_the_state_it_was_given_
         return True
 
     assert all(await asyncio.gather(*(store.write(move) for _ in range(AT_ONCE))))
+
+
+async def test_output_that_is_sent_twice_at_once_is_stored_once(store: Store) -> None:
+    """A line was cut: the request is repeated while the server is still at work on the first."""
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    run = await office.run()
+    (grant,) = (await agent.poll(1)).grants
+    text = "".join(f"line {number}\n" for number in range(50))
+    chunk = requests.OutputChunk(stream="stdout", offset=0, text=text, timestamp=clock.now())
+    body = requests.Output(epoch=agent.epoch, chunks=[chunk])
+    await asyncio.gather(*(attempts.output(office.ctx, grant.attempt_id, body) for _ in range(AT_ONCE)))
+    count = "select count(*) from logs where flow_run_id = $1"
+    assert await store.read(lambda tx: tx.fetchval(count, run.id)) == 50
+
+
+async def test_a_launch_and_its_start_that_are_told_at_once_wait_for_one_another_in_one_order(
+    postgres_url: str,
+) -> None:
+    """A deadlock is found after a second only."""
+    store = await open_store(postgres_url)
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    for _ in range(40):
+        await office.run()
+    grants = (await agent.poll(40)).grants
+    for grant in grants:
+        await asyncio.gather(
+            agent.launched(grant.attempt_id),
+            office.propose(grant.run.id, StateType.RUNNING, grant.attempt_id),
+        )
+    found = "select deadlocks from pg_stat_database where datname = current_database()"
+    await store.close()
+    store = await open_store(postgres_url)
+    assert await store.read(lambda tx: tx.fetchval(found)) == 0
+    await store.close()

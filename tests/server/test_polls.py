@@ -73,9 +73,12 @@ async def test_what_a_poll_carries(api: Outside, deployment: Json) -> None:
 
 
 async def test_only_waiting_runs_are_shown(api: Outside, deployment: Json) -> None:
-    waiting, pending, done = [await due(api, deployment) for _ in range(3)]
+    waiting, pending, done, paused = [await due(api, deployment) for _ in range(4)]
     await api.enter({"id": pending}, "PENDING")
     await api.enter({"id": done}, "CANCELLED")
+    for state in ("PENDING", "RUNNING", "PAUSED"):
+        await api.enter({"id": paused}, state)
+    assert made(await api.get(f"/flow_runs/{paused}"))["state_type"] == "PAUSED"
     assert await both(api) == [[waiting]] * 2
 
 

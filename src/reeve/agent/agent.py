@@ -120,6 +120,7 @@ class Agent:
                 identity.directory / "jobs",
                 once=self.run_once,
                 default_infrastructure=self.default_infrastructure,
+                output_quota=chosen.output_quota,
             )
             noting = Notes()
             logging.getLogger("reeve").addHandler(noting)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -64,6 +64,9 @@ class Claims:
         self._news = asyncio.Event()
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()  # two polls may be answered at once
+        self._offers: set[int] = set()  # the open polls for whose answers slots are kept free
+        self._withdrawn = asyncio.Event()
+        self._withdrawn.set()
 
     async def register(self) -> Registration:
         """Begin a new epoch. Raises the ReeveError of a server that refuses."""
@@ -80,6 +83,10 @@ class Claims:
         """Claim no more. Polls go on, so that cancellations are served (W9)."""
         self.over.set()
         self.tell()
+
+    async def withdrawn(self) -> None:
+        """Wait until no open poll offers a slot: nothing is granted then that nobody would hear of."""
+        await self._withdrawn.wait()
 
     def tell(self) -> None:
         """Let the server know what has changed: slots, what is held."""
@@ -116,14 +123,15 @@ class Claims:
         asked_under, asked_at = self._link.registration, time.monotonic()
         poll = self._next_poll(asked_under)
         try:
-            work = await self._link.poll(poll)
+            with self._offering(poll):
+                work = await self._link.poll(poll)
+                self.answers += 1
+                self.answered_at = time.monotonic()
+                async with self._turn:
+                    news = await self._accept(work)
         except NotFoundError:
             await self._register_again(asked_under, "The server does not know this agent any more")
             return
-        self.answers += 1
-        self.answered_at = time.monotonic()
-        async with self._turn:
-            news = await self._accept(work)
         if self._selection.seen(work.served):
             await self._register_again(asked_under, "What is gone is to be made again")
         if poll.seq != self._seq:
@@ -134,6 +142,18 @@ class Claims:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_EARLY_SECONDS):
                     await self._news.wait()
+
+    @contextmanager
+    def _offering(self, poll: Poll) -> Iterator[None]:
+        if poll.free:
+            self._offers.add(poll.seq)
+            self._withdrawn.clear()
+        try:
+            yield
+        finally:
+            self._offers.discard(poll.seq)
+            if not self._offers:
+                self._withdrawn.set()
 
     def _next_poll(self, registration: Registration) -> Poll:
         self._seq += 1
@@ -173,7 +193,8 @@ class Claims:
                 return
             log.warning("%s; registering again", why)
             try:
-                await self.register()
+                # An overtaken poll is cancelled; this must end all the same, or nobody here knows the epoch.
+                await asyncio.shield(self.register())
             except ReeveError as error:
                 log.error("The server refuses this agent: %s", error)  # noqa: TRY400  # its sentence says it all
                 await asyncio.sleep(_AGAIN_SECONDS)

@@ -42,7 +42,7 @@ log = logging.getLogger("reeve.agent")
 class Conductor:
     """The attempts that are held, and what the server and the user say about them.
 
-    ``default_infrastructure``: for runs that name none themselves (A80).
+    ``default_infrastructure``: for runs that name none themselves (A80). ``output_quota``: see Launch.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Conductor:
         *,
         once: bool,
         default_infrastructure: Infrastructure | None,
+        output_quota: int,
     ) -> None:
         self._link = link
         self._journal = journal
@@ -80,6 +81,7 @@ class Conductor:
             jobs,
             dict(os.environ),
             default_infrastructure,
+            output_quota,
         )
         self._running: set[asyncio.Task[None]] = set()
         self._has_told_limit = False
@@ -103,6 +105,8 @@ class Conductor:
         """Claim no more, and leave when what is held has ended, or the time for it is over."""
         self._told_to_stop.set()
         self._claims.stop()
+        for course in list(self._held.values()):
+            course.give_back(_STOPPING)
 
     def status(self) -> Status:
         """Say how this agent is at this moment."""
@@ -187,6 +191,7 @@ class Conductor:
         await self._claims.over.wait()
         if not self._told_to_stop.is_set():  # all that was due is claimed
             await tasks.first(self._slots.empty(), self._told_to_stop.wait())
+        await tasks.first(self._claims.withdrawn(), asyncio.sleep(PARTING_SECONDS))
         await tasks.first(self._slots.empty(), self._told_to_hurry.wait(), asyncio.sleep(drain_timeout))
         if self._held and leave_runs and not self._told_to_hurry.is_set():
             log.warning("Leaving %d flow runs to the next start of this agent", len(self._held))
@@ -305,7 +310,7 @@ class Conductor:
         else:
             self._slots.reserve(course.id)
             if self._claims.over.is_set():
-                course.stop(_STOPPING)
+                course.give_back(_STOPPING)
         self._spawn(self._see_through(course))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -55,6 +55,7 @@ class Means:
     jobs: Path
     environ: Mapping[str, str]
     default_infrastructure: Infrastructure | None
+    output_quota: int  # bytes
 
 
 class Course:
@@ -71,6 +72,7 @@ class Course:
         self._said: list[Note] = []
         self._outbox = Outbox(means.link, means.journal, entry, self._said)
         self._stop_reason: str | None = None
+        self._is_launching = self._is_given_back = False
         self._ending: asyncio.Task[None] | None = None
 
     @property
@@ -103,6 +105,14 @@ class Course:
         if handle := launch.handle_of(self.entry):
             self._end(handle)
         return True
+
+    def give_back(self, reason: str) -> None:
+        """Have its run start elsewhere, unless it was launched or is just being.
+
+        What an earlier process may have launched is not given back: who asks the driver finds it running.
+        """
+        if not (self._resumed or self._is_launching or self.entry.handle):
+            self._is_given_back = self.stop(reason)
 
     async def run(self) -> None:
         """Go through what is left of the five steps, and return when the server has settled the attempt."""
@@ -149,6 +159,7 @@ class Course:
         log.info("Submitting flow run '%s'", self.run_id)
         order = await self._prepare(self._grant)
         self._check_wanted()
+        self._is_launching = True
         self._means.exits.expect(self.id)
         try:
             handle = await launch.launch(self._means.driver, order, self.run_id)
@@ -173,6 +184,7 @@ class Course:
             kinds=self._means.driver.kinds,
             default=self._means.default_infrastructure,
             margin_seconds=registration.margin_seconds,
+            output_quota=self._means.output_quota,
         )
         try:
             return prepare.prepare(grant, common, sent_at)
@@ -252,8 +264,10 @@ class Course:
 
     async def _report_not_launched(self, error: _NotRunError) -> None:
         self.is_gone = True
-        reason, permanent = error.message, error.permanent
-        await self._outbox.put(lambda seq: NotLaunched(seq=seq, reason=reason, permanent=permanent))
+        report = NotLaunched(
+            seq=0, reason=error.message, permanent=error.permanent, given_back=self._is_given_back
+        )
+        await self._outbox.put(lambda seq: replace(report, seq=seq))
 
     async def _report_launched(self, handle: Handle) -> None:
         log.info("Completed submission of flow run '%s'", self.run_id)

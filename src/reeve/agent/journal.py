@@ -186,7 +186,7 @@ class Journal:
             batch, self._waiting = self._waiting, []
             try:
                 await loop.run_in_executor(self._thread, self._commit, [one for one, _ in batch])
-            except sqlite3.Error as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, all who wait must hear of it
                 outcome: str | None = f"The agent's journal cannot be written: {error}."
             else:
                 outcome = None
@@ -201,7 +201,7 @@ class Journal:
                 for sql, parameters in statements:
                     self._connection.execute(sql, parameters)
             self._connection.execute("commit")
-        except sqlite3.Error:
+        except Exception:
             if self._connection.in_transaction:
                 self._connection.execute("rollback")
             raise

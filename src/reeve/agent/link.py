@@ -90,6 +90,7 @@ class OwnLink:
         self._agent_id = agent_id
         self._registration: Registration | None = None
         self._registered = asyncio.Event()
+        self._registering = asyncio.Lock()
         self._down = False
         self._has_answered = False
 
@@ -111,7 +112,8 @@ class OwnLink:
 
     async def register(self, request: Register) -> Registration:
         """Register: a new epoch begins. Raises the ReeveError of a server that refuses."""
-        self._registration = await self.client.call(endpoints.register_agent, request)
+        async with self._registering:
+            self._registration = await self.client.call(endpoints.register_agent, request)
         self.answered()
         self._registered.set()
         return self._registration
@@ -179,6 +181,8 @@ class OwnLink:
             try:
                 answer = await ask(asked_under.epoch)
             except ConflictError as error:
+                async with self._registering:  # its answer, which tells the newer epoch, may be on its way
+                    pass
                 if asked_under is self.registration:
                     raise SupersededError from error
             else:

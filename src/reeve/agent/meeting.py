@@ -84,6 +84,7 @@ class MeetingLink:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._theirs.close()
         await self._own.close()
 
     async def _link(self) -> OwnLink | PollingLink:

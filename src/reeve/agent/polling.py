@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 from uuid import UUID, uuid4
 
+from reeve.agent.their_cancels import Cancels
+from reeve.agent.their_queues import Queues
 from reeve.agent.their_runs import Runs
 from reeve.client.aio import AsyncClient
 from reeve.core.deployments import Engine
+from reeve.core.runs import RetryType
+from reeve.core.states import StateType
 from reeve.core.work import AGENT_POOL_TYPE, DEFAULT_POOL
-from reeve.errors import ConflictError, NotFoundError, ReeveError
+from reeve.errors import NotFoundError, ReeveError
 from reeve.wire import endpoints
-from reeve.wire.filters import WorkQueueQuery
 from reeve.wire.requests import (
     AnyReport,
     AttemptToken,
@@ -29,13 +31,12 @@ from reeve.wire.requests import (
     NotLaunched,
     OutputChunk,
     Poll,
-    PoolRuns,
     Register,
-    WorkQueueCreate,
 )
 from reeve.wire.responses import (
     Cancel,
     DeploymentResponse,
+    FlowRunResponse,
     Grant,
     Infrastructure,
     Receipt,
@@ -44,6 +45,7 @@ from reeve.wire.responses import (
     ServedQueue,
     Work,
     WorkPool,
+    WorkQueueResponse,
 )
 
 T = TypeVar("T")
@@ -53,7 +55,6 @@ _NO_LEASE_SECONDS = 10 * 365 * 86400.0  # nobody takes a run away from an agent 
 _RENEW_SECONDS = 3600.0
 _POLL_SECONDS = 25.0
 _AGAIN_SECONDS = 5.0  # before a request is repeated that the server refused
-_PAGE = 200  # queues in one answer
 
 log = logging.getLogger("reeve.agent")
 
@@ -79,11 +80,13 @@ class PollingLink:
         self._client = client
         self._answered = answered
         self._runs = Runs(client, agent_id)
+        self._cancels = Cancels(self._runs, every)
         self._run_of = dict(attempts)
         self._pid_of: dict[UUID, str] = {}
         self._key = key
         self._every = every
         self._request: Register | None = None
+        self._queues: Queues | None = None
         self._pool: WorkPool | None = None
         self._taken: list[UUID] = []  # runs that are ours by now, and not granted yet
         self._granted: list[Grant] = []  # and not acknowledged yet
@@ -100,10 +103,11 @@ class PollingLink:
         Raises NotFoundError for a pool that does not exist.
         """
         self._request = request
+        self._queues = Queues(self._client, request)
         for grant in self._granted:
             del self._run_of[grant.attempt_id]
         self._granted = []
-        created = await self._make_queues(request)
+        created = await self._queues.make()
         name = request.pool or DEFAULT_POOL
         self._pool = await self._client.call(endpoints.read_work_pool, name=name)
         held = {self._run_of[one] for one in request.held if one in self._run_of}
@@ -119,7 +123,7 @@ class PollingLink:
             poll_seconds=_POLL_SECONDS,
             forget=[],
             created=created,
-            served=await self._served(),
+            served=_shown(await self._queues.served()),
             pool_type=self._pool.type,
             is_drivable=self._default_kind() in request.kinds,
         )
@@ -160,6 +164,10 @@ class PollingLink:
     async def farewell(self) -> None:
         """Nobody is to be told: a 2.20 server knows no agents (W41)."""
 
+    async def close(self) -> None:
+        """Leave what others launched to other agents, or to the next start."""
+        await self._cancels.close()
+
     # --- looking for work
 
     async def _look(self, poll: Poll, overtaken: asyncio.Event) -> Work:
@@ -174,7 +182,8 @@ class PollingLink:
         async with self._turn:
             if overtaken.is_set():
                 return Work()
-            served = await self._served()
+            assert self._queues is not None, "registered before anything is asked"
+            served = await self._queues.served()
             free = poll.free - len(self._granted) - len(self._taken)
             if free > 0:
                 await self._take(free, served)
@@ -182,20 +191,19 @@ class PollingLink:
                 await self._grant(self._taken[0])
                 del self._taken[0]
             cancel = await self._cancellations(poll)
+            await self._look_at_others(served)
             self._answered()
-            return Work(grants=[*self._granted], cancel=cancel, served=served)
+            return Work(grants=[*self._granted], cancel=cancel, served=_shown(served))
 
-    async def _take(self, free: int, served: list[ServedQueue] | None) -> None:
-        assert self._request is not None, "registered before anything is asked"
-        if served == []:
-            return  # what matches nothing takes nothing; to the server no names mean all queues (W10)
-        before = datetime.now(UTC) + timedelta(seconds=self._request.prefetch_seconds)
-        names = [queue.name for queue in served or ()]
-        wanted = PoolRuns(work_queue_names=names, scheduled_before=before, limit=free + len(self._unfit))
-        found = await self._client.call(endpoints.pool_runs, wanted, name=self._pool_name)
-        # A run whose process is still here has come back: it waits until that is gone (W2, W3).
-        for run_id in [one.flow_run.id for one in found if one.flow_run.id not in self._run_of.values()]:
-            if len(self._taken) < free and await self._is_fit(run_id) and await self._runs.take(run_id):
+    async def _take(self, free: int, served: list[WorkQueueResponse] | None) -> None:
+        assert self._queues is not None, "registered before anything is asked"
+        held = set(
+            self._run_of.values()
+        )  # one of these has come back: it waits for its process's end (W2, W3)
+        for run_id in await self._queues.due(served, free + len(self._unfit)):
+            if run_id in held or len(self._taken) >= free:
+                continue
+            if await self._is_fit(run_id) and await self._runs.take(run_id):
                 self._taken.append(run_id)
 
     async def _cancellations(self, poll: Poll) -> list[Cancel]:
@@ -206,56 +214,17 @@ class PollingLink:
             return []
         return [Cancel(attempt_id=asked[run_id]) for run_id in await self._runs.cancelling(list(asked))]
 
-    # --- queues
+    async def _look_at_others(self, served: list[WorkQueueResponse] | None) -> None:
+        """See to what is to be cancelled in the queues that are served, whoever launched it (A91)."""
+        names = None if served is None else [queue.name for queue in served]
+        if names != []:  # to the server no names mean all queues (W10)
+            held = list(set(self._run_of.values()) | set(self._taken))
+            self._cancels.see(await self._runs.cancelling_of(self._pool_name, names, held))
 
     @property
     def _pool_name(self) -> str:
         assert self._pool is not None, "registered before anything is asked"
         return self._pool.name
-
-    async def _make_queues(self, request: Register) -> list[str]:
-        """Make the queues that are named and missing; with them 2.20 makes the default pool (A23, A25)."""
-        if request.prefixes:
-            return []
-        created = []
-        for name in request.queues:
-            if await self._has_queue(request.pool, name):
-                continue
-            body = WorkQueueCreate(name=name)
-            try:
-                if request.pool is None:
-                    await self._client.call(endpoints.create_work_queue, body)
-                else:
-                    await self._client.call(endpoints.create_pool_queue, body, work_pool_name=request.pool)
-            except ConflictError:
-                continue  # somebody else was first
-            created.append(name)
-        return created
-
-    async def _has_queue(self, pool: str | None, name: str) -> bool:
-        try:
-            where = pool or DEFAULT_POOL
-            await self._client.call(endpoints.read_pool_queue, work_pool_name=where, name=name)
-        except NotFoundError:
-            return False
-        return True
-
-    async def _served(self) -> list[ServedQueue] | None:
-        """Return the queues that are asked for; None for a whole pool."""
-        request = self._request
-        assert request is not None, "registered before anything is asked"
-        if not request.queues and not request.prefixes:
-            return None
-        query = WorkQueueQuery(limit=_PAGE)
-        found = await self._client.call(
-            endpoints.filter_pool_queues, query, work_pool_name=request.pool or DEFAULT_POOL
-        )
-        prefixes = tuple(prefix.lower() for prefix in request.prefixes)
-        return [
-            ServedQueue(name=queue.name, is_paused=queue.is_paused)
-            for queue in found
-            if queue.name in request.queues or (prefixes and queue.name.lower().startswith(prefixes))
-        ]
 
     # --- grants
 
@@ -311,20 +280,25 @@ class PollingLink:
         return Infrastructure(type=block.block_type.slug if block.block_type else "deleted", data=block.data)
 
     async def _is_fit(self, run_id: UUID) -> bool:
-        """Whether this agent has the driver of a run; to be left to an able one otherwise (W15, W48)."""
+        """Whether a run waits for an agent like this one; to be left to an able one otherwise (W15, W48)."""
         assert self._request is not None, "registered before anything is asked"
         run = await self._client.call(endpoints.read_flow_run, id=run_id)
+        if not _waits(run):
+            return False
+        if run.work_pool_name not in {None, self._pool_name}:  # its tags say so, and its pool otherwise (W13)
+            return self._leave(run_id, f"it is of the work pool '{run.work_pool_name}'")
         block = await self._infrastructure(
             run.infrastructure_document_id, await self._deployment(run.deployment_id)
         )
         kind = self._default_kind() if block is None else block.type
         if kind in {*self._request.kinds, "deleted"}:  # what is deleted nobody can launch: the run is to fail
             return True
+        return self._leave(run_id, f"there is no driver here for {kind}")
+
+    def _leave(self, run_id: UUID, why: str) -> bool:
         if run_id not in self._unfit:
             self._unfit.add(run_id)
-            log.warning(
-                "Leaving flow run '%s' to another agent: there is no driver here for %s", run_id, kind
-            )
+            log.warning("Leaving flow run '%s' to another agent: %s", run_id, why)
         return False
 
     def _default_kind(self) -> str:
@@ -363,3 +337,16 @@ class PollingLink:
             except ReeveError as error:
                 log.error("The server refused %s: %s", what, error)  # noqa: TRY400  # its sentence says it all
             await asyncio.sleep(_AGAIN_SECONDS)
+
+
+def _shown(served: list[WorkQueueResponse] | None) -> list[ServedQueue] | None:
+    """Return queues as the agent's user is told of them; None for a whole pool."""
+    if served is None:
+        return None
+    return [ServedQueue(name=queue.name, is_paused=queue.is_paused) for queue in served]
+
+
+def _waits(run: FlowRunResponse) -> bool:
+    """Whether a run is anybody's: no next try of a process that lives (W3), no stale news (W17)."""
+    is_retrying = run.empirical_policy.retry_type is RetryType.IN_PROCESS
+    return run.state_type is StateType.SCHEDULED and not is_retrying

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from reeve.client.calls import VERSION
 from reeve.core.deployments import Engine
 from reeve.core.jobs import JobSpec, resolve
-from reeve.drivers.base import Launch, Lease, Renewal
+from reeve.drivers.base import OUTPUT_QUOTA, Launch, Lease, Renewal
 from reeve.errors import InvalidInputError
 from reeve.wire.endpoints import renew_attempts
 from reeve.wire.responses import Grant, Infrastructure
@@ -24,7 +24,7 @@ _COMMANDS = {
     Engine.PREFECT: [sys.executable, "-m", "prefect.engine"],  # A87
 }
 # Of the agent's own REEVE_ variables a run gets these; the rest are the agent's affair, its key among them.
-_KEPT = frozenset({"REEVE_HOME", "REEVE_LOG_LEVEL"})
+_KEPT = frozenset({"REEVE_HOME", "REEVE_LOG_LEVEL", "REEVE_RESULTS"})
 _SECRETS = frozenset(
     {
         "PREFECT_API_KEY",
@@ -49,6 +49,7 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     kinds: Collection[str]
     default: Infrastructure | None = None
     margin_seconds: float
+    output_quota: int = OUTPUT_QUOTA
 
 
 def prepare(grant: Grant, common: Preparation, sent_at: float) -> Launch:
@@ -71,6 +72,7 @@ def prepare(grant: Grant, common: Preparation, sent_at: float) -> Launch:
         ),
         # One margin later than the server, which then has said already why the run ends.
         max_seconds=grant.max_run_seconds and grant.max_run_seconds + common.margin_seconds,
+        output_quota=common.output_quota,
         renewal=Renewal(url=common.api_url.rstrip("/") + renew_attempts.path, token=grant.token),
     )
 

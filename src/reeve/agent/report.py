@@ -43,7 +43,8 @@ class Outbox:
     async def put(self, make: Callable[[int], AnyReport]) -> None:
         """Journal the report that ``make`` returns for its number; ``deliver`` sends it.
 
-        A disk that is full holds up no report.
+        A disk that is full holds up no report; nor does one whose maker is cancelled, for a number that the
+        server never gets would hold up all later ones.
         """
         report = make(self._next)
         report.notes, self._said[:] = [*self._said], []
@@ -53,7 +54,8 @@ class Outbox:
             await self._journal.reported(self._entry.attempt_id, report)
         except JournalError as error:
             log.error("A report is kept in memory only: %s", error)  # noqa: TRY400  # its sentence says it all
-        self._unsent.append(report)
+        finally:
+            self._unsent.append(report)
         self._news.set()
 
     async def deliver(self) -> None:
@@ -68,12 +70,24 @@ class Outbox:
                 receipt = await self._link.report(self._entry.attempt_id, sent)
             except NotFoundError:
                 return
-            self._next = max(self._next, receipt.next_seq)
-            self._unsent = [one for one in self._unsent if one.seq >= receipt.next_seq]
-            heard = [one for one in sent if one.seq < receipt.next_seq]
-            if receipt.closed or any(isinstance(one, _ENDS) for one in heard):
+            if receipt.closed:
                 return
-            if not heard:
+            numbers = [one.seq for one in sent]
+            self._go_on_from(receipt.next_seq)
+            if numbers == [one.seq for one in self._unsent]:
                 await asyncio.sleep(_AGAIN_SECONDS)
             if self._unsent:
                 self._news.set()
+
+    def _go_on_from(self, next_seq: int) -> None:
+        """Keep what the server has not taken, under the numbers that it expects.
+
+        They differ when a full disk has kept a report out of the journal, and the agent was started anew. An
+        end that was taken closes the attempt: if it did not, the server had another report of that number.
+        """
+        left = [one for one in self._unsent if one.seq >= next_seq or isinstance(one, _ENDS)]
+        if left and left[0].seq != next_seq:
+            for seq, one in enumerate(left, next_seq):
+                one.seq = seq
+        self._unsent = left
+        self._next = max(self._next, next_seq + len(left))

@@ -21,10 +21,15 @@ from reeve.wire.filters import (
     AnyText,
     FlowRunFilter,
     FlowRunQuery,
+    NullableText,
+    Operator,
+    QueueName,
     RunIds,
     StateCriterion,
+    StateNames,
     StateTypes,
     WorkPoolFilter,
+    WorkQueueFilter,
 )
 from reeve.wire.requests import Exited, FlowRunUpdate, LogCreate, Note, NotLaunched, SetState, StateCreate
 from reeve.wire.responses import FlowRunResponse, State
@@ -64,13 +69,18 @@ class Runs:
         return False
 
     async def taken(self, pool: str) -> list[UUID]:
-        """Return the Pending runs of a pool that this agent has taken: an earlier life of it may have."""
+        """Return Pending runs, of a pool or of none, that this agent has taken: an earlier life may have."""
         pending = StateCriterion(type=StateTypes(any_=[StateType.PENDING]))
-        query = FlowRunQuery(
-            flow_runs=FlowRunFilter(state=pending),
-            work_pools=WorkPoolFilter(name=AnyText(any_=[pool])),
+        of_pool = FlowRunQuery(
+            flow_runs=FlowRunFilter(state=pending), work_pools=WorkPoolFilter(name=AnyText(any_=[pool]))
         )
-        found = await self._client.call(endpoints.filter_flow_runs, query)
+        without = FlowRunQuery(
+            flow_runs=FlowRunFilter(state=pending, work_queue_name=NullableText(is_null_=True))
+        )
+        found = [
+            *await self._client.call(endpoints.filter_flow_runs, of_pool),
+            *await self._client.call(endpoints.filter_flow_runs, without),
+        ]
         return [run.id for run in found if self._is_ours(run.id, run.state)]
 
     async def cancelling(self, run_ids: list[UUID]) -> set[UUID]:
@@ -84,6 +94,29 @@ class Runs:
                 if _is_cancelling(run):
                     found.add(run.id)
         return found
+
+    async def cancelling_of(
+        self, pool: str, queues: list[str] | None, besides: list[UUID]
+    ) -> list[FlowRunResponse]:
+        """Return the runs of a pool, or of queues of it, that are to be cancelled, besides those (A91)."""
+        by_either_name = StateCriterion(
+            operator=Operator.OR,
+            type=StateTypes(any_=[StateType.CANCELLING]),
+            name=StateNames(any_=[CANCELLING]),
+        )
+        query = FlowRunQuery(
+            flow_runs=FlowRunFilter(id=RunIds(not_any_=besides), state=by_either_name),
+            work_pools=WorkPoolFilter(name=AnyText(any_=[pool])),
+            work_pool_queues=None if queues is None else WorkQueueFilter(name=QueueName(any_=queues)),
+        )
+        found = await self._client.call(endpoints.filter_flow_runs, query)
+        return [run for run in found if _is_cancelling(run)]
+
+    async def cancelled(self, run_id: UUID, message: str | None = None) -> None:
+        """Mark a run Cancelled, if it still is to be."""
+        run = await self._read(run_id)
+        if _is_cancelling(run):
+            await self._cancelled(run, message)
 
     async def launched(self, run_id: UUID, pid: str) -> None:
         """Write where a run's process is (A101)."""
@@ -150,9 +183,9 @@ class Runs:
         await self._propose(run_id, StateType.CRASHED, cause)
         log.info("Reported flow run '%s' as crashed: %s", run_id, cause)
 
-    async def _cancelled(self, run: FlowRunResponse) -> None:
-        """Mark a run Cancelled now that nothing of it is left; its message stays (A99)."""
-        message = run.state.message if run.state else None
+    async def _cancelled(self, run: FlowRunResponse, message: str | None = None) -> None:
+        """Mark a run Cancelled, now that nothing of it is left; without a message its own stays (A99)."""
+        message = message or (run.state.message if run.state else None)
         state = _state(StateType.CANCELLED, message)
         await self._client.call(endpoints.set_flow_run_state, SetState(state=state, force=True), id=run.id)
 

@@ -80,7 +80,7 @@ def exited(record: ExitRecord, handle: Handle, reason: str | None) -> Exited:
         output_tail=tail(handle.output_dir) if handle.output_dir else None,
         reason=crash_reason(record),
         overran=record.stopped_by == "time",
-        output_lost_bytes=record.output_lost_bytes + record.output_cut_bytes,
+        output_lost_bytes=record.output_lost_bytes,
     )
 
 

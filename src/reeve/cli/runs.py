@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import logging
 import socket
 import sys
 import time
 from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
 from uuid import UUID
 
 import click
@@ -17,6 +20,7 @@ from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect, connect_for_long
 from reeve.client.sync import Client
 from reeve.core import states
+from reeve.core.results import ResultFormat, reference_in
 from reeve.core.states import StateType
 from reeve.errors import ConflictError
 from reeve.wire import endpoints, filters, requests
@@ -24,6 +28,8 @@ from reeve.wire.responses import Attempt, FlowRunResponse, OrchestrationResult, 
 
 LOOK_SECONDS = 5.0  # how often a cancellation under way is explained anew
 WAIT_SECONDS = 60.0  # a signal, SIGTERM and SIGKILL with their graces end well within it
+
+SHOWN_BYTES = 2000  # of a result, beside the other facts of its run
 
 # States with a name of their own; any other name is that of a type.
 _NAMES = (
@@ -217,6 +223,7 @@ def _facts(run: FlowRunResponse, origin: str, code: str | None) -> list[tuple[st
         ("pool", run.work_pool_name),
         ("queue", run.work_queue_name),
         ("parameters", run.parameters),
+        *_result(run),
         ("tags", ", ".join(run.tags)),
         ("due", show.when(run.expected_start_time)),
         ("started", show.when(run.start_time)),
@@ -225,6 +232,20 @@ def _facts(run: FlowRunResponse, origin: str, code: str | None) -> list[tuple[st
         ("ran for", _lasted(run)),
         ("executions", run.run_count),
     ]
+
+
+def _result(run: FlowRunResponse) -> list[tuple[str, object]]:
+    """Say where a persisted result is, and what, if it is JSON on this machine and not long."""
+    reference = reference_in(run.state.data) if run.state else None
+    if reference is None:
+        return []
+    facts: list[tuple[str, object]] = [("result", reference.artifact_description or reference.place)]
+    if reference.format is ResultFormat.JSON and reference.size <= SHOWN_BYTES:
+        with contextlib.suppress(OSError):
+            content = Path(reference.place).read_bytes()
+            if sha256(content).hexdigest() == reference.sha256:
+                facts.append(("value", content.decode(errors="replace")))
+    return facts
 
 
 def _lasted(run: FlowRunResponse) -> str:

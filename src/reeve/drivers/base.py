@@ -18,6 +18,8 @@ from reeve.core.crashes import CrashReason, reason_of
 from reeve.core.jobs import JobSpec
 from reeve.errors import ReeveError
 
+OUTPUT_QUOTA = 100 * 1024 * 1024  # bytes (protocol §7)
+
 
 class NotLaunchedError(ReeveError):
     """The attempt was not launched, and nothing of it runs."""
@@ -60,8 +62,9 @@ class Renewal(msgspec.Struct, frozen=True, kw_only=True):
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """An order to launch an attempt. ``env`` is the whole environment: nothing else is inherited.
 
-    ``job.env`` is part of it and not read again. ``output_quota`` is bytes of both streams together. What
-    runs longer than ``max_seconds`` (of boot time, from its start) the driver ends by itself.
+    ``job.env`` is part of it and not read again. ``output_quota`` is bytes of both streams together, and
+    again of records. What runs longer than ``max_seconds`` (of boot time, from its start) the driver ends by
+    itself.
     """
 
     attempt: UUID
@@ -69,7 +72,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str]
     lease: Lease | None = None
     renewal: Renewal | None = None
-    output_quota: int = 100 * 1024 * 1024  # protocol §7
+    output_quota: int = OUTPUT_QUOTA
     max_seconds: float | None = None
 
 
@@ -94,8 +97,9 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     Times are Unix time in seconds, memory in KiB. ``gone`` is proof that no process of it is left.
     ``stopped_by``: ``agent``, ``server`` (the answer to a renewal), ``lease`` (lost), ``shim`` (told to end),
     ``time`` (longer than ``Launch.max_seconds``).
-    ``killed``: the driver itself sent SIGKILL. ``oom_kills``: how many processes the kernel ended for lack
-    of memory about then. ``leftovers``: processes that outlived the main one and were ended after it.
+    ``killed``: the driver itself sent SIGKILL. ``oom_kills``: how many processes of its own group the kernel
+    ended for lack of memory just then; None: it cannot be told. ``leftovers``: processes that outlived the
+    main one and were ended after it.
     """
 
     attempt: UUID
@@ -107,7 +111,7 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     stopped_by: str | None = None
     killed: bool = False
     leftovers: int = 0
-    oom_kills: int = 0
+    oom_kills: int | None = None
     started_at: float | None = None
     ended_at: float | None = None
     cpu_seconds: float | None = None
@@ -228,9 +232,8 @@ def cause(record: ExitRecord) -> str:
         if record.killed:
             return f"killed after the grace period, since {why}"
         return f"{_plain_end(record)} after {why}"
-    if record.signal == signal.SIGKILL and record.oom_kills > 0:
-        peak = f" at {record.max_rss_kib // 1024} MiB" if record.max_rss_kib else ""
-        return f"killed by SIGKILL{peak}, when the kernel counted processes ended for lack of memory"
+    if record.signal == signal.SIGKILL and record.oom_kills is not None:
+        return _killed(record.oom_kills, record.max_rss_kib)
     if record.signal is not None:
         return _SIGNALS.get(record.signal) or f"killed by {_signal_name(record.signal)}"
     return _plain_end(record)
@@ -242,7 +245,7 @@ def crash_reason(record: ExitRecord) -> CrashReason:
         return CrashReason.AGENT_STOPPED
     if record.stopped_by == "lease":
         return CrashReason.AGENT_LOST
-    if record.signal == signal.SIGKILL and record.oom_kills > 0 and not record.killed:
+    if record.signal == signal.SIGKILL and record.oom_kills and not record.killed:
         return CrashReason.OUT_OF_MEMORY
     return reason_of(record.code, record.signal)
 
@@ -250,6 +253,13 @@ def crash_reason(record: ExitRecord) -> CrashReason:
 def crash_message(status_code: int) -> str:
     """Return the message of the Crashed state that a run gets for an exit code other than 0 (A105)."""
     return f"Flow run infrastructure exited with non-zero status code {status_code}."
+
+
+def _killed(oom_kills: int, max_rss_kib: int | None) -> str:
+    if not oom_kills:
+        return "killed by SIGKILL (kill -9; the kernel ended none of its group for lack of memory)"
+    peak = f" at {max_rss_kib // 1024} MiB" if max_rss_kib else ""
+    return f"killed out of memory{peak} (SIGKILL of the kernel)"
 
 
 def _plain_end(record: ExitRecord) -> str:

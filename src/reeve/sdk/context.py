@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 from uuid import UUID
 
 from reeve.errors import ReeveError
 from reeve.sdk.engine.run import Kind, Reporter, Run
+from reeve.sdk.persisting import NOTHING_SAID, Persisting
 from reeve.sdk.started import StartedTasks
 
 
@@ -57,10 +58,12 @@ class Surroundings:
 
     reporter: Reporter
     flow_run_id: UUID | None = None
+    process_id: UUID | None = None  # the outermost flow run: what an agent cancels
     flow_name: str | None = None
     started: StartedTasks | None = None
     origin: Origin = Origin()
     log_prints: bool = False
+    results: Persisting = NOTHING_SAID
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -113,6 +116,25 @@ class Scope:
     def _leave(self) -> None:
         assert self._token is not None, "left without having been entered"
         _current.reset(self._token)
+
+
+def aside(
+    run: Run,
+    around: Surroundings,
+    parameters: Mapping[str, Any],
+    *,
+    task_name: str | None = None,
+    tags: Sequence[str] = (),
+) -> Scope:
+    """Make the surroundings of the user's functions that are called about a run, such as hooks.
+
+    They know the run, and log as it. A task that they call is plain Python: the run may have ended, and a
+    server takes no more tasks of it.
+    """
+    from reeve.sdk.engine.nowhere import Nowhere  # few runs have such functions
+
+    inside = replace(around, reporter=Nowhere(), started=None)
+    return Scope(run=run, around=inside, parameters=parameters, task_name=task_name, tags=tags)
 
 
 _current: ContextVar[Scope | None] = ContextVar("reeve_scope", default=None)

@@ -2,7 +2,7 @@
 
 It reads from its environment ``REEVE_API_URL``; ``REEVE_API_KEY``, the attempt's token; ``REEVE_RUN_ID``;
 ``REEVE_JOB``, the path of a JSON file with a Job; and, where an agent sends on what is logged,
-``REEVE_RECORDS``, the path of the file for it. Its exit codes:
+``REEVE_RECORDS``, the path of the file for it, and ``REEVE_RECORDS_QUOTA``, its bytes. Its exit codes:
 
     0    the run's final state was reported, whichever; or the run was taken away (aborted, superseded:
          another attempt has it, so this process has neither failed nor anything to say)
@@ -40,12 +40,13 @@ from reeve.sdk.flows import Flow, run_deployed
 from reeve.sdk.load import EntrypointError, FlowLoadError, load_flow
 from reeve.sdk.logging import FLOW_LOGGER, run_logger
 from reeve.sdk.parameters import ParameterError
-from reeve.sdk.shipping import LogShipper, RecordFile
+from reeve.sdk.shipping import QUOTA_BYTES, LogShipper, RecordFile
 from reeve.sdk.states import Failed, RunStopped, Terminated
 from reeve.sdk.termination import termination
 from reeve.wire import codec, endpoints, requests
 
 _ANSWER_SECONDS = 20.0  # before a request counts as lost: a line may swallow everything in silence
+_LOOK_SECONDS = 3.0  # of the grace period of a run that is told to end
 _LOG_PATIENCE_SECONDS = 5.0  # the shipper keeps the lines and comes back
 _LAST_LINES_SECONDS = 10.0  # the final state has been reported: the server is there, or the run is taken away
 
@@ -79,13 +80,14 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         name=job.run_name,
         log=run_logger(FLOW_LOGGER, job.run_name, run_id, None),
     )
-    handler = _handle_logs(environ.get("REEVE_RECORDS"), Client(url, key, patience=_LOG_PATIENCE_SECONDS))
+    handler = _handle_logs(environ, Client(url, key, patience=_LOG_PATIENCE_SECONDS))
     # A line that was printed is written when print returns: whatever becomes of this process, it is kept.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     try:
-        server = Server(Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait))
-        return _outcome(job, subject, server, environ)
+        patient = Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait)
+        hasty = Client(url, key, timeout=_LOOK_SECONDS, patience=_LOOK_SECONDS)
+        return _outcome(job, subject, Server(patient, hasty), environ)
     finally:
         termination.ignore()
         handler.finish(_LAST_LINES_SECONDS)
@@ -146,7 +148,9 @@ def _run(job: Job, path: str | None, subject: Subject, server: Server) -> None:
     except ParameterError as error:
         _fail(subject, server, str(error))
         return
-    server.announce(subject.id, flow.version, flow.policy)
+    name = flow.run_name(bound)
+    server.announce(subject.id, flow.version, flow.policy, name)
+    subject.name = name or subject.name
     origin = Origin(attempt=job.attempt_number, deployment_name=job.deployment_name, tags=tuple(job.tags))
     run_deployed(flow, bound, subject, server, origin)
 
@@ -165,9 +169,10 @@ def _fail(subject: Subject, server: Server, message: str) -> None:
     sync.perform(ask(subject, Failed(message)), server)
 
 
-def _handle_logs(records: str | None, client: Client) -> RecordFile | LogShipper:
+def _handle_logs(environ: Mapping[str, str], client: Client) -> RecordFile | LogShipper:
+    records = environ.get("REEVE_RECORDS")
     handler = (
-        RecordFile(records)
+        RecordFile(records, int(environ.get("REEVE_RECORDS_QUOTA", QUOTA_BYTES)))
         if records
         else LogShipper(lambda lines: client.call(endpoints.create_logs, lines))
     )

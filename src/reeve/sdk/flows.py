@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import inspect
+import logging
+import os
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial, update_wrapper
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from reeve.core.runs import FlowRunPolicy
-from reeve.sdk import options
-from reeve.sdk.context import Origin, Scope, Surroundings
+from reeve.core.states import StateType
+from reeve.sdk.binding import Bindable, unwrapped
+from reeve.sdk.context import Origin, Scope, Surroundings, aside, current_run
+from reeve.sdk.declared import Declared
 from reeve.sdk.engine import sync
 from reeve.sdk.engine.run import FlowRunSpec, Kind, Opened, Reporter, Run, Subject
 from reeve.sdk.engine.script import Script, execute, run_flow
+from reeve.sdk.formats import result_type
 from reeve.sdk.futures import TaskFuture
+from reeve.sdk.hooks import Given, Hooks, HookT, hooks_of
 from reeve.sdk.local import surroundings
 from reeve.sdk.logging import FLOW_LOGGER, run_logger
+from reeve.sdk.naming import RunName, checked_placeholders, named, run_name
+from reeve.sdk.options import (
+    checked_log_prints,
+    checked_name,
+    checked_retries,
+    checked_timeout,
+    checked_workers,
+    whole_seconds,
+)
 from reeve.sdk.parameters import Parameters
+from reeve.sdk.persistence import Keeper
 from reeve.sdk.results import parts, resolved
+from reeve.sdk.retries import RetryCondition, RetryIf, RetryOn, checked_condition
 from reeve.sdk.started import StartedTasks
 from reeve.sdk.states import State
 from reeve.sdk.termination import termination
@@ -27,46 +44,108 @@ if TYPE_CHECKING:
     from reeve.wire.responses import DeploymentResponse
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
 T = TypeVar("T")
+C = TypeVar("C")
 
 
-class Flow(Generic[P, R]):
+@dataclass(frozen=True, kw_only=True)
+class FlowOptions(Declared):
+    """The options of ``flow``."""
+
+    version: str | None = None
+    description: str | None = None
+    flow_run_name: RunName | None = None
+    retry_delay_seconds: float = 0
+    max_workers: int | None = None
+    on_cancellation: Given = None
+    on_crashed: Given = None
+    on_running: Given = None
+
+
+class Flow(Bindable, Generic[P, R]):
     """A function as a flow; see ``flow`` for the options."""
 
-    def __init__(
-        self,
-        fn: Callable[P, R],
-        *,
-        name: str | None = None,
-        version: str | None = None,
-        description: str | None = None,
-        retries: int = 0,
-        retry_delay_seconds: float = 0,
-        timeout_seconds: float | None = None,
-        max_workers: int | None = None,
-        log_prints: bool | None = None,
-    ) -> None:
-        update_wrapper(self, fn)
-        self.fn = fn
-        self.name = options.checked_name("Flow", fn.__name__.replace("_", "-") if name is None else name)
-        owner = f"Flow '{self.name}'"
-        self.key = f"{fn.__module__}.{fn.__qualname__}"
-        self.version = version
-        self.description = description or inspect.getdoc(fn)
+    derived = ("parameters",)
+
+    def __init__(self, fn: Callable[P, R], **options: Any) -> None:
+        given = FlowOptions(**options)
+        self.fn, self._bound_by = unwrapped(fn)
+        update_wrapper(self, self.fn)
+        usual_name = self.fn.__name__.replace("_", "-")
+        self.name = checked_name("Flow", usual_name if given.name is None else given.name)
+        owner = self.owner
+        self.key = f"{self.fn.__module__}.{self.fn.__qualname__}"
+        self.version = given.version
+        self.description = given.description or inspect.getdoc(self.fn)
         self.policy = FlowRunPolicy(
-            retries=options.checked_retries(owner, retries),
-            retry_delay=options.whole_seconds(owner, retry_delay_seconds),
+            retries=checked_retries(owner, given.retries),
+            retry_delay=whole_seconds(owner, given.retry_delay_seconds),
         )
-        self.timeout_seconds = options.checked_timeout(owner, timeout_seconds)
-        self.max_workers = options.checked_workers(owner, max_workers)
-        self.log_prints = options.checked_log_prints(log_prints)
-        self.is_async = inspect.iscoroutinefunction(fn)
+        checked_condition(owner, given.retries, given.retry_on, given.retry_if)
+        self.retry_condition = RetryCondition(given.retry_on, given.retry_if)
+        self.flow_run_name = given.flow_run_name
+        signature = inspect.signature(self.fn)
+        checked_placeholders(owner, "flow_run_name", given.flow_run_name, signature.parameters)
+        self.timeout_seconds = checked_timeout(owner, given.timeout_seconds)
+        self.max_workers = checked_workers(owner, given.max_workers)
+        self.log_prints = checked_log_prints(given.log_prints)
+        self.hooks = _hooks(owner, given)
+        self.results = given.persisting(owner)
+        self.is_async = inspect.iscoroutinefunction(self.fn)
+
+    @overload
+    def __get__(  # a class method, as mypy sees it
+        self: Flow[Concatenate[type[C], Q], T], instance: None, owner: type[C]
+    ) -> Flow[Q, T]: ...
+    @overload
+    def __get__(self, instance: None, owner: type) -> Flow[P, R]: ...
+    @overload
+    def __get__(
+        self: Flow[Concatenate[Any, Q], T], instance: object, owner: type | None = None
+    ) -> Flow[Q, T]: ...
+    def __get__(self, instance: object, owner: type | None = None) -> Flow[Any, Any]:
+        return self.bound_to(instance, owner)
+
+    @property
+    def owner(self) -> str:
+        """What messages about the flow begin with."""
+        return f"Flow '{self.name}'"
 
     @cached_property
     def parameters(self) -> Parameters:
         """The parameters by the function's signature and type hints."""
-        return Parameters(f"Flow '{self.name}'", self.fn)
+        return Parameters(self.owner, self.fn)
+
+    def on_completion(self, hook: HookT) -> HookT:
+        """Add a hook for runs that are Completed: ``@my_flow.on_completion``."""
+        return self._add(StateType.COMPLETED, hook)
+
+    def on_failure(self, hook: HookT) -> HookT:
+        """Add a hook for runs that have Failed, with no retry left."""
+        return self._add(StateType.FAILED, hook)
+
+    def on_cancellation(self, hook: HookT) -> HookT:
+        """Add a hook for runs that are being cancelled; it has the rest of the grace period."""
+        return self._add(StateType.CANCELLED, hook)
+
+    def on_crashed(self, hook: HookT) -> HookT:
+        """Add a hook for runs that have Crashed and can still tell."""
+        return self._add(StateType.CRASHED, hook)
+
+    def on_running(self, hook: HookT) -> HookT:
+        """Add a hook for each start of a try."""
+        return self._add(StateType.RUNNING, hook)
+
+    def _add(self, state: StateType, hook: HookT) -> HookT:
+        self.hooks[state].append(hook)
+        return hook
+
+    def run_name(self, bound: inspect.BoundArguments) -> str | None:
+        """Return what ``flow_run_name`` makes of the parameters; None for the usual name."""
+        parameters = {**self.receiver, **named(bound)}
+        return run_name(self.owner, self.flow_run_name, parameters, logging.getLogger(FLOW_LOGGER))
 
     def parameter_schema(self) -> dict[str, Any]:
         """Return the parameters as JSON Schema, in the shape of 2.20's ``parameter_openapi_schema``."""
@@ -146,6 +225,7 @@ class FlowCall:
             parent_id=self.outside.flow_run_id,
             key=self.flow.key,
             position=self.position,
+            run_name=self.flow.run_name(self.bound),
         )
 
     def run(self, opened: Opened) -> Run:
@@ -154,7 +234,9 @@ class FlowCall:
         inside = replace(
             self.outside,
             flow_run_id=opened.id,
+            process_id=self.outside.process_id or opened.id,
             flow_name=flow.name,
+            results=flow.results.inside(self.outside.results),
             log_prints=self.outside.log_prints if flow.log_prints is None else flow.log_prints,
         )
         return Run(
@@ -163,9 +245,18 @@ class FlowCall:
             name=opened.name,
             body=lambda: flow.fn(*bound.args, **bound.kwargs),
             scope=lambda run: self._scope(run, inside),
+            aside=lambda run: aside(run, inside, bound.arguments, tags=inside.origin.tags),
             log=run_logger(FLOW_LOGGER, opened.name, opened.id, None),
             timeout=flow.timeout_seconds,
+            asks_retry=flow.retry_condition if flow.retry_condition.is_given else None,
+            hooks=flow.hooks,
+            tell=lambda hook, state: hook(flow, current_run(), state),
+            process_id=inside.process_id,
+            keeper=Keeper(flow.owner, inside.results, partial(result_type, flow.fn), self._parameters),
         )
+
+    def _parameters(self) -> dict[str, Any]:
+        return {**self.flow.receiver, **named(self.bound)}
 
     def _scope(self, run: Run, inside: Surroundings) -> Scope:
         """Make the surroundings of one try: each counts its tasks from 0, so that a server knows them."""
@@ -220,6 +311,26 @@ async def _value_on_loop(call: FlowCall) -> Any:
     return (await _perform_on_loop(run_flow(call), call.outside.reporter)).result()
 
 
+def _hooks(owner: str, given: FlowOptions) -> Hooks:
+    by_option = {
+        "on_completion": (StateType.COMPLETED, given.on_completion),
+        "on_failure": (StateType.FAILED, given.on_failure),
+        "on_cancellation": (StateType.CANCELLED, given.on_cancellation),
+        "on_crashed": (StateType.CRASHED, given.on_crashed),
+        "on_running": (StateType.RUNNING, given.on_running),
+    }
+    return hooks_of(owner, by_option)
+
+
+class _MakesFlow(Protocol):
+    @overload
+    def __call__(self, fn: classmethod[Any, P, R], /) -> Flow[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Flow[P, R]: ...
+
+
+@overload
+def flow(fn: classmethod[Any, P, R], /) -> Flow[P, R]: ...
 @overload
 def flow(fn: Callable[P, R], /) -> Flow[P, R]: ...
 @overload
@@ -228,29 +339,63 @@ def flow(
     name: str | None = None,
     version: str | None = None,
     description: str | None = None,
+    flow_run_name: RunName | None = None,
     retries: int = 0,
     retry_delay_seconds: float = 0,
+    retry_on: RetryOn | None = None,
+    retry_if: RetryIf | None = None,
     timeout_seconds: float | None = None,
     max_workers: int | None = None,
     log_prints: bool | None = None,
-) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
-def flow(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    on_completion: Given = None,
+    on_failure: Given = None,
+    on_cancellation: Given = None,
+    on_crashed: Given = None,
+    on_running: Given = None,
+    persist_result: bool | None = None,
+    result_storage: str | os.PathLike[str] | None = None,
+    result_format: Literal["json", "pickle"] | None = None,
+) -> _MakesFlow: ...
+def flow(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a flow: ``@flow`` or ``@flow(retries=2, …)``.
 
     name
         What the flow is called; by default the function's name with dashes for underscores.
     version, description
         What a deployment shows; the description is the docstring by default.
+    flow_run_name
+        What its runs are called: a text with placeholders for parameters (``"sales of {day:%d %B}"``), or a
+        function without arguments. One that raises is told in the log, and the usual name stays.
     retries, retry_delay_seconds
         How often a failed run is tried again in the same process, and after how many seconds (whole ones:
         fractions are rounded up).
+    retry_on, retry_if
+        Which failures are tried again: those with an exception of this class (or of one in a tuple), or those
+        of whose State a function says True. Both are asked if both are given; without them, all are. The
+        function is asked of Completed states as well: a value it does not accept makes the try Failed, and
+        the run too when there is no retry left.
     timeout_seconds
         When a run is stopped, wherever it is; its state is ``TimedOut``.
     max_workers
         How many submitted tasks run at once on threads; by default 4 more than processors, at most 32.
     log_prints
         Whether ``print`` writes to the run's log.
+    on_running, on_completion, on_failure, on_crashed, on_cancellation
+        Functions, or one, that are called with the flow, the run (a RunInfo) and its state: when a try starts
+        (Running), and when a run has ended so. What a hook raises is logged and changes nothing.
+        ``on_cancellation`` is called when the process is told to end because its run is to be cancelled,
+        within the grace period that its agent leaves it. A process that is killed (SIGKILL) calls none.
 
-    A flow can be called like the function it was made of, with or without a server, and be deployed.
+    persist_result, result_storage, result_format
+        Whether the value of a run is written down where it outlives the process; a server is told where,
+        never what. All of these hold for the tasks and flows inside too, unless they say otherwise. The
+        storage is a folder, or a URL that fsspec knows (``pip install 'reeve[remote]'``); by default
+        ``REEVE_RESULTS``. "json" (the default) writes what comes back as it was: JSON's own values, and
+        whatever the return annotation says: dataclasses, dates, pydantic models, … "pickle" takes nearly
+        everything, and runs code as it is read. A value that does not fit is told in the log, and goes on in
+        the process. A task that has a result is not executed again by a later try or attempt of its flow run.
+
+    A flow can be called like the function it was made of, with or without a server, and be deployed. It can
+    be a method; put it above ``@classmethod`` or ``@staticmethod``, which works with every Python.
     """
     return Flow(fn) if fn is not None else lambda function: Flow(function, **options)

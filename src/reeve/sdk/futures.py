@@ -14,7 +14,7 @@ from reeve.sdk.states import Failed, State, interrupted
 T = TypeVar("T")
 
 # A thread that waits without end is woken this often, so that its own timeout can reach it.
-_NAP_SECONDS = 0.5
+NAP_SECONDS = 0.5
 
 # ``runs_tasks`` is set in the threads of a runner.
 in_thread = threading.local()
@@ -95,12 +95,16 @@ class TaskFuture(Generic[T]):
         A thread of a runner does work that nobody has begun yet by itself: were it only to wait, tasks that
         wait for tasks could fill all threads for ever.
         """
+        self.before_waiting()
+        while not self._ended.wait(NAP_SECONDS):
+            pass
+
+    def before_waiting(self) -> None:
+        """Do the work if that is up to who waits; FutureNotReadyError where waiting would stop it."""
         if self._work is not None and getattr(in_thread, "runs_tasks", False):
             self.work()
         elif self._work is None and not self.done() and in_event_loop():
             raise FutureNotReadyError
-        while not self._ended.wait(_NAP_SECONDS):
-            pass
 
     async def settled(self) -> None:
         """Wait in an event loop until the task run has ended, without looking at how."""
@@ -178,8 +182,21 @@ class unmapped(Generic[T]):  # noqa: N801  # reads as a word in a call, as in 2.
         self.value = value
 
 
+class allow_failure(Generic[T]):  # noqa: N801  # reads as a word in a call, as in 2.20
+    """Mark futures, alone or in a collection, whose failure does not keep a task from starting.
+
+    The task gets the error in the place of the value; the marks also work in ``wait_for``.
+    """
+
+    def __init__(self, value: T) -> None:
+        self.value = value
+
+
 def elements(value: Any) -> list[Any] | None:
     """Return what ``map`` takes apart, or None for a value that every call gets as it is."""
+    if isinstance(value, allow_failure):
+        inner = elements(value.value)
+        return None if inner is None else [allow_failure(one) for one in inner]
     if isinstance(value, TaskFuture):
         value = value.result()
     if isinstance(value, unmapped | str | bytes | bytearray | Mapping) or not isinstance(value, Iterable):

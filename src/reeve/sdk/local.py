@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 
 from reeve.errors import ReeveError
 from reeve.sdk.context import Surroundings, current_scope
@@ -17,6 +19,18 @@ class CalledDuringImportError(ReeveError):
     """A flow or task was called while its code was imported. Put it under ``if __name__ == "__main__":``."""
 
     code = "called_during_import"
+
+
+def results_place() -> str:
+    """Return where results are persisted unless a flow or task says otherwise: REEVE_RESULTS."""
+    return os.environ.get("REEVE_RESULTS") or _results_of_home(os.environ.get("REEVE_HOME"))
+
+
+@cache
+def _results_of_home(home: str | None) -> str:
+    from reeve.settings import load  # few runs persist a result
+
+    return load(os.environ, {"home": home}).results
 
 
 @contextmanager

@@ -138,7 +138,7 @@ def _opened(url: str) -> IO[bytes]:
     try:
         import fsspec  # type: ignore[import-untyped]  # it has no types of its own
     except ImportError:
-        message = f"Reading {url} needs fsspec. Install it where runs start: pip install 'reeve[fsspec]'."
+        message = f"Reading {url} needs fsspec. Install it where runs start: pip install 'reeve[remote]'."
         raise PullError(message) from None
     try:
         opened: IO[bytes] = fsspec.open(url, "rb").open()

@@ -5,15 +5,16 @@ Values stay in the process. A server is told that there was one, never what it w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from reeve.sdk.futures import TaskFuture
+from reeve.sdk.futures import TaskFuture, allow_failure
 from reeve.sdk.states import Completed, Failed, RunFailedError, State
 
 Part: TypeAlias = TaskFuture[Any] | State[Any]
 
 _COLLECTIONS = (list, tuple, set, frozenset, dict)
-_LOOKED_AT = (TaskFuture, State, *_COLLECTIONS)
+_LOOKED_AT = (TaskFuture, State, allow_failure, *_COLLECTIONS)
 
 
 def state_of(value: Any) -> State[Any]:
@@ -24,7 +25,7 @@ def state_of(value: Any) -> State[Any]:
     """
     if isinstance(value, State):
         return value
-    states = [_settled(part) for part in parts(value)]
+    states = [_settled(part) for part in parts(value, tolerated=False)]
     failed = [state for state in states if not state.is_completed]
     if not failed:
         return Completed(value=resolved(value))
@@ -33,14 +34,32 @@ def state_of(value: Any) -> State[Any]:
     return Failed(message, error=failed[0].error or RunFailedError(message))
 
 
-def parts(value: Any) -> list[Part]:
-    """Find the futures and states in a value: itself, or what lists, tuples, sets and mappings hold."""
+def parts(value: Any, *, tolerated: bool = True) -> list[Part]:
+    """Find the futures and states in a value: itself, or what lists, tuples, sets and mappings hold.
+
+    ``tolerated``: also those whose failure is allowed.
+    """
     found: list[Part] = []
+    for item in _find(value):
+        if not isinstance(item, allow_failure):
+            found.append(item)
+        elif tolerated:
+            found.extend(parts(item.value))
+    return found
+
+
+def resolved(value: Any) -> Any:
+    """Put results in the place of futures and states; what holds none of them is returned as it is."""
+    return _replaced(value, lambda part: _settled(part).result())
+
+
+def _find(value: Any) -> list[Part | allow_failure[Any]]:
+    found: list[Part | allow_failure[Any]] = []
     seen: set[int] = set()
     pending = [value]
     while pending:
         item = pending.pop()
-        if isinstance(item, TaskFuture | State):
+        if isinstance(item, TaskFuture | State | allow_failure):
             found.append(item)
         elif isinstance(item, _COLLECTIONS) and id(item) not in seen:
             seen.add(id(item))
@@ -49,18 +68,27 @@ def parts(value: Any) -> list[Part]:
     return found[::-1]
 
 
-def resolved(value: Any) -> Any:
-    """Put results in the place of futures and states; what holds none of them is returned as it is."""
+def _replaced(value: Any, read: Callable[[Part], Any]) -> Any:
     if isinstance(value, TaskFuture | State):
-        return _settled(value).result()
-    if not parts(value):
+        return read(value)
+    if isinstance(value, allow_failure):
+        return _replaced(value.value, _result_or_error)
+    if not _find(value):
         return value
     if isinstance(value, dict):
-        return {key: resolved(item) for key, item in value.items()}
+        return {key: _replaced(item, read) for key, item in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):  # a named tuple takes its fields one by one
-        return type(value)(*(resolved(item) for item in value))
+        return type(value)(*(_replaced(item, read) for item in value))
     kind = next(kind for kind in (list, tuple, set, frozenset) if isinstance(value, kind))
-    return kind(resolved(item) for item in value)
+    return kind(_replaced(item, read) for item in value)
+
+
+def _result_or_error(part: Part) -> Any:
+    state = _settled(part)
+    try:
+        return state.result()
+    except Exception as error:  # noqa: BLE001  # it was asked for in the place of the value
+        return error
 
 
 def _settled(part: Part) -> State[Any]:

@@ -28,7 +28,7 @@ _BATCH_LINES = 500
 _BATCH_CHARACTERS = 1_000_000
 _LINE_CHARACTERS = 100_000  # what is longer is cut, and says so
 _RECORD_BYTES = 120_000  # the agent sends parts of 128 KiB: what is no larger arrives in one piece
-_QUOTA_BYTES = 100 * 1024 * 1024  # of a run's records (protocol §7)
+QUOTA_BYTES = 100 * 1024 * 1024  # of a run's records, unless its agent says otherwise (protocol §7)
 _BUFFER_CHARACTERS = 16_000_000  # what a run keeps while the server is away; the oldest lines go first
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -43,7 +43,7 @@ class RecordFile(logging.Handler):
     disk, or exceeds the quota, is counted and told.
     """
 
-    def __init__(self, path: str, quota: int = _QUOTA_BYTES) -> None:
+    def __init__(self, path: str, quota: int = QUOTA_BYTES) -> None:
         super().__init__()
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._room = quota

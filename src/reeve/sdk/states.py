@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
+from msgspec.structs import replace
+
+from reeve.core.results import UNPERSISTED, ResultFormat, reference_in
 from reeve.core.states import ProposedState, StateDetails, StateType, propose
 from reeve.errors import ReeveError
 
 T_co = TypeVar("T_co", covariant=True)
-
-# What 2.20 calls a result that lives in the process alone (api-contract §8.1).
-UNPERSISTED = {"type": "unpersisted"}
 
 
 class RunFailedError(ReeveError):
@@ -31,14 +31,20 @@ class RunTimedOutError(RunFailedError, TimeoutError):
     code = "run_timed_out"
 
 
+_ELSEWHERE: Any = object()  # a value that this process has not got
+
+
 class State(Generic[T_co]):
     """Where a run is. ``value`` or ``error``: what its code returned or raised, kept in the process."""
 
-    __slots__ = ("error", "proposed", "value")
+    __slots__ = ("_elsewhere", "error", "proposed", "value")
 
-    def __init__(self, proposed: ProposedState, *, value: Any = None, error: Exception | None = None) -> None:
+    def __init__(
+        self, proposed: ProposedState, *, value: Any = _ELSEWHERE, error: Exception | None = None
+    ) -> None:
         self.proposed = proposed
-        self.value = value
+        self._elsewhere = value is _ELSEWHERE
+        self.value = None if self._elsewhere else value
         self.error = error
 
     @property
@@ -71,14 +77,45 @@ class State(Generic[T_co]):
         """Whether the run has done what was asked."""
         return self.type is StateType.COMPLETED
 
-    def result(self) -> T_co:
-        """Return the run's value; raise its error, or RunFailedError, when it did not complete."""
+    def result(self, *, unpickle: bool = False) -> T_co:
+        """Return the run's value; raise its error, or RunFailedError, when it did not complete.
+
+        A value that was persisted by another process is read. If it is a pickle, that runs code of whoever
+        wrote it, so it must be asked for by ``unpickle``: else, or if it cannot be read, ResultError.
+        """
         if self.is_completed:
-            return self.value  # type: ignore[no-any-return]  # a value of the user's
+            if self._elsewhere:
+                self.value, self._elsewhere = _read(self.proposed.data, unpickle=unpickle), False
+            return cast("T_co", self.value)
         raise self.error or RunFailedError(f"The run ended as {self}.")
+
+    def that_is_not_retried(self) -> State[T_co]:
+        """Return the state with a mark that no retry is to follow it."""
+        details = replace(self.details, retriable=False)
+        return State(replace(self.proposed, details=details), value=self.value, error=self.error)
+
+    def kept(self, data: Any, **details: Any) -> State[T_co]:
+        """Return the state with what a server is told of its value."""
+        proposed = replace(self.proposed, data=data, details=replace(self.details, **details))
+        return State(proposed, value=self.value)
 
     def __repr__(self) -> str:
         return f"{self.name}({self.message!r})" if self.message else f"{self.name}()"
+
+
+def _read(data: Any, *, unpickle: bool) -> Any:
+    from reeve.sdk.reading import read
+    from reeve.sdk.storage import ResultError
+
+    reference = reference_in(data)
+    if reference is None:
+        return None  # as ever: it stayed in its process
+    if reference.format is ResultFormat.PICKLE and not unpickle:
+        raise ResultError(
+            f"{reference.place} is a pickle, which runs code as it is read. If you trust who wrote it: "
+            "state.result(unpickle=True)"
+        )
+    return read(reference)
 
 
 def Completed(  # noqa: N802  # reads as the state it makes, as in 2.20

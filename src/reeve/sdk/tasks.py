@@ -2,62 +2,162 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+import logging
+import os
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass, replace
-from functools import update_wrapper
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from functools import cached_property, partial, update_wrapper
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 from uuid import UUID
 
 from reeve.core.runs import TaskRunPolicy
-from reeve.sdk import options
-from reeve.sdk.context import NoActiveRunError, Scope, Surroundings
+from reeve.core.states import StateType
+from reeve.sdk.binding import Bindable, unwrapped
+from reeve.sdk.caching import (
+    CacheContext,
+    CacheKeyFn,
+    Caching,
+    Shelf,
+    checked_key,
+    expiration,
+    key_function,
+)
+from reeve.sdk.context import NoActiveRunError, Scope, Surroundings, aside, current_run
+from reeve.sdk.declared import Declared
 from reeve.sdk.engine import sync
 from reeve.sdk.engine.run import Kind, Opened, Run, TaskRunSpec
 from reeve.sdk.engine.script import run_task
-from reeve.sdk.futures import TaskFuture, TaskFutures, UpstreamFailedError, elements, in_event_loop, unmapped
+from reeve.sdk.formats import result_type
+from reeve.sdk.futures import (
+    TaskFuture,
+    TaskFutures,
+    UpstreamFailedError,
+    allow_failure,
+    elements,
+    in_event_loop,
+    unmapped,
+)
+from reeve.sdk.hooks import Given, HookT, hooks_of
 from reeve.sdk.local import surroundings
 from reeve.sdk.logging import TASK_LOGGER, run_logger
+from reeve.sdk.naming import RunName, checked_placeholders, named, run_name
+from reeve.sdk.options import (
+    checked_log_prints,
+    checked_name,
+    checked_retries,
+    checked_timeout,
+)
+from reeve.sdk.persistence import Keeper
 from reeve.sdk.results import parts, resolved
+from reeve.sdk.retries import (
+    Delay,
+    RetryCondition,
+    RetryIf,
+    RetryOn,
+    checked_condition,
+    checked_jitter,
+    task_delays,
+)
 from reeve.sdk.started import StartedTasks
 from reeve.sdk.states import Failed, State
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
 T = TypeVar("T")
+C = TypeVar("C")
 
 
-class Task(Generic[P, R]):
+@dataclass(frozen=True, kw_only=True)
+class TaskOptions(Declared):
+    """The options of ``task``."""
+
+    task_run_name: RunName | None = None
+    retry_delay_seconds: Delay = 0
+    retry_jitter_factor: float | None = None
+    retry_condition_fn: Callable[[Any, Any, State[Any]], bool] | None = None
+    tags: Iterable[str] = ()
+    cache_key_fn: CacheKeyFn | None = None
+    cache_by: CacheKeyFn | str | None = None
+    cache_expiration: float | dt.timedelta | None = None
+    refresh_cache: bool = False
+
+
+class Task(Bindable, Generic[P, R]):
     """A function as a task; see ``task`` for the options."""
 
-    def __init__(
-        self,
-        fn: Callable[P, R],
-        *,
-        name: str | None = None,
-        retries: int = 0,
-        retry_delay_seconds: float | Sequence[float] = 0,
-        retry_jitter_factor: float | None = None,
-        timeout_seconds: float | None = None,
-        tags: Iterable[str] = (),
-        log_prints: bool | None = None,
-    ) -> None:
-        update_wrapper(self, fn)
-        self.fn = fn
-        self.name = options.checked_name("Task", fn.__name__ if name is None else name)
-        owner = f"Task '{self.name}'"
-        self.key = f"{fn.__module__}.{fn.__qualname__}"
-        self.timeout_seconds = options.checked_timeout(owner, timeout_seconds)
-        self.tags = tuple(sorted(set(tags)))
-        self.log_prints = options.checked_log_prints(log_prints)
+    derived = ("signature",)
+
+    def __init__(self, fn: Callable[P, R], **options: Any) -> None:
+        given = TaskOptions(**options)
+        self.fn, self._bound_by = unwrapped(fn)
+        update_wrapper(self, self.fn)
+        self.name = checked_name("Task", self.fn.__name__ if given.name is None else given.name)
+        owner = self.owner
+        self.key = f"{self.fn.__module__}.{self.fn.__qualname__}"
+        self.timeout_seconds = checked_timeout(owner, given.timeout_seconds)
+        self.tags = tuple(sorted(set(given.tags)))
+        self.log_prints = checked_log_prints(given.log_prints)
         self.policy = TaskRunPolicy(
-            retries=options.checked_retries(owner, retries),
-            retry_delay=_delays(owner, retry_delay_seconds),
-            retry_jitter_factor=retry_jitter_factor,
+            retries=checked_retries(owner, given.retries),
+            retry_delay=task_delays(owner, given.retry_delay_seconds, given.retries),
+            retry_jitter_factor=checked_jitter(owner, given.retry_jitter_factor),
         )
-        self.is_async = inspect.iscoroutinefunction(fn)
-        self._signature = inspect.signature(fn)
+        checked_condition(owner, given.retries, given.retry_on, given.retry_if)
+        self.retry_condition = RetryCondition(
+            given.retry_on, given.retry_if, _condition_of_2_20(self, given.retry_condition_fn)
+        )
+        self.task_run_name = given.task_run_name
+        checked_placeholders(owner, "task_run_name", given.task_run_name, self.signature.parameters)
+        self.hooks = hooks_of(
+            owner,
+            {
+                "on_completion": (StateType.COMPLETED, given.on_completion),
+                "on_failure": (StateType.FAILED, given.on_failure),
+            },
+        )
+        self.cache_key = key_function(owner, given.cache_key_fn, given.cache_by)
+        checked_placeholders(owner, "cache_by", given.cache_by, self.signature.parameters)
+        self.cache_expiration = expiration(owner, given.cache_expiration)
+        self.refresh_cache = given.refresh_cache
+        self.results = given.persisting(owner, cached=self.cache_key is not None)
+        self.is_async = inspect.iscoroutinefunction(self.fn)
+
+    @overload
+    def __get__(  # a class method, as mypy sees it
+        self: Task[Concatenate[type[C], Q], T], instance: None, owner: type[C]
+    ) -> Task[Q, T]: ...
+    @overload
+    def __get__(self, instance: None, owner: type) -> Task[P, R]: ...
+    @overload
+    def __get__(
+        self: Task[Concatenate[Any, Q], T], instance: object, owner: type | None = None
+    ) -> Task[Q, T]: ...
+    def __get__(self, instance: object, owner: type | None = None) -> Task[Any, Any]:
+        return self.bound_to(instance, owner)
+
+    @property
+    def owner(self) -> str:
+        """What messages about the task begin with."""
+        return f"Task '{self.name}'"
+
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        """The function's signature."""
+        return inspect.signature(self.fn)
+
+    def on_completion(self, hook: HookT) -> HookT:
+        """Add a hook for runs that are Completed: ``@my_task.on_completion``."""
+        self.hooks[StateType.COMPLETED].append(hook)
+        return hook
+
+    def on_failure(self, hook: HookT) -> HookT:
+        """Add a hook for runs that have Failed, with no retry left."""
+        self.hooks[StateType.FAILED].append(hook)
+        return hook
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the task here and return its value, or raise what it raised.
@@ -133,7 +233,7 @@ class Task(Generic[P, R]):
         around = surroundings()
         return _TaskCall(
             task=self,
-            bound=self._signature.bind(*args, **kwargs),
+            bound=self.signature.bind(*args, **kwargs),
             waits_for=tuple(wait_for),
             around=around,
             position=around.started.position(self.key) if around.started else "0",
@@ -168,10 +268,15 @@ class _TaskCall:
             policy=self.task.policy,
             tags=self.task.tags,
             inputs=self._inputs(),
+            run_name=self._run_name(),
+            shelf=Shelf(self._keeper().storage) if self.task.cache_key else None,
         )
 
     def obstacle(self) -> State[Any] | None:
-        for future in self.upstream:
+        needed = parts([self.bound.args, self.bound.kwargs, self.waits_for], tolerated=False)
+        for future in needed:
+            if isinstance(future, State):
+                continue
             state = future.state
             if state is not None and not state.is_completed:
                 message = f"Not started: it needs task run '{future.name}', which ended as {state}."
@@ -179,15 +284,23 @@ class _TaskCall:
         return None
 
     def run(self, opened: Opened) -> Run:
-        fn, bound = self.task.fn, self.bound
+        task, fn, bound = self.task, self.task.fn, self.bound
         return Run(
             kind=Kind.TASK,
             id=opened.id,
             name=opened.name,
             body=lambda: fn(*resolved(bound.args), **resolved(bound.kwargs)),
             scope=self._scope,
+            aside=self._aside,
             log=run_logger(TASK_LOGGER, opened.name, self.around.flow_run_id, opened.id),
-            timeout=self.task.timeout_seconds,
+            timeout=task.timeout_seconds,
+            asks_retry=task.retry_condition if task.retry_condition.is_given else None,
+            hooks=task.hooks,
+            tell=lambda hook, state: hook(task, current_run(), state),
+            process_id=self.around.process_id,
+            flow_run_id=self.around.flow_run_id,
+            keeper=self._keeper(),
+            caching=self._caching() if task.cache_key else None,
         )
 
     def _scope(self, run: Run) -> Scope:
@@ -201,16 +314,43 @@ class _TaskCall:
             tags=self.task.tags,
         )
 
+    def _keeper(self) -> Keeper:
+        task = self.task
+        wanted = task.results.inside(self.around.results)
+        return Keeper(task.owner, wanted, partial(result_type, task.fn), self._parameters)
+
+    def _caching(self) -> Caching:
+        task = self.task
+
+        def key() -> str | None:
+            assert task.cache_key is not None, "asked of cached tasks alone"
+            return checked_key(task.cache_key(CacheContext(task, current_run()), self._parameters()))
+
+        return Caching(key=key, good_for=task.cache_expiration, refresh=task.refresh_cache)
+
+    def _parameters(self) -> dict[str, Any]:
+        return {**self.task.receiver, **resolved(named(self.bound))}
+
+    def _aside(self, run: Run) -> Scope:
+        return aside(run, self.around, self.bound.arguments, task_name=self.task.name, tags=self.task.tags)
+
+    def _run_name(self) -> str | None:
+        """Return the name the task gives its run; an obstacle leaves nothing to name it after."""
+        if self.task.task_run_name is None or self.obstacle() is not None:
+            return None
+        log = logging.getLogger(TASK_LOGGER)
+        return run_name(self.task.owner, self.task.task_run_name, self._parameters(), log)
+
     def _inputs(self) -> dict[str, list[UUID]]:
         given = {**self.bound.arguments, "wait_for": self.waits_for}  # the name 2.20 has for it
         ids = {name: _task_run_ids(value) for name, value in given.items()}
         return {name: found for name, found in ids.items() if found}
 
 
-def _delays(owner: str, delay: float | Sequence[float]) -> int | list[int]:
-    if isinstance(delay, Sequence):
-        return [options.whole_seconds(owner, one) for one in delay]
-    return options.whole_seconds(owner, delay)
+def _condition_of_2_20(
+    task: Task[Any, Any], condition: Callable[[Any, Any, State[Any]], bool] | None
+) -> RetryIf | None:
+    return None if condition is None else lambda state: condition(task, current_run(), state)
 
 
 def _task_run_ids(value: Any) -> list[UUID]:
@@ -271,31 +411,66 @@ def _rows(
 
 
 def _same(value: Any) -> Any:
+    if isinstance(value, allow_failure):
+        return allow_failure(_same(value.value))
     return value.value if isinstance(value, unmapped) else value
 
 
+class _MakesTask(Protocol):
+    @overload
+    def __call__(self, fn: classmethod[Any, P, R], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+
+
+@overload
+def task(fn: classmethod[Any, P, R], /) -> Task[P, R]: ...
 @overload
 def task(fn: Callable[P, R], /) -> Task[P, R]: ...
 @overload
 def task(
     *,
     name: str | None = None,
+    task_run_name: RunName | None = None,
     retries: int = 0,
-    retry_delay_seconds: float | Sequence[float] = 0,
+    retry_delay_seconds: Delay = 0,
     retry_jitter_factor: float | None = None,
+    retry_on: RetryOn | None = None,
+    retry_if: RetryIf | None = None,
+    retry_condition_fn: Callable[[Any, Any, State[Any]], bool] | None = None,
     timeout_seconds: float | None = None,
     tags: Iterable[str] = (),
     log_prints: bool | None = None,
-) -> Callable[[Callable[P, R]], Task[P, R]]: ...
-def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    on_completion: Given = None,
+    on_failure: Given = None,
+    persist_result: bool | None = None,
+    result_storage: str | os.PathLike[str] | None = None,
+    result_format: Literal["json", "pickle"] | None = None,
+    cache_by: CacheKeyFn | str | None = None,
+    cache_key_fn: CacheKeyFn | None = None,
+    cache_expiration: float | dt.timedelta | None = None,
+    refresh_cache: bool = False,
+) -> _MakesTask: ...
+def task(fn: Any = None, /, **options: Any) -> Any:
     """Make a function a task: ``@task`` or ``@task(retries=3, …)``.
 
     name
         What the task is called; the function's name by default.
+    task_run_name
+        What its runs are called: a text with placeholders for parameters (``"page {number}"``), or a function
+        without arguments. One that raises is told in the log, and the usual name stays.
     retries, retry_delay_seconds, retry_jitter_factor
-        How often a failed call is tried again, and after how many seconds: one number, or a list with one for
-        each try (the last one repeated). Whole seconds: fractions are rounded up. A jitter factor of 0.2
-        spreads each delay evenly over ±20 %.
+        How often a failed call is tried again, and after how many seconds: one number, a list with one for
+        each try (the last one repeated), or a function that makes such a list from the number of retries
+        (``exponential_backoff(2)``). Whole seconds: fractions are rounded up. A jitter factor of 0.2 spreads
+        each delay evenly over ±20 %.
+    retry_on, retry_if
+        Which failures are tried again: those with an exception of this class (or of one in a tuple), or those
+        of whose State a function says True. Both are asked if both are given; without them, all are. The
+        function is asked of Completed states as well: a value it does not accept makes the try Failed, and
+        the run too when there is no retry left.
+    retry_condition_fn
+        The same in 2.20's spelling: called with the task, the run and the Failed state.
     timeout_seconds
         When a call is stopped and its state is ``TimedOut``. In a thread, code inside a long call into C is
         stopped only after that call.
@@ -303,7 +478,26 @@ def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         Labels, by which a server can limit how many such tasks run at once.
     log_prints
         Whether ``print`` writes to the run's log; by default as in the flow around.
+    on_completion, on_failure
+        Functions, or one, that are called with the task, the run (a RunInfo) and its state when a run has
+        ended so. What a hook raises is logged and changes nothing.
 
-    A task can be called, submitted to a thread, or mapped over values; see the methods of ``Task``.
+    persist_result, result_storage, result_format
+        Whether, where and how the value of a run is written down; see ``flow``, whose choice holds here
+        unless this one says otherwise. A run that has a result is not executed again by a later try or
+        attempt of the flow run, but read, if its parameters are the same.
+    cache_by
+        ``INPUTS``: a run with the same parameters and the same code takes the result of the earlier one. Or a
+        text with placeholders for parameters (``"{region}-{day}"``): a run with the same text does. What is
+        cached is persisted.
+    cache_key_fn
+        The same in 2.20's spelling: a function of a context (``task``, ``task_run``) and the parameters that
+        returns the key, which all tasks share, or None for "not cached".
+    cache_expiration, refresh_cache
+        For how long a result is found (seconds or a timedelta; for ever by default); and whether to compute
+        anew all the same, and keep that.
+
+    A task can be called, submitted to a thread, or mapped over values; see the methods of ``Task``. It can be
+    a method; put it above ``@classmethod`` or ``@staticmethod``, which works with every Python.
     """
     return Task(fn) if fn is not None else lambda function: Task(function, **options)

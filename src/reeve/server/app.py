@@ -182,9 +182,9 @@ async def _keyring(settings: Settings, store: Store) -> Keyring:
 
 
 def shown_settings(settings: Settings) -> dict[str, Any]:
-    """Return what clients may be told of the settings, by 2.20's names; passwords masked."""
+    """Return what clients may be told of the settings, by 2.20's names, and hidden where it hides them."""
     return {
-        "PREFECT_API_DATABASE_CONNECTION_URL": masked_url(settings.database_url),
+        "PREFECT_API_DATABASE_CONNECTION_URL": "********",
         "PREFECT_API_URL": settings.api_url,
         "PREFECT_HOME": str(settings.home),
         "PREFECT_LOGGING_SERVER_LEVEL": settings.log_level,

@@ -309,6 +309,8 @@ def _resuming(step: _Step) -> _Outcome:
 def _retry(step: _Step) -> _Outcome:
     """A failed run with retries left waits for the next one, in its own process."""
     policy = step.run.empirical_policy
+    if step.proposed.details.retriable is False:
+        return step
     if policy.retries is None or step.run.run_count > policy.retries:
         return step
     at = step.now + timedelta(seconds=policy.retry_delay or 0)

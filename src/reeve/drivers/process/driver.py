@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import shutil
 import signal
 import time
@@ -37,6 +38,9 @@ CONTAINER_GONE = "the container of the agent was replaced; its runs ended with i
 
 _RETRIES = 5  # launches that a dying or retiring shim may cost before the attempt is given up
 _BUSY_SECONDS = 0.05  # between two looks at a shim that is just starting or ending
+_AGAIN_SECONDS = 1.0  # before a shim is looked for again that could not be
+
+log = logging.getLogger("reeve.agent")
 
 
 class ProcessDriver:
@@ -211,6 +215,16 @@ class ProcessDriver:
         """When a link is lost: find the shim again, or see to what a dead one has left."""
         await link.lost.wait()
         del self._links[directory]
+        while True:
+            try:
+                await self._replace(directory)
+            except OSError as error:  # no file left, perhaps: nobody else will see these runs end
+                log.error("The shim in '%s' cannot be looked for, trying again: %s", directory, error)  # noqa: TRY400  # its sentence says it all
+                await asyncio.sleep(_AGAIN_SECONDS)
+            else:
+                return
+
+    async def _replace(self, directory: Path) -> None:
         if await self._find(directory, tell=True) is None:
             held = [attempt for attempt, holder in self._holders.items() if holder == directory]
             await self._bury(held, SHIM_KILLED, tell=True)
@@ -243,7 +257,11 @@ class ProcessDriver:
         return {
             "attempt": str(launch.attempt),
             "argv": launch.job.command,
-            "env": {**launch.env, "REEVE_RECORDS": str(directory / spool.RECORDS)},
+            "env": {
+                **launch.env,
+                "REEVE_RECORDS": str(directory / spool.RECORDS),
+                "REEVE_RECORDS_QUOTA": str(launch.output_quota),
+            },
             "cwd": cwd,
             "spool_dir": str(directory),
             "grace_seconds": launch.job.grace_seconds,

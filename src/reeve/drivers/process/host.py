@@ -25,13 +25,3 @@ def identify() -> dict[str, Any]:
         "boot_id": boot_id,
         "pid_namespace": os.stat("/proc/self/ns/pid").st_ino,
     }
-
-
-def out_of_memory_kills() -> int:
-    """Return how many processes this kernel has ended for lack of memory since boot; 0 if it does not say."""
-    try:
-        with open("/proc/vmstat", "rb") as file:
-            lines = file.read().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith(b"oom_kill ")), 0)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from reeve.drivers.process.ending import Ending
+    from reeve.drivers.process.memory import Witness
     from reeve.drivers.process.spawn import Child
 
 _MOST_LEFT_IN_A_PIPE = 1 << 20  # /proc/sys/fs/pipe-max-size, as kernels come
@@ -37,6 +38,7 @@ class Run:
         "lease",
         "leftovers",
         "main_gone",
+        "memory",
         "output",
         "problem",
         "started",
@@ -45,7 +47,12 @@ class Run:
     )
 
     def __init__(
-        self, order: dict[str, Any], child: Child, output: spool.Output, handle: dict[str, Any]
+        self,
+        order: dict[str, Any],
+        child: Child,
+        output: spool.Output,
+        handle: dict[str, Any],
+        memory: Witness,
     ) -> None:
         self.attempt: str = order["attempt"]
         self.directory: str = order["spool_dir"]
@@ -55,6 +62,7 @@ class Run:
         self.child = child
         self.output = output
         self.handle = handle
+        self.memory = memory
         self.problem = b""  # why the program could not be started
         self.started = False  # whether the program has replaced the forked shim
         self.started_at = time.time()

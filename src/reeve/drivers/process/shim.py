@@ -22,7 +22,7 @@ import sys
 import time
 import traceback
 
-from reeve.drivers.process import host, lease, messages, spawn, spool, tree
+from reeve.drivers.process import host, lease, memory, messages, spawn, spool, tree
 from reeve.drivers.process.ending import LEFTOVERS, Ending
 from reeve.drivers.process.run import Run, door_of
 
@@ -113,7 +113,7 @@ class Shim:
         self._next_step = 0.0
         self._next_tick = 0.0
         self._idle_since = time.monotonic() + FIRST_CALL
-        self._oom_kills = [host.out_of_memory_kills()] * 2  # a tick ago, and two
+        self._mounts = memory.mounts()
         self._commands: dict[str, Callable[[Caller, dict[str, Any]], dict[str, Any] | None]] = {
             "hello": self._hello,
             "launch": self._launch,
@@ -209,10 +209,11 @@ class Shim:
 
     def _tick(self) -> None:
         now = host.boottime()
-        self._oom_kills = [self._oom_kills[1], host.out_of_memory_kills()]
         self._save(list(self._unsaved))
         for run in self._runs.values():
             run.output.tell_losses()
+            if not run.main_gone:
+                run.memory.look(run.child.pid)
             if run.lease and run.lease.is_lost(now):
                 self._begin_end(run, min(run.grace_seconds, run.lease.left(now)), "lease")
             elif run.deadline and now >= run.deadline:
@@ -380,6 +381,8 @@ class Shim:
     def _fork(self, order: dict[str, Any]) -> None:
         attempt, directory = order["attempt"], order["spool_dir"]
         output = spool.Output(directory, order.get("output_quota", spool.DEFAULT_QUOTA))
+        witness = memory.Witness(self._mounts)
+        witness.look(os.getpid())  # the child begins in the same group
         try:
             child = spawn.spawn(order, self._inherited)
         except OSError:
@@ -392,7 +395,7 @@ class Shim:
             "attempt": attempt,
             "spool_dir": directory,
         }
-        run = self._runs[attempt] = Run(order, child, output, handle)
+        run = self._runs[attempt] = Run(order, child, output, handle, witness)
         _guard(spool.add_handle, directory, handle)
         self._watch(child.verdict, lambda _: self._on_verdict(run))
 
@@ -521,7 +524,7 @@ class Shim:
         del self._runs[run.attempt]
         record = run.reap()
         if record["signal"] == signal.SIGKILL and not run.killed:
-            record["oom_kills"] = host.out_of_memory_kills() - self._oom_kills[0]
+            record["oom_kills"] = run.memory.kills()
         self._keep(run, record)
 
     def _keep(self, run: Run, record: dict[str, Any]) -> None:

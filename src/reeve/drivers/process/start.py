@@ -43,20 +43,25 @@ def connect(directory: Path) -> socket.socket | None:
         folder = os.open(directory, os.O_PATH | os.O_DIRECTORY)
     except FileNotFoundError:
         return None
+    try:
+        return _connected(
+            f"/proc/self/fd/{folder}/{messages.SOCKET}"
+        )  # its own path may be too long: 107 bytes
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    finally:
+        os.close(folder)
+
+
+def _connected(path: str) -> socket.socket:
+    """Return a socket; BlockingIOError when the queue of who listens is full: it lives, and is busy."""
     line = socket.socket(socket.AF_UNIX)
     try:
         line.setblocking(False)
-        line.connect(
-            f"/proc/self/fd/{folder}/{messages.SOCKET}"
-        )  # a socket's own path may have 107 bytes only
-    except (FileNotFoundError, ConnectionRefusedError):
-        line.close()
-        return None
-    except BlockingIOError:  # its queue is full: it lives, and is busy
+        line.connect(path)
+    except OSError:
         line.close()
         raise
-    finally:
-        os.close(folder)
     return line
 
 

@@ -18,6 +18,8 @@ import signal
 MARK = "REEVE_ATTEMPT"
 _RLIMIT_LOCKS = 10  # not named in Python's resource module
 _GONE = (b"Z", b"X", b"x")
+# Gone, or another user's. What else keeps a mark from being read, no file left, proves nothing.
+_UNSEEN = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 class Process:
@@ -116,7 +118,7 @@ def read_environment_mark(pid: int) -> str | None:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             variables = file.read().split(b"\0")
-    except OSError:  # gone, or another user's
+    except _UNSEEN:
         return None
     start = MARK.encode() + b"="
     return next((os.fsdecode(one[len(start) :]) for one in variables if one.startswith(start)), None)
@@ -127,7 +129,7 @@ def read_limit_mark(pid: int) -> int | None:
     try:
         with open(f"/proc/{pid}/limits", "rb") as file:
             lines = file.read().splitlines()
-    except OSError:
+    except _UNSEEN:
         return None
     start = b"Max file locks"
     soft = next((one[len(start) :].split()[0] for one in lines if one.startswith(start)), b"unlimited")

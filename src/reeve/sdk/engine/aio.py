@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from reeve.sdk.engine import sync
 from reeve.sdk.engine.run import Reporter, Run
 from reeve.sdk.engine.script import (
     Call,
+    Consult,
     Effect,
+    Load,
+    Look,
     OpenFlowRun,
     OpenTaskRun,
     Outcome,
     Propose,
     Raised,
     Returned,
+    Save,
     Script,
     Settle,
     Sleep,
@@ -43,7 +48,7 @@ async def perform(script: Script[T], reporter: Reporter) -> T:
         return end.value  # type: ignore[no-any-return]  # StopIteration forgets the script's type
 
 
-async def _do(effect: Effect, reporter: Reporter) -> Any:
+async def _do(effect: Effect, reporter: Reporter) -> Any:  # noqa: PLR0911  # a table
     match effect:
         case Call(run):
             return await _call(run)
@@ -54,7 +59,13 @@ async def _do(effect: Effect, reporter: Reporter) -> Any:
             for future in futures:
                 await future.settled()
             return None
-        case OpenFlowRun() | OpenTaskRun() | Propose():
+        case Consult(run, function):
+            return await _consult(run, function)
+        case Save(run, value):
+            return await asyncio.to_thread(sync.save, run, value)
+        case Load(run, state):
+            return await asyncio.to_thread(sync.load, run, state)
+        case OpenFlowRun() | OpenTaskRun() | Propose() | Look():
             if reporter.blocks:
                 return await asyncio.to_thread(sync.report, effect, reporter)
             return sync.report(effect, reporter)
@@ -69,3 +80,13 @@ async def _call(run: Run) -> Outcome:
     except Exception as error:  # noqa: BLE001  # whatever the user's code raises is its outcome
         outcome = Raised(error)
     return TimedOut(run.timeout or 0) if limit.expired() else outcome
+
+
+async def _consult(run: Run, function: Callable[[], Any]) -> Outcome:
+    """Call on a thread, since the function may take its time; a coroutine it makes runs on the loop."""
+    try:
+        async with run.aside(run):
+            value = await asyncio.to_thread(function)
+            return Returned(await value if isinstance(value, Coroutine) else value)
+    except Exception as error:  # noqa: BLE001  # whatever the user's code raises is its outcome
+        return Raised(error)

@@ -6,12 +6,14 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Protocol
 from uuid import UUID
 
 from reeve.core.runs import FlowRunPolicy, TaskRunPolicy
-from reeve.core.states import ProposedState
+from reeve.core.states import ProposedState, StateType
+from reeve.sdk.states import State
 
 
 class Kind(Enum):
@@ -19,6 +21,10 @@ class Kind(Enum):
 
     FLOW = "Flow run"
     TASK = "Task run"
+
+
+def _tell(hook: Callable[..., Any], state: State[Any]) -> Any:
+    return hook(state)
 
 
 class Scope(AbstractContextManager[Any], AbstractAsyncContextManager[Any], Protocol):
@@ -35,13 +41,68 @@ class Subject:
     log: logging.LoggerAdapter[Any]
 
 
+class Keeper(Protocol):
+    """Writes and reads the results of a run; ``persists``: whether its own is to be written."""
+
+    persists: bool
+
+    def begin(self) -> None:
+        """Take note of the parameters, before the user's code changes them."""
+
+    def save(self, flow_run_id: UUID | None, run_id: UUID, value: Any, warn: Callable[..., None]) -> Any:
+        """Write a value down and return what a state says of it; what hinders is told to ``warn``."""
+
+    def load(self, data: Any, *, of_this_call: bool) -> Any:
+        """Read a value by what a state says of it; ReeveError if it cannot be used."""
+
+
+class Caching(Protocol):
+    """Under which key a task's result is found again, and for how long."""
+
+    @property
+    def key(self) -> Callable[[], str | None]:
+        """Make the key; may ask the user's code."""
+
+    @property
+    def good_for(self) -> timedelta | None:
+        """How long a result is found, if not for ever."""
+
+    @property
+    def refresh(self) -> bool:
+        """Whether to compute anew, and to keep that."""
+
+
+class Shelf(Protocol):
+    """Where the reporter without a server finds and keeps what is cached."""
+
+    def find(self, key: str, now: datetime) -> Any:
+        """Return the data of the state that is found under a key; None if there is none, or no more."""
+
+    def keep(self, key: str, data: Any, expires: datetime | None) -> None:
+        """Have data found under a key from now on."""
+
+
 @dataclass(slots=True, eq=False, kw_only=True)
 class Run(Subject):
-    """A run that this process executes. ``body`` is one try of the user's function: value or coroutine."""
+    """A run that this process executes. ``body`` is one try of the user's function: value or coroutine.
+
+    ``asks_retry`` says of a try's final state whether another is wanted; None: of every failure. ``hooks``
+    are called by ``tell(hook, state)``, inside of ``aside``. ``process_id``: the flow run this process was
+    launched for.
+    """
 
     body: Callable[[], Any]
     scope: Callable[[Run], Scope]
+    aside: Callable[[Run], Scope]
     timeout: float | None = None
+    asks_retry: Callable[[State[Any]], bool] | None = None
+    hooks: Mapping[StateType, Sequence[Callable[..., Any]]] = field(default_factory=dict)
+    tell: Callable[[Callable[..., Any], State[Any]], Any] = _tell
+    process_id: UUID | None = None
+    flow_run_id: UUID | None = None
+    keeper: Keeper | None = None
+    caching: Caching | None = None
+    cache_key: str | None = None
     tries: int = 0
 
 
@@ -59,6 +120,8 @@ class FlowRunSpec:
     parent_id: UUID | None = None
     key: str = ""
     position: str = ""
+    run_name: str | None = None
+    anew: bool = False  # though there is a result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,14 +135,20 @@ class TaskRunSpec:
     policy: TaskRunPolicy
     tags: Sequence[str] = ()
     inputs: Mapping[str, Sequence[UUID]] = field(default_factory=dict)
+    run_name: str | None = None
+    shelf: Shelf | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The id and the name that an opened run has been given."""
+    """The id and the name that an opened run has been given.
+
+    ``done``: the state in which an earlier try or attempt has left it, with a result.
+    """
 
     id: UUID
     name: str
+    done: ProposedState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,5 +196,11 @@ class Reporter(Protocol):
     def open_task_run(self, spec: TaskRunSpec) -> Opened:
         """Make a task run that is Pending, or find the one this call made in an earlier try."""
 
-    def propose(self, kind: Kind, run_id: UUID, state: ProposedState) -> Answer:
-        """Ask for a state; RunStopped when the run belongs to another attempt by now."""
+    def propose(self, kind: Kind, run_id: UUID, state: ProposedState, *, force: bool = False) -> Answer:
+        """Ask for a state; RunStopped when the run belongs to another attempt by now.
+
+        ``force``: though the run has a result already.
+        """
+
+    def look(self, flow_run_id: UUID) -> StateType | None:
+        """Return the kind of state a flow run is in, soon; None if there is nobody who knows."""

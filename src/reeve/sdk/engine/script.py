@@ -12,12 +12,15 @@ same rules in this process (``nowhere``).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
-from reeve.core.states import ProposedState, StateType, propose
+from reeve import clock
+from reeve.core.rules.shared import is_persisted
+from reeve.core.states import CACHED, ProposedState, StateDetails, StateType, propose
 from reeve.sdk.engine.run import (
     Aborted,
     Accepted,
@@ -31,7 +34,17 @@ from reeve.sdk.engine.run import (
     Wait,
 )
 from reeve.sdk.results import state_of
-from reeve.sdk.states import EndRun, Failed, RunAbortedError, RunStopped, RunTimedOutError, State, interrupted
+from reeve.sdk.states import (
+    EndRun,
+    Failed,
+    RunAbortedError,
+    RunFailedError,
+    RunStopped,
+    RunTimedOutError,
+    State,
+    Terminated,
+    interrupted,
+)
 from reeve.sdk.tracebacks import of_user_code
 
 T = TypeVar("T")
@@ -73,6 +86,7 @@ class Propose:
     kind: Kind
     run_id: UUID
     state: ProposedState
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +110,39 @@ class Call:
     run: Run
 
 
-Report: TypeAlias = OpenFlowRun | OpenTaskRun | Propose
-Effect: TypeAlias = Report | Sleep | Settle | Call
+@dataclass(frozen=True, slots=True)
+class Consult:
+    """Call a function of the user's that is about the run, such as a hook → Returned or Raised."""
+
+    run: Run
+    function: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Write the run's value down → what its state says of it."""
+
+    run: Run
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Read the value that is there already → Returned or Raised."""
+
+    run: Run
+    state: State[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Find out what state the process's flow run is in → StateType, or None if nobody says."""
+
+    flow_run_id: UUID
+
+
+Report: TypeAlias = OpenFlowRun | OpenTaskRun | Propose | Look
+Effect: TypeAlias = Report | Sleep | Settle | Call | Consult | Save | Load
 Script: TypeAlias = Generator[Effect, Any, T]
 
 
@@ -162,7 +207,13 @@ class TaskCall(Protocol):
 def run_flow(call: FlowCall) -> Script[State[Any]]:
     """Wait for what the flow needs, open its run and take it to its end."""
     yield Settle(call.upstream)
-    opened = yield OpenFlowRun(call.spec())
+    spec = call.spec()
+    opened: Opened = yield OpenFlowRun(spec)
+    if opened.done is not None:
+        found = yield from _found(call.run(opened), State(opened.done))
+        if found is not None:
+            return found
+        opened = yield OpenFlowRun(replace(spec, anew=True))
     return (yield from execute(call.run(opened)))
 
 
@@ -170,46 +221,141 @@ def run_task(call: TaskCall) -> Script[State[Any]]:
     """Wait for what the task needs, open its run and take it to its end."""
     yield Settle(call.upstream)
     opened = yield OpenTaskRun(call.spec())
-    obstacle = call.obstacle()
+    run, obstacle = call.run(opened), call.obstacle()
     if obstacle is None:
-        return (yield from execute(call.run(opened)))
-    state, _ = yield from ask(call.run(opened), obstacle)
+        return (yield from execute(run))
+    state, _ = yield from ask(run, obstacle)
+    yield from _call_hooks(run, state)
     return state
 
 
 def execute(run: Run) -> Script[State[Any]]:
     """Take a run from Running to a final state; RunStopped when the server takes it away."""
     try:
-        return (yield from _to_the_end(run))
+        state = yield from _to_the_end(run)
     except BaseException as error:
-        if crashed := interrupted(error):
-            yield Propose(run.kind, run.id, crashed.proposed)
+        yield from _ended_from_outside(run, error)
         raise
+    if run.tries or state.name == CACHED:  # else an earlier attempt has called them
+        yield from _call_hooks(run, state)
+    return state
 
 
 def _to_the_end(run: Run) -> Script[State[Any]]:
-    state, delay = yield from ask(run, _running())
+    yield from _prepare(run)
+    state, delay = yield from _start(run)
     while not state.is_final:
         if state.type is StateType.RUNNING:
             run.tries += 1
+            yield from _call_hooks(run, state)
             outcome: Outcome = yield Call(run)
-            state, delay = yield from ask(run, _conclude(run, outcome))
+            ended = yield from _judged(run, _conclude(run, outcome))
+            state, delay = yield from ask(run, (yield from _kept(run, ended)))
         elif state.type is StateType.SCHEDULED:
             run.log.info("%s waits %g s for its next try.", run.kind.value, delay)
             yield Sleep(delay)
-            state, delay = yield from ask(run, _running())
+            state, delay = yield from _start(run)
         elif state.type is StateType.PAUSED and run.kind is Kind.TASK:
             yield Sleep(PAUSE_SECONDS)
-            state, delay = yield from ask(run, _running())
+            state, delay = yield from _start(run)
         else:
             raise RunStopped(f"{run.kind.value} '{run.name}' is {state.name}: nothing more to do here.")
     return state
 
 
-def ask(run: Subject, state: State[Any]) -> Script[tuple[State[Any], float]]:
+def _prepare(run: Run) -> Script[None]:
+    """Find out under which key the run's result would be found."""
+    if run.keeper is not None:
+        run.keeper.begin()
+    if run.caching is None:
+        return
+    outcome = yield Consult(run, run.caching.key)
+    if isinstance(outcome, Raised):
+        run.log.error("It has no cache key, so it is not cached:\n%s", of_user_code(outcome.error))
+    else:
+        run.cache_key = outcome.value
+
+
+def _start(run: Run) -> Script[tuple[State[Any], float]]:
+    """Ask for Running. A result that is there already is read; one that cannot be is made anew."""
+    state, delay = yield from ask(run, _running(run))
+    if not state.is_completed or run.keeper is None or run.kind is Kind.FLOW:
+        return state, delay
+    found = yield from _found(run, state)
+    if found is not None:
+        return found, 0
+    return (yield from ask(run, _running(run, refresh=True), force=True))
+
+
+def _found(run: Run, state: State[Any]) -> Script[State[Any] | None]:
+    """Read the result that is there already; None if it is of no use."""
+    if run.keeper is None:
+        return state
+    run.keeper.begin()
+    outcome = yield Load(run, state)
+    if isinstance(outcome, Returned):
+        run.log.info("%s '%s' is not executed: its result is there already.", run.kind.value, run.name)
+        return State(state.proposed, value=outcome.value)
+    run.log.warning("The result that is there cannot be used, it is made anew: %s", outcome.error)
+    return None
+
+
+def _kept(run: Run, state: State[Any]) -> Script[State[Any]]:
+    """Write the value of a try that did what was asked down, where that is wanted."""
+    if run.keeper is None or not run.keeper.persists or not state.is_completed:
+        return state
+    data = yield Save(run, state.value)
+    if run.cache_key is None or not is_persisted(data):
+        return state.kept(data)
+    good_for = run.caching.good_for if run.caching else None
+    return state.kept(
+        data, cache_key=run.cache_key, cache_expiration=clock.now() + good_for if good_for else None
+    )
+
+
+def _ended_from_outside(run: Run, error: BaseException) -> Script[None]:
+    """Tell of a crash, or call the hooks of a cancellation; what else ends a run is told by others."""
+    if crashed := interrupted(error):
+        answer: Answer = yield Propose(run.kind, run.id, crashed.proposed)
+        if isinstance(answer, Accepted):
+            yield from _call_hooks(run, State(answer.state))
+    elif isinstance(error, Terminated | RunStopped) and run.tries and run.hooks.get(StateType.CANCELLED):
+        type_ = yield Look(run.process_id or run.id)
+        if type_ in {StateType.CANCELLING, StateType.CANCELLED}:
+            yield from _call_hooks(run, State(propose(type_)), StateType.CANCELLED)
+
+
+def _call_hooks(run: Run, state: State[Any], called_for: StateType | None = None) -> Script[None]:
+    for hook in run.hooks.get(called_for or state.type, ()):
+        outcome = yield Consult(run, partial(run.tell, hook, state))
+        if isinstance(outcome, Raised):
+            name = getattr(hook, "__name__", repr(hook))
+            run.log.error("Hook '%s' raised, which changes nothing:\n%s", name, of_user_code(outcome.error))
+
+
+def _judged(run: Run, state: State[Any]) -> Script[State[Any]]:
+    """Ask the run's condition whether a try that ended so is to be followed by another."""
+    if run.asks_retry is None or state.type not in {StateType.COMPLETED, StateType.FAILED}:
+        return state
+    outcome = yield Consult(run, partial(run.asks_retry, state))
+    if isinstance(outcome, Raised):
+        run.log.error("The retry condition raised: no retry.\n%s", of_user_code(outcome.error))
+    wanted = isinstance(outcome, Returned) and bool(outcome.value)
+    if state.is_completed:
+        return _not_accepted(run, state) if wanted else state
+    return state if wanted else state.that_is_not_retried()
+
+
+def _not_accepted(run: Run, state: State[Any]) -> State[Any]:
+    message = f"{run.kind.value} returned a value that its retry condition does not accept"
+    run.log.warning("%s.", message)
+    return State(Failed(message).proposed, value=state.value, error=RunFailedError(f"{message}."))
+
+
+def ask(run: Subject, state: State[Any], *, force: bool = False) -> Script[tuple[State[Any], float]]:
     """Propose a state until there is an answer: the run's state now, and the seconds it waits there."""
     while True:
-        answer: Answer = yield Propose(run.kind, run.id, state.proposed)
+        answer: Answer = yield Propose(run.kind, run.id, state.proposed, force)
         if isinstance(answer, Accepted):
             return State(answer.state, value=state.value, error=state.error), 0
         if isinstance(answer, Aborted):
@@ -231,8 +377,11 @@ def _aborted(run: Subject, answer: Aborted) -> BaseException:
     return RunStopped(sentence) if run.kind is Kind.FLOW else RunAbortedError(sentence)
 
 
-def _running() -> State[Any]:
-    return State(propose(StateType.RUNNING))
+def _running(run: Run, *, refresh: bool = False) -> State[Any]:
+    if run.cache_key is None or run.caching is None:
+        return State(propose(StateType.RUNNING))
+    details = StateDetails(cache_key=run.cache_key, refresh_cache=refresh or run.caching.refresh or None)
+    return State(propose(StateType.RUNNING, details=details))
 
 
 def _conclude(run: Run, outcome: Outcome) -> State[Any]:

@@ -7,12 +7,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
+from msgspec import UNSET
 
 from reeve.client.sync import Client
+from reeve.core.rules.shared import is_persisted
 from reeve.core.rules.verdict import SetStateStatus
 from reeve.core.runs import FlowRunPolicy, TaskRunPolicy
 from reeve.core.states import ProposedState, StateDetails, StateType
-from reeve.errors import AttemptSupersededError
+from reeve.errors import AttemptSupersededError, ReeveError
 from reeve.sdk.engine.run import (
     Aborted,
     Accepted,
@@ -35,27 +37,32 @@ class Server:
     """Runs are opened and states proposed over HTTP.
 
     ``client`` must be patient: a run is not given up because its server is away, so that a network error
-    never comes out of here.
+    never comes out of here. ``hasty`` is not: it is asked what can do without an answer.
     """
 
     blocks = True
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, hasty: Client | None = None) -> None:
         self._client = client
+        self._hasty = hasty
 
-    def announce(self, run_id: UUID, version: str | None, policy: FlowRunPolicy) -> None:
+    def announce(self, run_id: UUID, version: str | None, policy: FlowRunPolicy, name: str | None) -> None:
         """Tell what a deployed flow's code says about its run.
 
         A deployment has no place for it (api-contract §5.2), so it costs a request, as with 2.20's engine;
-        a flow without retries and version has nothing to tell.
+        a flow without retries, version and a name for its run has nothing to tell.
         """
-        if version is not None or policy.retries:
-            update = requests.FlowRunUpdate(flow_version=version, empirical_policy=policy)
-            self._call(endpoints.update_flow_run, update, id=run_id)
+        if version is None and not policy.retries and name is None:
+            return
+        update = requests.FlowRunUpdate(flow_version=version, empirical_policy=policy, name=name or UNSET)
+        self._call(endpoints.update_flow_run, update, id=run_id)
 
     def open_flow_run(self, spec: FlowRunSpec) -> Opened:
-        """Make a subflow's run below a task run that stands for it in its parent (api-contract §12)."""
-        parent = self.open_task_run(
+        """Make a subflow's run below a task run that stands for it in its parent (api-contract §12).
+
+        Where that one has a result already, there is nothing to be made.
+        """
+        parent = self._create_task_run(
             TaskRunSpec(
                 name=spec.flow_name,
                 key=spec.key,
@@ -64,11 +71,14 @@ class Server:
                 policy=TaskRunPolicy(),
             )
         )
+        if not spec.anew and (done := _with_result(parent)):
+            return Opened(done.state_details.child_flow_run_id or parent.id, spec.flow_name, _state(done))
         flow = self._call(endpoints.create_flow, requests.FlowCreate(name=spec.flow_name))
         run = self._call(
             endpoints.create_flow_run,
             requests.FlowRunCreate(
                 flow_id=flow.id,
+                name=spec.run_name,
                 state=_PENDING,
                 flow_version=spec.version,
                 parameters=_as_json(spec.parameters),
@@ -81,10 +91,14 @@ class Server:
 
     def open_task_run(self, spec: TaskRunSpec) -> Opened:
         """Make a task run, or find the one that an earlier try of the flow run made for the same call."""
-        run = self._call(
+        run = self._create_task_run(spec)
+        return Opened(run.id, run.name)
+
+    def _create_task_run(self, spec: TaskRunSpec) -> responses.TaskRun:
+        return self._call(
             endpoints.create_task_run,
             requests.TaskRunCreate(
-                name=f"{spec.name}-{spec.position}",
+                name=spec.run_name or f"{spec.name}-{spec.position}",
                 task_key=spec.key,
                 dynamic_key=spec.position,
                 flow_run_id=spec.flow_run_id,
@@ -97,9 +111,8 @@ class Server:
                 },
             ),
         )
-        return Opened(run.id, run.name)
 
-    def propose(self, kind: Kind, run_id: UUID, state: ProposedState) -> Answer:
+    def propose(self, kind: Kind, run_id: UUID, state: ProposedState, *, force: bool = False) -> Answer:
         """Ask the server for a state. The transition id makes the request safe to repeat."""
         transition = uuid4()
         body = requests.SetState(
@@ -109,10 +122,20 @@ class Server:
                 message=state.message,
                 data=state.data,
                 state_details=msgspec.structs.replace(state.details, transition_id=transition),
-            )
+            ),
+            force=force,
         )
         endpoint = endpoints.set_flow_run_state if kind is Kind.FLOW else endpoints.set_task_run_state
         return read_answer(self._call(endpoint, body, id=run_id), transition, state)
+
+    def look(self, flow_run_id: UUID) -> StateType | None:
+        """Return the kind of state a flow run is in; None if the server does not say so at once."""
+        if self._hasty is None:
+            return None
+        try:
+            return self._hasty.call(endpoints.read_flow_run, id=flow_run_id).state_type
+        except ReeveError:
+            return None
 
     def _call(self, endpoint: Endpoint[Req, Res], body: Req, **path: Any) -> Res:
         try:
@@ -140,6 +163,13 @@ def read_answer(result: responses.OrchestrationResult, transition: UUID, propose
     if result.status == SetStateStatus.ACCEPT or repeated:
         return Accepted(current)
     return Rejected(current, _delay(result.state), reason)
+
+
+def _with_result(run: responses.TaskRun) -> responses.State | None:
+    state = run.state
+    if state is None or state.type is not StateType.COMPLETED or not is_persisted(state.data):
+        return None
+    return state
 
 
 def _state(state: responses.State) -> ProposedState:

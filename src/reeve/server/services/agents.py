@@ -233,8 +233,9 @@ async def _check_name(tx: Transaction, body: Register, now: datetime) -> None:
 async def _settle(ctx: Context, tx: Transaction, agent: Agent, held: set[UUID], now: datetime) -> list[UUID]:
     """Keep what the new epoch holds, end what it does not; return what it may not hold any more."""
     still_open = await attempts.held_by(tx, agent.id)
-    await attempts.rebind(tx, agent.id, agent.epoch, now + timedelta(seconds=ctx.terms.lease))
     await _drop_all(ctx, tx, (attempt.id for attempt in still_open if attempt.id not in held), now)
+    # Last: runs are locked before their attempts, and no run is wanted any more.
+    await attempts.rebind(tx, agent.id, agent.epoch, now + timedelta(seconds=ctx.terms.lease))
     return sorted(held - {attempt.id for attempt in still_open})
 
 

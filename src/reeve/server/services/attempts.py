@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from msgspec.structs import replace
 
+from reeve import clock
 from reeve.core.attempts import Attempt, AttemptState, overdue, timed
 from reeve.core.crashes import Crash, CrashReason, reason_of
 from reeve.core.events import Event, EventKind
@@ -19,7 +21,13 @@ from reeve.core.runs import FlowRun
 from reeve.core.states import UNREACHABLE, ProposedState, StateDetails, StateType, default_name
 from reeve.core.states import propose as proposal
 from reeve.core.time_limits import Deadline
-from reeve.errors import AttemptSupersededError, ConflictError, ForbiddenError, NotFoundError
+from reeve.errors import (
+    AttemptSupersededError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    UnavailableError,
+)
 from reeve.server.services import records
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.hub import run_topic
@@ -59,17 +67,23 @@ async def renew(ctx: Context, body: Renew) -> responses.Renewal:
     """Extend the leases of attempts whose tokens are right; name those to be stopped, and those over."""
     asked = [attempt.id for attempt in body.attempts if attempt_of(ctx.secret, attempt.token) == attempt.id]
 
-    async def extend(tx: Transaction) -> tuple[list[UUID], list[UUID]]:
+    async def extend(tx: Transaction) -> tuple[dict[UUID, bool], list[UUID]]:
         now = await tx.now()
         renewed = await attempts.renew(tx, asked, now + timedelta(seconds=ctx.terms.lease))
-        for attempt_id, run_id, unreachable in renewed:
-            if unreachable:
-                await _reachable_again(tx, attempt_id, run_id, now)
-        over = set(asked) - {attempt_id for attempt_id, _, _ in renewed}
-        return sorted(over), await attempts.to_stop(tx, asked, now)
+        return renewed, await attempts.to_stop(tx, asked, now)
 
-    over, stop = await ctx.store.write(extend) if asked else ([], [])
+    try:
+        renewed, stop = await ctx.store.write(extend) if asked else ({}, [])
+        for attempt_id, was_unreachable in renewed.items():
+            if was_unreachable:  # by itself: a run is locked before its attempt
+                await ctx.store.write(partial(_reachable_again, attempt_id=attempt_id))
+    except UnavailableError:
+        ctx.presence.renewed(failed_at=clock.boottime())
+        raise
+    if renewed:
+        ctx.presence.renewed()
     forged = [attempt.id for attempt in body.attempts if attempt.id not in asked]
+    over = sorted(set(asked) - renewed.keys())
     return responses.Renewal(lease_seconds=ctx.terms.lease, stop=stop, over=[*over, *forged])
 
 
@@ -116,7 +130,7 @@ async def output(ctx: Context, attempt_id: UUID, body: Output) -> None:
         if attempt is None:
             raise NotFoundError("There is no such attempt: its run was deleted.")
         for chunk in body.chunks:
-            expected = await attempts.output_offset(tx, attempt_id, chunk.stream)
+            expected = await attempts.lock_output(tx, attempt_id, chunk.stream)
             new = chunk.text.encode()[max(expected - chunk.offset, 0) :]
             if not new:
                 continue
@@ -177,13 +191,15 @@ async def crash(
     return replace(attempt, closed=now)
 
 
-async def give_back(tx: Transaction, attempt: Attempt, reason: str, tries: int, now: datetime) -> Attempt:
-    """Close an attempt that was never launched: its run is scheduled again, up to ``tries`` times."""
+async def give_back(
+    tx: Transaction, attempt: Attempt, reason: str, tries: int | None, now: datetime
+) -> Attempt:
+    """Close an attempt that was never launched: its run is scheduled again, up to ``tries`` times if any."""
     run = await runs.lock(tx, attempt.flow_run_id)
     assert run is not None
     if run.state is not None and run.state.type is StateType.CANCELLING:
         wanted = proposal(StateType.CANCELLED, message="Cancelled before its process was launched.")
-    elif await attempts.returns(tx, run.id) + 1 < tries:
+    elif tries is None or await attempts.returns(tx, run.id) + 1 < tries:
         wanted = _again(run, f"Attempt {attempt.number} was not launched: {reason}", now)
     else:
         wanted = proposal(StateType.CRASHED, message=f"Not launched in {tries} attempts; the last: {reason}")
@@ -219,12 +235,12 @@ async def unreachable(tx: Transaction, attempt: Attempt, now: datetime) -> None:
     )
 
 
-async def _reachable_again(tx: Transaction, attempt_id: UUID, run_id: UUID, now: datetime) -> None:
+async def _reachable_again(tx: Transaction, attempt_id: UUID) -> None:
     attempt = await attempts.lock(tx, attempt_id)
-    if attempt is None:
+    if attempt is None or not attempt.is_open or not attempt.unreachable:
         return
     await attempts.update(tx, replace(attempt, unreachable=False))
-    await _rename_running(tx, run_id, default_name(StateType.RUNNING), None, now)
+    await _rename_running(tx, attempt.flow_run_id, default_name(StateType.RUNNING), None, await tx.now())
 
 
 async def _rename_running(
@@ -247,7 +263,8 @@ async def _apply(ctx: Context, tx: Transaction, attempt: Attempt, item: AnyRepor
         case NotLaunched(reason=reason, permanent=True):
             return await refuse(tx, attempt, reason, now)
         case NotLaunched(reason=reason):
-            return await give_back(tx, attempt, reason, ctx.terms.launch_tries, now)
+            tries = None if item.given_back else ctx.terms.launch_tries
+            return await give_back(tx, attempt, reason, tries, now)
         case StopFailed(reason=reason):
             return await _stop_failed(tx, attempt, reason, now)
         case Exited():

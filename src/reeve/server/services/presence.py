@@ -13,11 +13,20 @@ class Presence:
     """The agents that this server has heard of since presence was stored last."""
 
     _seen: set[UUID] = field(default_factory=set)
+    _unstored_at: float | None = None  # boot time
     _polls: dict[UUID, tuple[int, int]] = field(default_factory=dict)  # agent → (epoch, seq) of its open poll
 
     def seen(self, agent_id: UUID) -> None:
         """Note a sign of life."""
         self._seen.add(agent_id)
+
+    def renewed(self, failed_at: float | None = None) -> None:
+        """Note a renewal that was stored, or in boot time when one could not be stored."""
+        self._unstored_at = failed_at
+
+    def is_deaf(self, at: float, seconds: float) -> bool:
+        """Whether the last renewal could not be stored, unless that is more than ``seconds`` ago."""
+        return self._unstored_at is not None and at - self._unstored_at < seconds
 
     @contextmanager
     def polling(self, agent_id: UUID, epoch: int, seq: int) -> Iterator[None]:

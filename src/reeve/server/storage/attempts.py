@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
 import msgspec
 
-from reeve.core.attempts import Attempt
+from reeve.core.attempts import Attempt, LeaseTerms
 from reeve.core.crashes import CrashReason
 from reeve.core.time_limits import NO_LIMITS
 from reeve.server.storage import rows
@@ -106,7 +106,15 @@ async def by_ids(tx: Transaction, attempt_ids: list[UUID]) -> dict[UUID, Attempt
 
 
 async def lock(tx: Transaction, attempt_id: UUID) -> Attempt | None:
-    """Return an attempt that nobody else changes until this transaction ends."""
+    """Return an attempt that nobody else changes until this transaction ends, and neither its run.
+
+    The run comes first, as everywhere: else a launch and its start, told at once, wait for one another.
+    """
+    await tx.fetchrow(
+        "select id from flow_runs where id = (select flow_run_id from attempts where id = $1)"
+        " for no key update",
+        attempt_id,
+    )
     row = await tx.fetchrow("select * from attempts where id = $1 for no key update", attempt_id)
     return None if row is None else rows.attempt(row)
 
@@ -211,17 +219,15 @@ async def rebind(tx: Transaction, agent_id: UUID, epoch: int, lease_until: datet
     )
 
 
-async def renew(
-    tx: Transaction, attempt_ids: list[UUID], lease_until: datetime
-) -> list[tuple[UUID, UUID, bool]]:
-    """Extend the leases of those that are still open; return id, run and whether it was unreachable."""
+async def renew(tx: Transaction, attempt_ids: list[UUID], lease_until: datetime) -> dict[UUID, bool]:
+    """Extend the leases of those that are still open; return them, and whether each was unreachable."""
     found = await tx.fetch(
         "update attempts set lease_until = $2 where id = any($1::uuid[]) and closed is null"
-        " returning id, flow_run_id, unreachable",
+        " returning id, unreachable",
         attempt_ids,
         rows.micros(lease_until),
     )
-    return [(rows.uuid(row["id"]), rows.uuid(row["flow_run_id"]), bool(row["unreachable"])) for row in found]
+    return {rows.uuid(row["id"]): bool(row["unreachable"]) for row in found}
 
 
 async def to_stop(tx: Transaction, attempt_ids: list[UUID], now: datetime) -> list[UUID]:
@@ -256,21 +262,30 @@ async def holders_of_expired(tx: Transaction, now: datetime) -> list[UUID]:
     return [rows.uuid(row["agent_id"]) for row in found]
 
 
-async def in_doubt(
-    tx: Transaction, *, silent_since: datetime, unstoppable_since: datetime, limit: int
-) -> list[UUID]:
-    """Return open attempts to be judged.
+_OPEN = "select id from attempts where closed is null and"
+_LEASED = f"{_OPEN} lease_until is not null and lease_until <="
+# Each kind by itself, so that those whose time has not come leave room for those whose has.
+IN_DOUBT = f"""
+select * from ({_LEASED} $1 and not unreachable order by lease_until limit $4) a union
+select * from ({_LEASED} $2 and unreachable and on_lost = 'replace' order by lease_until limit $4) b union
+select * from ({_LEASED} $3 and unreachable order by lease_until limit $4) c union
+select * from ({_OPEN} stop_failed is not null and stop_failed <= $5 order by stop_failed limit $4) d
+"""
 
-    Their lease ended before ``silent_since``, or their agent has failed to end them ``unstoppable_since``.
-    """
+
+async def in_doubt(tx: Transaction, terms: LeaseTerms, now: datetime, limit: int) -> list[UUID]:
+    """Return open attempts that are not to be kept as they are, gaps left out: up to ``limit`` of a kind."""
+
+    def ago(seconds: float) -> int:
+        return rows.micros(now - timedelta(seconds=seconds))
+
     found = await tx.fetch(
-        "select * from (select id from attempts where closed is null"
-        " and lease_until is not null and lease_until < $1 order by lease_until limit $3) silent"
-        " union select id from attempts"
-        " where closed is null and stop_failed is not null and stop_failed < $2",
-        rows.micros(silent_since),
-        rows.micros(unstoppable_since),
+        IN_DOUBT,
+        ago(terms.grace),
+        ago(terms.grace + terms.margin),
+        ago(max(terms.grace, terms.lost_after)),
         limit,
+        ago(terms.lost_after),
     )
     return [rows.uuid(row["id"]) for row in found]
 
@@ -284,19 +299,29 @@ async def occupancy(tx: Transaction, *, pool_id: UUID | None = None, queue_id: U
     return count
 
 
-async def output_offset(tx: Transaction, attempt_id: UUID, stream: str) -> int:
-    """Return the first byte of a stream that is not stored yet."""
-    stored: int | None = await tx.fetchval(
-        "select next_offset from output_offsets where attempt_id = $1 and stream = $2", attempt_id, stream
+async def lock_output(tx: Transaction, attempt_id: UUID, stream: str) -> int:
+    """Return the first byte of a stream that is not stored; until this transaction ends nobody stores any.
+
+    The row is made first: what is not there cannot be locked, and one that was waited for is read anew.
+    """
+    await tx.execute(
+        "insert into output_offsets (attempt_id, stream, next_offset) values ($1, $2, 0)"
+        " on conflict do nothing",
+        attempt_id,
+        stream,
     )
-    return stored or 0
+    stored: int = await tx.fetchval(
+        "select next_offset from output_offsets where attempt_id = $1 and stream = $2 for update",
+        attempt_id,
+        stream,
+    )
+    return stored
 
 
 async def set_output_offset(tx: Transaction, attempt_id: UUID, stream: str, offset: int) -> None:
     """Remember how far a stream is stored."""
     await tx.execute(
-        "insert into output_offsets (attempt_id, stream, next_offset) values ($1, $2, $3)"
-        " on conflict (attempt_id, stream) do update set next_offset = excluded.next_offset",
+        "update output_offsets set next_offset = $3 where attempt_id = $1 and stream = $2",
         attempt_id,
         stream,
         offset,

@@ -47,10 +47,14 @@ class Launched(Report, kw_only=True, tag="launched"):
 
 
 class NotLaunched(Report, kw_only=True, tag="not_launched"):
-    """No process was started. ``permanent``: trying again cannot help; the run fails with the reason."""
+    """No process was started. ``permanent``: trying again cannot help; the run fails with the reason.
+
+    ``given_back``: nobody tried, since the agent is leaving.
+    """
 
     reason: str
     permanent: bool = False
+    given_back: bool = False
 
 
 class Exited(Report, kw_only=True, tag="exited"):

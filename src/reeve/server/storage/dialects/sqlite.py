@@ -38,7 +38,7 @@ READERS = 2
 
 # What the planner takes for granted: a house of a million runs. Nobody has it count, for ANALYZE reads all.
 # What it is not told has ten rows to any value, and it reads the runs of a state for those of a queue.
-# Each says the rows of an index, of a value of its first column, of its first two: sqlite.org/fileformat2.html.
+# Each says the rows of an index, of a value of its first column, of its first two (sqlite.org, fileformat2).
 SHARES = {
     ("flow_runs", "flow_runs_by_state"): "1000000 200000 2",
     ("flow_runs", "flow_runs_by_deployment"): "1000000 10000 2000 1",
