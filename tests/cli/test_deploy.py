@@ -72,9 +72,19 @@ def test_a_dry_run_names_the_fields_that_differ(project: Shell) -> None:
             "fields": {"crash_retries": {"from": 2, "to": 3}},
         }
     ]
+    anchors = [one["schedule"].get("anchor_date") for one in schedules(project, first)]
+    file.write_text(file.read_text().replace("crash_retries: 3", "tags: [new]"))
+    assert project("deploy", "--all").code == 0
+    assert [one["schedule"].get("anchor_date") for one in schedules(project, first)] == anchors
     source = project.directory / "flows.py"
     source.write_text(source.read_text() + "# changed\n")
     assert "code version: sha256:" in project("deploy", "--all", "--dry-run").out
+
+
+def schedules(project: Shell, flow: str) -> list[dict[str, dict[str, str]]]:
+    shown = json.loads(project("deployments", "show", f"{flow}/prod", "--json").out)
+    found: list[dict[str, dict[str, str]]] = shown["deployment"]["schedules"]
+    return found
 
 
 def test_what_is_wrong_is_told_and_nothing_is_deployed(project: Shell) -> None:

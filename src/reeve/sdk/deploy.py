@@ -265,7 +265,7 @@ def _write(client: Client, spec: DeploymentSpec, found: Found | None, change: Ch
     of_options = set(requests.DeploymentOptions.__struct_fields__)
     if found is None or change.fields.keys() - of_options:
         unready = found is None or "schedules" in change.fields
-        made = _upsert(client, spec, paused=spec.paused or unready)
+        made = _upsert(client, spec, _rules(spec, found), paused=spec.paused or unready)
     else:
         made = found.deployment
     if found is None or change.fields.keys() & of_options:
@@ -290,7 +290,22 @@ def _policies(spec: DeploymentSpec, made: DeploymentResponse) -> list[requests.S
     ]
 
 
-def _upsert(client: Client, spec: DeploymentSpec, *, paused: bool) -> DeploymentResponse:
+def _rules(spec: DeploymentSpec, found: Found | None) -> list[dict[str, Any]]:
+    """Return the rules to send: an interval that names no anchor goes on from the one that it was given."""
+    there = [one.schedule for one in _in_order(found.deployment)] if found else []
+    return [
+        {**one.rule, "anchor_date": there[place]["anchor_date"]}
+        if place < len(there)
+        and "anchor_date" not in one.rule
+        and one.rule.get("interval", 0) == there[place].get("interval")
+        else one.rule
+        for place, one in enumerate(spec.schedules)
+    ]
+
+
+def _upsert(
+    client: Client, spec: DeploymentSpec, rules: list[dict[str, Any]], *, paused: bool
+) -> DeploymentResponse:
     if spec.pool == DEFAULT_POOL:
         make_pool(client, DEFAULT_POOL)
     plain = _plain_fields(spec)
@@ -303,7 +318,10 @@ def _upsert(client: Client, spec: DeploymentSpec, *, paused: bool) -> Deployment
         parameters=msgspec.to_builtins(spec.parameters),
         parameter_openapi_schema=plain["parameter_schema"],
         enforce_parameter_schema=True,
-        schedules=[requests.ScheduleCreate(schedule=one.rule, active=one.active) for one in spec.schedules],
+        schedules=[
+            requests.ScheduleCreate(schedule=rule, active=one.active)
+            for rule, one in zip(rules, spec.schedules, strict=True)
+        ],
         paused=paused,
         work_pool_name=spec.pool,
         work_queue_name=spec.queue,
