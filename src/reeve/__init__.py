@@ -9,6 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reeve.errors import ReeveError
+    from reeve.sdk.artifacts import (
+        acreate_image_artifact,
+        acreate_link_artifact,
+        acreate_markdown_artifact,
+        acreate_progress_artifact,
+        acreate_table_artifact,
+        aupdate_progress_artifact,
+        create_image_artifact,
+        create_link_artifact,
+        create_markdown_artifact,
+        create_progress_artifact,
+        create_table_artifact,
+        update_progress_artifact,
+    )
     from reeve.sdk.context import RunInfo, current_run
     from reeve.sdk.flows import Flow, flow
     from reeve.sdk.futures import TaskFuture, TaskFutures, unmapped
@@ -17,9 +31,24 @@ if TYPE_CHECKING:
     from reeve.sdk.parameters import ParameterError
     from reeve.sdk.states import Completed, EndRun, Failed, RunFailedError, RunTimedOutError, State
     from reeve.sdk.tasks import Task, task
+    from reeve.sdk.variables import Variable
 
 _HOMES = {
     "reeve.errors": ("ReeveError",),
+    "reeve.sdk.artifacts": (
+        "acreate_image_artifact",
+        "acreate_link_artifact",
+        "acreate_markdown_artifact",
+        "acreate_progress_artifact",
+        "acreate_table_artifact",
+        "aupdate_progress_artifact",
+        "create_image_artifact",
+        "create_link_artifact",
+        "create_markdown_artifact",
+        "create_progress_artifact",
+        "create_table_artifact",
+        "update_progress_artifact",
+    ),
     "reeve.sdk.context": ("RunInfo", "current_run"),
     "reeve.sdk.flows": ("Flow", "flow"),
     "reeve.sdk.futures": ("TaskFuture", "TaskFutures", "unmapped"),
@@ -28,6 +57,7 @@ _HOMES = {
     "reeve.sdk.parameters": ("ParameterError",),
     "reeve.sdk.states": ("Completed", "EndRun", "Failed", "RunFailedError", "RunTimedOutError", "State"),
     "reeve.sdk.tasks": ("Task", "task"),
+    "reeve.sdk.variables": ("Variable",),
 }
 _HOME_OF = {word: home for home, words in _HOMES.items() for word in words}
 
@@ -45,12 +75,25 @@ __all__ = [
     "Task",
     "TaskFuture",
     "TaskFutures",
+    "Variable",
+    "acreate_image_artifact",
+    "acreate_link_artifact",
+    "acreate_markdown_artifact",
+    "acreate_progress_artifact",
+    "acreate_table_artifact",
+    "aupdate_progress_artifact",
+    "create_image_artifact",
+    "create_link_artifact",
+    "create_markdown_artifact",
+    "create_progress_artifact",
+    "create_table_artifact",
     "current_run",
     "flow",
     "get_run_logger",
     "load_flow",
     "task",
     "unmapped",
+    "update_progress_artifact",
 ]
 
 

@@ -43,6 +43,11 @@ class Server:
     def __init__(self, client: Client) -> None:
         self._client = client
 
+    @property
+    def client(self) -> Client:
+        """Calls of that server in the name of the attempt, for what user code asks of it."""
+        return self._client
+
     def announce(self, run_id: UUID, version: str | None, policy: FlowRunPolicy) -> None:
         """Tell what a deployed flow's code says about its run.
 
