@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         create_table_artifact,
         update_progress_artifact,
     )
+    from reeve.sdk.blocks import Block, Secret
     from reeve.sdk.context import RunInfo, current_run
     from reeve.sdk.flows import Flow, flow
     from reeve.sdk.futures import TaskFuture, TaskFutures, unmapped
@@ -49,6 +50,7 @@ _HOMES = {
         "create_table_artifact",
         "update_progress_artifact",
     ),
+    "reeve.sdk.blocks": ("Block", "Secret"),
     "reeve.sdk.context": ("RunInfo", "current_run"),
     "reeve.sdk.flows": ("Flow", "flow"),
     "reeve.sdk.futures": ("TaskFuture", "TaskFutures", "unmapped"),
@@ -62,6 +64,7 @@ _HOMES = {
 _HOME_OF = {word: home for home, words in _HOMES.items() for word in words}
 
 __all__ = [
+    "Block",
     "Completed",
     "EndRun",
     "Failed",
@@ -71,6 +74,7 @@ __all__ = [
     "RunFailedError",
     "RunInfo",
     "RunTimedOutError",
+    "Secret",
     "State",
     "Task",
     "TaskFuture",

@@ -49,3 +49,27 @@ def test_artifacts_are_listed_and_shown(at_server: Shell, client: Client) -> Non
     assert json.loads(at_server("artifacts", "show", listed[1]["id"], "--json").out)["data"] == "# First"
     missing = at_server("artifacts", "show", "nothing")
     assert (missing.code, "reeve artifacts ls" in missing.err) == (1, True)
+
+
+def test_blocks_are_shown_without_their_secrets(at_server: Shell, client: Client) -> None:
+    slug = f"vault-{uuid4().hex[:8]}"
+    type_ = client.call(endpoints.create_block_type, requests.BlockTypeCreate(name=slug, slug=slug))
+    fields = {"title": slug, "secret_fields": ["key"]}
+    schema = client.call(
+        endpoints.create_block_schema, requests.BlockSchemaCreate(fields=fields, block_type_id=type_.id)
+    )
+    body = requests.BlockDocumentCreate(
+        name="main", data={"key": "sesame", "door": 3}, block_schema_id=schema.id, block_type_id=type_.id
+    )
+    made = client.call(endpoints.create_block_document, body)
+    assert f"{slug}/main" in at_server("blocks", "ls").out
+    assert [one["id"] for one in json.loads(at_server("blocks", "ls", "--type", slug, "--json").out)] == [
+        str(made.id)
+    ]
+    shown = at_server("blocks", "show", f"{slug}/main").out
+    assert ("door  3" in shown, "********" in shown, "sesame" in shown) == (True, True, False)
+    assert "sesame" not in at_server("blocks", "show", str(made.id), "--json").out
+    assert at_server("blocks", "rm", f"{slug}/main").code == 0
+    for name in (f"{slug}/main", "nothing"):
+        missing = at_server("blocks", "show", name)
+        assert (missing.code, "reeve blocks ls" in missing.err) == (1, True)

@@ -29,6 +29,7 @@ COMMANDS = {
     "queues": ("reeve.cli.queues:queues", "Work queues: create, pause, limit and rank them."),
     "artifacts": ("reeve.cli.artifacts:artifacts", "List and show what runs left for people to look at."),
     "variables": ("reeve.cli.variables:variables", "Texts by name that all flows share."),
+    "blocks": ("reeve.cli.blocks:blocks", "Documents that flows keep: list, show and delete them."),
     "server": ("reeve.cli.server:server", "Start a server."),
     "agent": ("reeve.cli.agent:agent", "Start an agent; list, show, pause, resume and drain agents."),
     "config": ("reeve.cli.config:config", "Show the settings and where each came from."),
