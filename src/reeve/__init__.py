@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from reeve.sdk.blocks import Block, Secret
     from reeve.sdk.context import RunInfo, current_run
+    from reeve.sdk.deployments import DeploymentRun, arun_deployment, run_deployment
     from reeve.sdk.flows import Flow, flow
     from reeve.sdk.futures import TaskFuture, TaskFutures, unmapped
     from reeve.sdk.load import load_flow
@@ -42,6 +43,7 @@ _HOMES = {
         "acreate_markdown_artifact",
         "acreate_progress_artifact",
         "acreate_table_artifact",
+        "arun_deployment",
         "aupdate_progress_artifact",
         "create_image_artifact",
         "create_link_artifact",
@@ -52,6 +54,7 @@ _HOMES = {
     ),
     "reeve.sdk.blocks": ("Block", "Secret"),
     "reeve.sdk.context": ("RunInfo", "current_run"),
+    "reeve.sdk.deployments": ("DeploymentRun", "arun_deployment", "run_deployment"),
     "reeve.sdk.flows": ("Flow", "flow"),
     "reeve.sdk.futures": ("TaskFuture", "TaskFutures", "unmapped"),
     "reeve.sdk.load": ("load_flow",),
@@ -66,6 +69,7 @@ _HOME_OF = {word: home for home, words in _HOMES.items() for word in words}
 __all__ = [
     "Block",
     "Completed",
+    "DeploymentRun",
     "EndRun",
     "Failed",
     "Flow",
@@ -85,6 +89,7 @@ __all__ = [
     "acreate_markdown_artifact",
     "acreate_progress_artifact",
     "acreate_table_artifact",
+    "arun_deployment",
     "aupdate_progress_artifact",
     "create_image_artifact",
     "create_link_artifact",
@@ -95,6 +100,7 @@ __all__ = [
     "flow",
     "get_run_logger",
     "load_flow",
+    "run_deployment",
     "task",
     "unmapped",
     "update_progress_artifact",

@@ -70,7 +70,9 @@ class Real:
         bound = flow.parameters.validate(flow.parameters.bind((), parameters))
         try:
             with Client(self.server.url, grant.token, patience=None) as client:
-                return asked.id, run_deployed(flow, bound, _subject(asked), Reporter(client), Origin())
+                reporter = Reporter(client)
+                reporter.announce(asked.id, flow.version, flow.policy)
+                return asked.id, run_deployed(flow, bound, _subject(asked), reporter, Origin())
         finally:
             self.gone(grant)
 
