@@ -31,6 +31,15 @@ if TYPE_CHECKING:
     from reeve.sdk.load import load_flow
     from reeve.sdk.logging import get_run_logger
     from reeve.sdk.parameters import ParameterError
+    from reeve.sdk.pauses import (
+        PauseTimedOutError,
+        apause_flow_run,
+        aresume_flow_run,
+        asuspend_flow_run,
+        pause_flow_run,
+        resume_flow_run,
+        suspend_flow_run,
+    )
     from reeve.sdk.states import Completed, EndRun, Failed, RunFailedError, RunTimedOutError, State
     from reeve.sdk.tasks import Task, task
     from reeve.sdk.variables import Variable
@@ -60,6 +69,15 @@ _HOMES = {
     "reeve.sdk.load": ("load_flow",),
     "reeve.sdk.logging": ("get_run_logger",),
     "reeve.sdk.parameters": ("ParameterError",),
+    "reeve.sdk.pauses": (
+        "PauseTimedOutError",
+        "apause_flow_run",
+        "aresume_flow_run",
+        "asuspend_flow_run",
+        "pause_flow_run",
+        "resume_flow_run",
+        "suspend_flow_run",
+    ),
     "reeve.sdk.states": ("Completed", "EndRun", "Failed", "RunFailedError", "RunTimedOutError", "State"),
     "reeve.sdk.tasks": ("Task", "task"),
     "reeve.sdk.variables": ("Variable",),
@@ -74,6 +92,7 @@ __all__ = [
     "Failed",
     "Flow",
     "ParameterError",
+    "PauseTimedOutError",
     "ReeveError",
     "RunFailedError",
     "RunInfo",
@@ -89,7 +108,10 @@ __all__ = [
     "acreate_markdown_artifact",
     "acreate_progress_artifact",
     "acreate_table_artifact",
+    "apause_flow_run",
+    "aresume_flow_run",
     "arun_deployment",
+    "asuspend_flow_run",
     "aupdate_progress_artifact",
     "create_image_artifact",
     "create_link_artifact",
@@ -100,7 +122,10 @@ __all__ = [
     "flow",
     "get_run_logger",
     "load_flow",
+    "pause_flow_run",
+    "resume_flow_run",
     "run_deployment",
+    "suspend_flow_run",
     "task",
     "unmapped",
     "update_progress_artifact",

@@ -9,6 +9,7 @@ import pytest
 from tests.cli.conftest import Shell
 
 from reeve.client.sync import Client
+from reeve.core.states import StateDetails, StateType
 from reeve.wire import endpoints, requests
 
 
@@ -73,3 +74,21 @@ def test_blocks_are_shown_without_their_secrets(at_server: Shell, client: Client
     for name in (f"{slug}/main", "nothing"):
         missing = at_server("blocks", "show", name)
         assert (missing.code, "reeve blocks ls" in missing.err) == (1, True)
+
+
+def test_a_paused_run_is_resumed_with_what_it_waits_for(at_server: Shell, client: Client) -> None:
+    flow = client.call(endpoints.create_flow, requests.FlowCreate(name="paused"))
+    run = client.call(endpoints.create_flow_run, requests.FlowRunCreate(flow_id=flow.id))
+    refused = at_server("runs", "resume", str(run.id))
+    assert (refused.code, "not paused" in refused.err) == (1, True)
+    keyset = {"response": "r", "schema": "s"}
+    schema = {"type": "object", "properties": {"rows": {"type": "integer"}}, "required": ["rows"]}
+    body = requests.FlowRunInputCreate(key="s", value=json.dumps(schema))
+    client.call(endpoints.create_input, body, id=run.id)
+    for type_, details in ((StateType.RUNNING, None), (StateType.PAUSED, keyset)):
+        state = requests.StateCreate(type=type_, state_details=StateDetails(run_input_keyset=details))
+        client.call(endpoints.set_flow_run_state, requests.SetState(state=state), id=run.id)
+    refused = at_server("runs", "resume", str(run.id), "-P", "rows=many")
+    assert (refused.code, "'rows'" in refused.err) == (1, True)
+    assert "is Running." in at_server("runs", "resume", str(run.id), "-P", "rows=3").out
+    assert json.loads(client.call(endpoints.read_input, id=run.id, key="r")) == {"rows": 3}

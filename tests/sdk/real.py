@@ -65,14 +65,18 @@ class Real:
         """Ask for a run of a flow, claim it and execute it here, as the process of an agent would."""
         body = requests.DeploymentFlowRunCreate(idempotency_key=uuid4().hex)
         asked = self.client.call(endpoints.create_run_of_deployment, body, id=self.deployment(flow.name))
+        return asked.id, self.go_on(asked.id, flow, **parameters)
+
+    def go_on(self, run_id: UUID, flow: Flow[..., Any], **parameters: Any) -> State[Any]:
+        """Claim a run that is due and execute it here."""
         grant = self.grant()
-        assert grant.run.id == asked.id
+        assert grant.run.id == run_id
         bound = flow.parameters.validate(flow.parameters.bind((), parameters))
         try:
             with Client(self.server.url, grant.token, patience=None) as client:
                 reporter = Reporter(client)
-                reporter.announce(asked.id, flow.version, flow.policy)
-                return asked.id, run_deployed(flow, bound, _subject(asked), reporter, Origin())
+                reporter.announce(run_id, flow.version, flow.policy)
+                return run_deployed(flow, bound, _subject(grant.run), reporter, Origin())
         finally:
             self.gone(grant)
 
