@@ -31,6 +31,25 @@ def reporting() -> Client | None:
     return found
 
 
+def is_told_to_report() -> bool:
+    """Whether a flow that is called directly is to be a run on the server (the setting ``report``).
+
+    Never in a process that an agent launched: it has its run. The settings are read only where they can say
+    so, since plain calls shall cost nothing.
+    """
+    if "REEVE_RUN_ID" in os.environ:
+        return False
+    if "REEVE_REPORT" not in os.environ and not os.path.exists(_settings_file()):  # noqa: PTH110  # pathlib costs 5 ms
+        return False
+    from reeve.settings import load
+
+    return load(os.environ).report == "server"
+
+
+def _settings_file() -> str:
+    return os.path.join(os.path.expanduser(os.environ.get("REEVE_HOME") or "~/.reeve"), "settings.toml")  # noqa: PTH111, PTH118  # as above
+
+
 def _settings_client(patience: float | None) -> Client:
     from reeve.settings import load  # its import costs each run 5 ms, and a launched one needs no settings
 
