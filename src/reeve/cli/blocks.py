@@ -20,7 +20,7 @@ _block = click.argument("block", metavar="TYPE/NAME|ID")
 
 @click.group(epilog=example("reeve blocks ls --type warehouse", "reeve blocks show warehouse/main"))
 def blocks() -> None:
-    """Documents that flows keep on the server: list, show and delete them."""
+    """Documents that flows keep: list, show and delete them."""
 
 
 @blocks.command(epilog=example("reeve blocks ls --type warehouse"))
