@@ -19,7 +19,7 @@ from reeve.wire.responses import FlowRunResponse
 
 SCRIPT = """
 import asyncio, ctypes, sys, time
-from reeve import flow, get_run_logger, task
+from reeve import flow, get_run_logger, pause_flow_run, task
 
 @task
 def double(x):
@@ -48,6 +48,10 @@ async def dozes():
     get_run_logger().info("asleep")
     await asyncio.sleep(600)
 
+@flow(name="asks")
+def asks():
+    return pause_flow_run(int)
+
 @flow(name="holds")
 def holds(seconds: float):
     ctypes.PyDLL(None).sleep(int(seconds))  # which keeps the GIL: no thread of this process gets a turn
@@ -72,9 +76,10 @@ def start(house: House) -> Iterator[Start]:
     (house.flows / "script.py").write_text(SCRIPT)
     started: list[subprocess.Popen[str]] = []
 
-    def start(*words: str, **environ: str) -> subprocess.Popen[str]:
+    def start(*words: str, ignores_interrupts: bool = False, **environ: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "script.py", *words]
         process = subprocess.Popen(
-            [sys.executable, "script.py", *words],
+            ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command] if ignores_interrupts else command,
             env=house.environ(**{"REEVE_REPORT": "server", **environ}),
             cwd=house.flows,
             stdout=subprocess.PIPE,
@@ -163,6 +168,24 @@ def test_a_cancellation_interrupts_it(house: House, start: Start, flow: str) -> 
     assert process.returncode != 0
     assert "Flow run is cancelled, and is interrupted." in err
     assert house.ends(run_id).state_name == "Cancelled"
+
+
+def test_a_cancellation_interrupts_a_background_job_too(house: House, start: Start) -> None:
+    process = start("sleeps", ignores_interrupts=True)
+    run_id = run_of(house, "sleeps")
+    house.cli("runs", "cancel", str(run_id))
+    process.communicate(timeout=PATIENCE)
+    assert house.ends(run_id).state_name == "Cancelled"
+
+
+def test_a_paused_one_is_resumed(house: House, start: Start) -> None:
+    process = start("asks")
+    found = until("the pause", lambda: [run for run in runs_of(house, "asks") if run.state_name == "Paused"])
+    assert "pid" in house.cli("explain", str(found[0].id))
+    house.cli("runs", "resume", str(found[0].id), "-P", "value=7")
+    out, err = process.communicate(timeout=PATIENCE)
+    assert out == "7\n", err
+    assert house.ends(found[0].id).state_name == "Completed"
 
 
 def test_a_flow_that_holds_the_gil_keeps_its_lease(house: House, start: Start) -> None:

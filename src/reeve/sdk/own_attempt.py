@@ -13,7 +13,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -35,6 +36,7 @@ from reeve.wire import codec, endpoints, requests
 _ANSWER_SECONDS = 20.0  # before a request counts as lost, as in a launched process
 _LOG_PATIENCE_SECONDS = 5.0  # the shipper keeps the lines and comes back
 _LAST_LINES_SECONDS = 10.0
+_ENDED_RUNS = 100  # whose late lines are still sent
 _STARTS = 3  # a keeper that dies again and again would only be a burden
 _ROOT_LOGGER = logging.getLogger("reeve")
 _GOES_ON = frozenset({StateType.RUNNING, StateType.SCHEDULED, StateType.PAUSED})
@@ -46,15 +48,17 @@ class OwnAttempt(Server):
     def __init__(self) -> None:
         super().__init__(home.client())
         self._attempt: UUID | None = None
-        self._runs: set[UUID] = set()  # the run itself and its subflows
+        self._runs: list[UUID] = []  # the run itself and its subflows
         self._root: UUID | None = None
-        self._logs: LogShipper | None = None
+        self._log_client: Client | None = None
         self._interrupt = _interrupter()
 
     def open_flow_run(self, spec: FlowRunSpec) -> Opened:
         """Open the run with its attempt, the first time; a subflow after that."""
         opened = self._open(spec) if self._root is None else super().open_flow_run(spec)
-        self._runs.add(opened.id)
+        assert self._log_client is not None, "it is open"
+        self._runs.append(opened.id)
+        _logs.ship(opened.id, self._log_client)
         return opened
 
     def propose(self, kind: Kind, run_id: UUID, state: ProposedState) -> Answer:
@@ -88,7 +92,7 @@ class OwnAttempt(Server):
         mine = self._client.call(endpoints.open_self_attempt, asked)
         self._client = Client(url, mine.token, timeout=_ANSWER_SECONDS, patience=None)
         self._root, self._attempt = mine.run.id, mine.id
-        self._logs = _ship_logs(Client(url, mine.token, patience=_LOG_PATIENCE_SECONDS), self._runs)
+        self._log_client = Client(url, mine.token, patience=_LOG_PATIENCE_SECONDS)
         _keepers.of(url).keep(mine.id, mine.token, self._hear)
         return Opened(mine.run.id, mine.run.name)
 
@@ -108,9 +112,7 @@ class OwnAttempt(Server):
         if self._attempt is not None:
             _keepers.drop(self._attempt)
             self._attempt = None
-        if self._logs is not None:
-            _ended_logs.append(self._logs)  # what is logged after the end still belongs to it
-            self._logs = None
+            _logs.ended(self._runs)
 
 
 def _interrupter() -> Callable[[], object]:
@@ -125,36 +127,63 @@ def _interrupter() -> Callable[[], object]:
     assert thread.ident is not None, "it runs"
     ident = thread.ident
 
-    def strike() -> None:
-        # A signal wakes from sleep and I/O; an exception from elsewhere waits for the next step of Python.
-        if thread is threading.main_thread() and callable(signal.getsignal(signal.SIGINT)):
-            signal.pthread_kill(ident, signal.SIGINT)
-        else:
-            interrupt(ident, KeyboardInterrupt)
+    if thread is not threading.main_thread():
+        return lambda: interrupt(ident, KeyboardInterrupt)
+    number = _signal()
+    return lambda: signal.pthread_kill(ident, number)
 
-    return strike
+
+def _signal() -> int:
+    """Return a signal that interrupts the main thread, out of sleep and I/O too.
+
+    That of Ctrl-C, unless it is ignored, as in a shell's background job; then one that nobody else uses.
+    """
+    if callable(signal.getsignal(signal.SIGINT)):
+        return signal.SIGINT
+    signal.signal(signal.SIGRTMAX, signal.default_int_handler)
+    return signal.SIGRTMAX
 
 
 # Logs
 
 
-def _ship_logs(client: Client, runs: set[UUID]) -> LogShipper:
-    """Send what these runs log from now on; what earlier ones have logged is sent by now."""
-    _finish_logs()
-    shipper = LogShipper(lambda lines: client.call(endpoints.create_logs, lines))
-    shipper.addFilter(lambda record: getattr(record, "flow_run_id", None) in runs)
-    _ROOT_LOGGER.addHandler(shipper)
-    return shipper
+class Logs:
+    """What the runs of this process log, on its way to their servers: each with its attempt's token."""
+
+    def __init__(self) -> None:
+        self._clients: dict[UUID, Client] = {}
+        self._ended: deque[UUID] = deque()
+        self._shipper: LogShipper | None = None
+
+    def ship(self, run_id: UUID, client: Client) -> None:
+        """Send what a run logs from now on."""
+        if self._shipper is None:
+            self._shipper = LogShipper(self._send)
+            self._shipper.addFilter(lambda record: getattr(record, "flow_run_id", None) in self._clients)
+            _ROOT_LOGGER.addHandler(self._shipper)
+        self._clients[run_id] = client
+
+    def ended(self, run_ids: Iterable[UUID]) -> None:
+        """Take note that runs have ended: what is logged a little later is still theirs."""
+        self._ended.extend(run_ids)
+        while len(self._ended) > _ENDED_RUNS:
+            self._clients.pop(self._ended.popleft(), None)
+
+    def finish(self) -> None:
+        """Send what there is."""
+        if self._shipper is not None:
+            self._shipper.finish(_LAST_LINES_SECONDS)
+
+    def _send(self, lines: list[requests.LogCreate]) -> None:
+        by_client: dict[Client, list[requests.LogCreate]] = {}
+        for line in lines:
+            if line.flow_run_id in self._clients:
+                by_client.setdefault(self._clients[line.flow_run_id], []).append(line)
+        for client, own in by_client.items():
+            client.call(endpoints.create_logs, own)
 
 
-def _finish_logs() -> None:
-    while _ended_logs:
-        shipper = _ended_logs.pop()
-        _ROOT_LOGGER.removeHandler(shipper)
-        shipper.finish(_LAST_LINES_SECONDS)
-
-
-_ended_logs: list[LogShipper] = []
+_logs = Logs()
 
 
 # Keepers
@@ -184,7 +213,7 @@ class Keepers:
             keeper.drop(attempt_id)
 
     def _finish(self) -> None:
-        _finish_logs()
+        _logs.finish()
         for keeper in self._all.values():
             keeper.finish()
 
