@@ -93,7 +93,7 @@ def test_a_repeated_run_finds_what_it_had_asked_for(real: Real, child: str) -> N
 
     @flow(name="repeated", retries=1)
     def parent() -> list[Any]:
-        first, second = run_deployment(child), run_deployment(child, timeout=0)
+        first, second = run_deployment(child, timeout=20), run_deployment(child, timeout=0)
         inner = within(tries)
         if not second.state.is_completed:
             raise ValueError(second.state.name)
@@ -114,7 +114,7 @@ def test_a_repeated_run_finds_what_it_had_asked_for(real: Real, child: str) -> N
 def test_what_failed_is_asked_for_anew_by_a_retry(real: Real, child: str) -> None:
     @flow(name="retried", retries=1)
     def parent() -> list[UUID]:
-        run = run_deployment(child)
+        run = run_deployment(child, timeout=20)
         run.state.result()
         return [run.id]
 
