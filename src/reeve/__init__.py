@@ -9,62 +9,139 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reeve.errors import ReeveError
+    from reeve.sdk.artifacts import (
+        acreate_image_artifact,
+        acreate_link_artifact,
+        acreate_markdown_artifact,
+        acreate_progress_artifact,
+        acreate_table_artifact,
+        aupdate_progress_artifact,
+        create_image_artifact,
+        create_link_artifact,
+        create_markdown_artifact,
+        create_progress_artifact,
+        create_table_artifact,
+        update_progress_artifact,
+    )
+    from reeve.sdk.blocks import Block, Secret
     from reeve.sdk.caching import INPUTS, CacheContext
     from reeve.sdk.context import RunInfo, current_run
+    from reeve.sdk.deployments import DeploymentRun, arun_deployment, run_deployment
     from reeve.sdk.flows import Flow, flow
     from reeve.sdk.futures import TaskFuture, TaskFutures, allow_failure, unmapped
     from reeve.sdk.load import load_flow
     from reeve.sdk.logging import get_run_logger
     from reeve.sdk.parameters import ParameterError
+    from reeve.sdk.pauses import (
+        PauseTimedOutError,
+        apause_flow_run,
+        aresume_flow_run,
+        asuspend_flow_run,
+        pause_flow_run,
+        resume_flow_run,
+        suspend_flow_run,
+    )
     from reeve.sdk.retries import exponential_backoff
     from reeve.sdk.states import Completed, EndRun, Failed, RunFailedError, RunTimedOutError, State
     from reeve.sdk.storage import ResultError
     from reeve.sdk.tasks import Task, task
+    from reeve.sdk.variables import Variable
     from reeve.sdk.waiting import as_completed, wait
 
 _HOMES = {
     "reeve.errors": ("ReeveError",),
+    "reeve.sdk.artifacts": (
+        "acreate_image_artifact",
+        "acreate_link_artifact",
+        "acreate_markdown_artifact",
+        "acreate_progress_artifact",
+        "acreate_table_artifact",
+        "aupdate_progress_artifact",
+        "create_image_artifact",
+        "create_link_artifact",
+        "create_markdown_artifact",
+        "create_progress_artifact",
+        "create_table_artifact",
+        "update_progress_artifact",
+    ),
+    "reeve.sdk.blocks": ("Block", "Secret"),
     "reeve.sdk.caching": ("INPUTS", "CacheContext"),
     "reeve.sdk.context": ("RunInfo", "current_run"),
+    "reeve.sdk.deployments": ("DeploymentRun", "arun_deployment", "run_deployment"),
     "reeve.sdk.flows": ("Flow", "flow"),
     "reeve.sdk.futures": ("TaskFuture", "TaskFutures", "allow_failure", "unmapped"),
     "reeve.sdk.load": ("load_flow",),
     "reeve.sdk.logging": ("get_run_logger",),
     "reeve.sdk.parameters": ("ParameterError",),
+    "reeve.sdk.pauses": (
+        "PauseTimedOutError",
+        "apause_flow_run",
+        "aresume_flow_run",
+        "asuspend_flow_run",
+        "pause_flow_run",
+        "resume_flow_run",
+        "suspend_flow_run",
+    ),
     "reeve.sdk.retries": ("exponential_backoff",),
     "reeve.sdk.states": ("Completed", "EndRun", "Failed", "RunFailedError", "RunTimedOutError", "State"),
     "reeve.sdk.storage": ("ResultError",),
     "reeve.sdk.tasks": ("Task", "task"),
+    "reeve.sdk.variables": ("Variable",),
     "reeve.sdk.waiting": ("as_completed", "wait"),
 }
 _HOME_OF = {word: home for home, words in _HOMES.items() for word in words}
 
 __all__ = [
     "INPUTS",
+    "Block",
     "CacheContext",
     "Completed",
+    "DeploymentRun",
     "EndRun",
     "Failed",
     "Flow",
     "ParameterError",
+    "PauseTimedOutError",
     "ReeveError",
     "ResultError",
     "RunFailedError",
     "RunInfo",
     "RunTimedOutError",
+    "Secret",
     "State",
     "Task",
     "TaskFuture",
     "TaskFutures",
+    "Variable",
+    "acreate_image_artifact",
+    "acreate_link_artifact",
+    "acreate_markdown_artifact",
+    "acreate_progress_artifact",
+    "acreate_table_artifact",
     "allow_failure",
+    "apause_flow_run",
+    "aresume_flow_run",
+    "arun_deployment",
     "as_completed",
+    "asuspend_flow_run",
+    "aupdate_progress_artifact",
+    "create_image_artifact",
+    "create_link_artifact",
+    "create_markdown_artifact",
+    "create_progress_artifact",
+    "create_table_artifact",
     "current_run",
     "exponential_backoff",
     "flow",
     "get_run_logger",
     "load_flow",
+    "pause_flow_run",
+    "resume_flow_run",
+    "run_deployment",
+    "suspend_flow_run",
     "task",
     "unmapped",
+    "update_progress_artifact",
     "wait",
 ]
 

@@ -167,6 +167,14 @@ class Settings(Struct, frozen=True, kw_only=True):
             "true or false",
         ),
     ] = False
+    report: Annotated[
+        str,
+        _value(
+            "Who hears of a flow that is called directly: nobody, or the server, which then shows the run.",
+            "off or server",
+            pattern="^(off|server)$",
+        ),
+    ] = "off"
     log_level: Annotated[
         str,
         _value(

@@ -69,6 +69,9 @@ def attempt(**fields: Any) -> Attempt:
     )
 
 
+OWN = attempt(kind=AttemptKind.SELF, handle={"host": "farm", "pid": 7})
+
+
 def due(**fields: Any) -> Circumstances:
     return Circumstances(
         **{
@@ -180,12 +183,26 @@ CAUSES: list[tuple[str, Circumstances, str]] = [
         "Its own process tries again at 2026-03-01 12:00:09 UTC.",
     ),
     ("paused", due(run=run(StateType.PAUSED)), "It waits to be resumed."),
+    (
+        "paused in its process",
+        due(run=run(StateType.PAUSED), attempt=attempt(), holder=AGENT),
+        "held by agent 'anna' on farm",
+    ),
+    ("called directly", due(run=run(StateType.RUNNING), attempt=OWN), "(pid 7 on farm)"),
+    (
+        "called directly and silent",
+        due(
+            run=run(StateType.RUNNING),
+            attempt=replace(OWN, unreachable=True, lease_until=NOW - timedelta(seconds=40)),
+        ),
+        "its lease ended 40 s ago",
+    ),
     ("ended", due(run=run(StateType.FAILED, message="division by zero"), attempts=2), "division by zero"),
     ("orphan", due(run=run(StateType.RUNNING)), "outside of any attempt"),
 ]
 
 
-STARTED = {"foreign", "cancelling", "ended"}
+STARTED = {"foreign", "cancelling", "ended", "paused in its process", "called directly"}
 
 
 @pytest.mark.parametrize(
@@ -220,3 +237,16 @@ def test_a_due_run_that_nothing_holds_back_is_about_to_be_claimed() -> None:
 def test_remedies_are_commands() -> None:
     account = explain(due(pool=replace(POOL, is_paused=True), serving=[]), NOW)
     assert account.remedies == ["reeve pools resume pool", "reeve agent start -p pool -q queue"]
+
+
+def test_a_pause_is_ended_by_a_command() -> None:
+    for held in (None, attempt()):
+        account = explain(due(run=run(StateType.PAUSED), attempt=held), NOW)
+        assert account.remedies == [f"reeve runs resume {ID}"]
+
+
+def test_a_silent_process_has_no_agent_to_start() -> None:
+    silent = replace(OWN, unreachable=True, lease_until=NOW - timedelta(seconds=40))
+    account = explain(due(run=run(StateType.RUNNING), attempt=silent), NOW)
+    assert account.summary == "The run's process is unreachable."
+    assert account.remedies == [f"If its machine is gone: reeve runs cancel --force {ID}"]

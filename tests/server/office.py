@@ -131,9 +131,9 @@ class Office:
         )
 
 
-def long_up(office: Office) -> Reaper:
+def long_up(ctx: Context) -> Reaper:
     """Give the reaper of a server that has heard all renewals for long."""
-    reaper, now = Reaper(office.ctx, 1.0), clock.now()
+    reaper, now = Reaper(ctx, 1.0), clock.now()
     for seconds in range(1000, -1, -1):
         reaper.hearing.heard(now - timedelta(seconds=seconds))
     return reaper

@@ -196,7 +196,7 @@ async def test_what_can_never_be_launched_fails_with_the_reason(store: Store) ->
 
 
 async def reap(office: Office) -> None:
-    await long_up(office).round()
+    await long_up(office.ctx).round()
 
 
 async def test_a_lease_that_ends_before_the_launch_gives_the_run_back(store: Store) -> None:

@@ -108,7 +108,7 @@ async def house(store: Store) -> House:
     office = await Office(store).furnish()
     troubled = Troubled(store)
     office.ctx = dataclasses.replace(office.ctx, store=cast("Store", troubled))
-    return House(office, troubled, await office.agent(), long_up(office))
+    return House(office, troubled, await office.agent(), long_up(office.ctx))
 
 
 async def test_those_in_doubt_are_judged_together(house: House) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from tests.server.outside import Json, Outside, made
+from tests.server.outside import Json, Outside, bearer, made
 
 CONFLICT = (
     "Data integrity conflict. This usually means a unique or foreign key constraint was violated. "
@@ -130,3 +130,25 @@ async def test_variables_are_found_by_filter(api: Outside) -> None:
     assert await names(variables=either) == ["alpha", "gamma"]
     assert (await api.post("/variables/filter", {"variables": {"age": {}}})).status_code == 422
     assert (await api.post("/variables/filter", {"limit": 201})).status_code == 422
+
+
+async def test_a_run_writes_them_while_its_attempt_is_open_and_deletes_none(api: Outside) -> None:
+    await api.pool("p", type="process")
+    run = await api.run_of(await api.deployment(work_pool_name="p"))
+    key = bearer((await api.grant(pool="p"))["token"])
+    body = {"name": "mark", "value": "1"}
+    assert (await api.post("/variables/", body, headers=key)).status_code == 201
+    for path in (
+        "/variables/name/mark",
+        f"/variables/{(await api.get('/variables/name/mark')).json()['id']}",
+    ):
+        assert (await api.patch(path, {"value": "2"}, headers=key)).status_code == 204
+        refused = await api.delete(path, headers=key)
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    made(await api.post(f"/flow_runs/{run['id']}/cancel", {"force": True}))
+    for late in (
+        await api.post("/variables/", {"name": "late", "value": "1"}, headers=key),
+        await api.patch("/variables/name/mark", {"value": "3"}, headers=key),
+    ):
+        assert (late.status_code, late.json()["code"]) == (403, "attempt_superseded")
+    assert (await api.get("/variables/name/mark")).json()["value"] == "2"

@@ -15,9 +15,10 @@ from uuid import UUID
 
 import click
 
-from reeve.cli import find, news, show
+from reeve.cli import find, news, pauses, show
 from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect, connect_for_long
+from reeve.cli.values import PAIR, parameters
 from reeve.client.sync import Client
 from reeve.core import states
 from reeve.core.results import ResultFormat, reference_in
@@ -137,6 +138,17 @@ def cancel(*, id_: str, force: bool, no_wait: bool) -> None:
         click.echo(f"{run.name} ({run.id}) is {state.name}.")
         if not (state.type.is_final or no_wait):
             sys.exit(_wait(run))
+
+
+@runs.command(epilog=example("reeve runs resume 0198c7d2 -P approved=true"))
+@click.argument("id_", metavar="ID")
+@click.option("-P", "--param", "given", type=PAIR, multiple=True, help="What it waits for; JSON or text.")
+def resume(*, id_: str, given: tuple[tuple[str, str], ...]) -> None:
+    """Let a paused or suspended run go on, with what it waits for."""
+    with connect() as client:
+        run = find.run(client, id_)
+        state = pauses.resume(client, run, parameters(given) or None)
+    click.echo(f"{run.name} ({run.id}) is {state.name}.")
 
 
 def _explain(id_: str, *, as_json: bool) -> None:

@@ -121,7 +121,8 @@ def explain(seen: Circumstances, now: datetime) -> Account:
         return _held(seen, seen.attempt, now)
     if state.type is StateType.PAUSED:
         sentence = state.message or "It waits to be resumed."
-        return Account("The run is paused.", [Cause(CauseKind.RUN_PAUSED, sentence, "Resume it.")])
+        remedy = f"reeve runs resume {seen.run.id}"
+        return Account("The run is paused.", [Cause(CauseKind.RUN_PAUSED, sentence, remedy)])
     if state.type is StateType.SCHEDULED:
         return _waiting(seen, now)
     return Account(
@@ -162,17 +163,16 @@ def _held(seen: Circumstances, attempt: Attempt, now: datetime) -> Account:
             ["That client sends no heartbeat: its death cannot be noticed."],
             [f"If its process is gone: reeve runs cancel --force {seen.run.id}"],
         )
-    agent = f"agent {seen.holder.name!r} on {seen.holder.host}" if seen.holder else "an agent"
-    notes = [f"Attempt {attempt.number} is held by {agent}."]
+    notes = [f"Attempt {attempt.number} is held by {_holder(seen, attempt)}."]
     causes = _not_started(seen, CauseKind.BEING_LAUNCHED, "It was claimed and has not started yet.")
     if attempt.launched is not None and seen.run.infrastructure_pid:
         notes.append(f"Its process is {seen.run.infrastructure_pid}.")
     if attempt.unreachable and attempt.lease_until is not None:
         silence = round((now - attempt.lease_until).total_seconds())
         sentence = f"There is no sign of it: its lease ended {silence} s ago."
-        remedy = "Start the agent again on its machine: it adopts the run, or reports its end."
+        whose, remedy = _silent(seen, attempt)
         return Account(
-            "The run's agent is unreachable.", [Cause(CauseKind.UNREACHABLE, sentence, remedy)], notes
+            f"The run's {whose} is unreachable.", [Cause(CauseKind.UNREACHABLE, sentence, remedy)], notes
         )
     if state.type is StateType.CANCELLING:
         notes.append(state.message or "Its processes are being ended; Cancelled follows with the proof.")
@@ -187,7 +187,21 @@ def _held(seen: Circumstances, attempt: Attempt, now: datetime) -> Account:
         at = state.details.scheduled_time
         when = f"Its own process tries again at {_clock(at)}." if at else "Its own process tries again."
         return Account("The run waits for its next try.", [Cause(CauseKind.RETRY_NOT_DUE, when)], notes)
-    return Account(f"The run is {state.name}.", causes, notes)
+    remedies = [f"reeve runs resume {seen.run.id}"] if state.type is StateType.PAUSED else []
+    return Account(f"The run is {state.name}.", causes, notes, remedies)
+
+
+def _holder(seen: Circumstances, attempt: Attempt) -> str:
+    if attempt.kind is AttemptKind.SELF and attempt.handle:
+        return f"the process that called it (pid {attempt.handle['pid']} on {attempt.handle['host']})"
+    return f"agent {seen.holder.name!r} on {seen.holder.host}" if seen.holder else "an agent"
+
+
+def _silent(seen: Circumstances, attempt: Attempt) -> tuple[str, str]:
+    """Return who is not heard of, and what to do about it."""
+    if attempt.kind is AttemptKind.SELF:
+        return "process", f"If its machine is gone: reeve runs cancel --force {seen.run.id}"
+    return "agent", "Start the agent again on its machine: it adopts the run, or reports its end."
 
 
 def _not_started(seen: Circumstances, kind: CauseKind, sentence: str) -> list[Cause]:

@@ -178,7 +178,7 @@ class Flow(Bindable, Generic[P, R]):
         return sync.perform(run_flow(call), call.outside.reporter)
 
     def _call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> FlowCall:
-        outside = surroundings()
+        outside = surroundings(of_flow=True)
         return FlowCall(
             flow=self,
             bound=self.parameters.bind(args, kwargs),

@@ -10,6 +10,7 @@ from functools import cache
 
 from reeve.errors import ReeveError
 from reeve.sdk.context import Surroundings, current_scope
+from reeve.sdk.home import is_told_to_report
 from reeve.sdk.logging import log_to_console
 
 _importing: ContextVar[bool] = ContextVar("reeve_importing", default=False)
@@ -49,16 +50,21 @@ def refuse_while_importing() -> None:
         raise CalledDuringImportError
 
 
-def surroundings() -> Surroundings:
+def surroundings(*, of_flow: bool = False) -> Surroundings:
     """Return what the caller has around it; outside of any run: rules, but nobody who hears of the run.
 
-    Raises CalledDuringImportError.
+    Of a flow that is called there the server hears, where the settings say so. Raises
+    CalledDuringImportError.
     """
     refuse_while_importing()
     scope = current_scope()
     if scope is not None:
         return scope.around
+    log_to_console()
+    if of_flow and is_told_to_report():
+        from reeve.sdk.own_attempt import OwnAttempt
+
+        return Surroundings(reporter=OwnAttempt())
     from reeve.sdk.engine.nowhere import Nowhere  # a run with a server does without
 
-    log_to_console()
     return Surroundings(reporter=Nowhere())

@@ -46,6 +46,11 @@ class Server:
         self._client = client
         self._hasty = hasty
 
+    @property
+    def client(self) -> Client:
+        """Calls of that server in the name of the attempt, for what user code asks of it."""
+        return self._client
+
     def announce(self, run_id: UUID, version: str | None, policy: FlowRunPolicy, name: str | None) -> None:
         """Tell what a deployed flow's code says about its run.
 

@@ -10,7 +10,7 @@ from functools import partial
 from uuid import UUID
 
 from reeve import clock
-from reeve.core.attempts import Attempt, Fate, LeaseTerms, fate
+from reeve.core.attempts import Attempt, AttemptKind, Fate, LeaseTerms, fate
 from reeve.core.hearing import Hearing
 from reeve.errors import UnavailableError
 from reeve.server.loops.loop import Loop
@@ -92,7 +92,7 @@ class Reaper(Loop):
             case Fate.UNREACHABLE:
                 await service.unreachable(tx, attempt, now)
             case Fate.LOSE:
-                await service.lose(tx, attempt, _lost(attempt.lease_until, now), now)
+                await service.lose(tx, attempt, _lost(attempt, now), now)
             case Fate.RELEASE:
                 await service.lose(tx, attempt, _UNSTOPPABLE, now)
             case Fate.KEEP:
@@ -112,6 +112,7 @@ def _silence(terms: LeaseTerms) -> str:
     return f"its agent was not heard of for {terms.lease:g} s"
 
 
-def _lost(lease_until: datetime, now: datetime) -> str:
-    silent = round((now - lease_until).total_seconds())
-    return f"Its agent was lost: no sign for {silent} s after the lease ended."
+def _lost(attempt: Attempt, now: datetime) -> str:
+    silent = round((now - attempt.lease_until).total_seconds()) if attempt.lease_until else 0
+    whose = "process" if attempt.kind is AttemptKind.SELF else "agent"
+    return f"Its {whose} was lost: no sign for {silent} s after the lease ended."

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from msgspec.structs import replace
 
 from reeve import clock
-from reeve.core.attempts import Attempt, AttemptState, overdue, timed
+from reeve.core.attempts import Attempt, AttemptKind, AttemptState, overdue, timed
 from reeve.core.crashes import Crash, CrashReason, reason_of
 from reeve.core.events import Event, EventKind
 from reeve.core.logs import LogLine
@@ -227,11 +227,12 @@ async def unreachable(tx: Transaction, attempt: Attempt, now: datetime) -> None:
     """Show that an attempt is not heard of; its run stays RUNNING (protocol §3)."""
     await attempts.update(tx, replace(attempt, unreachable=True))
     since = attempt.lease_until.isoformat(timespec="seconds") if attempt.lease_until else "long"
+    whose = "its process" if attempt.kind is AttemptKind.SELF else "its agent"
     await events.record(
         tx, [_event(EventKind.ATTEMPT_UNREACHABLE, attempt, now, {"since": iso_or_none(attempt.lease_until)})]
     )
     await _rename_running(
-        tx, attempt.flow_run_id, UNREACHABLE, f"No sign from its agent: the lease ended at {since}.", now
+        tx, attempt.flow_run_id, UNREACHABLE, f"No sign from {whose}: the lease ended at {since}.", now
     )
 
 

@@ -392,6 +392,19 @@ async def _create(
     return run, True
 
 
+async def create_held(tx: Transaction, run: FlowRun, attempt: Attempt, now: datetime) -> tuple[FlowRun, bool]:
+    """Create a run that a process executes already, Pending, with that process's attempt.
+
+    The same idempotency key finds the first one.
+    """
+    run, is_new = await _create(tx, Principal(attempt.id), run, proposal(StateType.PENDING), now)
+    if is_new:
+        await attempts.insert(tx, [replace(attempt, flow_run_id=run.id)])
+        run = replace(run, attempt_id=attempt.id)
+        await runs.amend(tx, run)
+    return run, is_new
+
+
 async def _locked(tx: Transaction, run_id: UUID, missing: Exception | None = None) -> FlowRun:
     run = await runs.lock(tx, run_id)
     if run is None:
@@ -449,6 +462,9 @@ async def _follow_up(
             await close(tx, run, attempt, AttemptState.ENDED, None, now)
     elif held.caller is Caller.HOLDER and type_ is StateType.RUNNING:
         await started(tx, attempt.id, run, now)
+    elif held.caller is Caller.HOLDER and type_.is_final and attempt.kind is AttemptKind.SELF:
+        # Its process goes on with other things: nobody will see it end.
+        await close(tx, run, attempt, AttemptState.ENDED, None, now)
     elif force and held.caller is Caller.CLIENT and type_.is_final:
         # Who overrules the holder closes its attempt: what it reports from now on is refused.
         await close(tx, run, attempt, AttemptState.LOST, run.state.message, now)

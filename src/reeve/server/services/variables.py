@@ -1,4 +1,7 @@
-"""Variables: made by operators, read by flows. Each is addressed by its id or its name."""
+"""Variables: texts that operators and runs share. Each is addressed by its id or its name.
+
+A run writes them while its attempt is open (docs/decisions/0018-kit.md).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from reeve.errors import NotFoundError
-from reeve.server.services.context import Context
+from reeve.server.services.context import Context, Principal
+from reeve.server.services.scope import check_living
 from reeve.server.storage import variables
 from reeve.wire.codec import iso
 from reeve.wire.responses import Variable
@@ -21,10 +25,11 @@ if TYPE_CHECKING:
 MISSING = "Variable not found."
 
 
-async def create(ctx: Context, body: VariableCreate) -> Variable:
-    """Make a variable; raises IntegrityError for a name that is taken."""
+async def create(ctx: Context, principal: Principal, body: VariableCreate) -> Variable:
+    """Make a variable; raises IntegrityError for a name that is taken, AttemptSupersededError."""
 
     async def insert(tx: Transaction) -> Variable:
+        await check_living(tx, principal)
         now = iso(await tx.now())
         variable = Variable(
             id=uuid4(), created=now, updated=now, name=body.name, value=body.value, tags=body.tags or []
@@ -43,13 +48,14 @@ async def read(ctx: Context, key: UUID | str) -> Variable:
     return variable
 
 
-async def update(ctx: Context, key: UUID | str, body: VariableUpdate) -> None:
+async def update(ctx: Context, principal: Principal, key: UUID | str, body: VariableUpdate) -> None:
     """Change what was sent; null leaves name and value, and empties the tags.
 
-    Raises NotFoundError, and IntegrityError for a name that is taken.
+    Raises NotFoundError, AttemptSupersededError, and IntegrityError for a name that is taken.
     """
 
     async def change(tx: Transaction) -> None:
+        await check_living(tx, principal)
         variable = await variables.lock(tx, key)
         if variable is None:
             raise NotFoundError(MISSING)

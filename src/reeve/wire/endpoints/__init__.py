@@ -24,7 +24,9 @@ from reeve.wire.endpoints.artifacts import read_artifact as read_artifact
 from reeve.wire.endpoints.artifacts import read_latest_artifact as read_latest_artifact
 from reeve.wire.endpoints.artifacts import update_artifact as update_artifact
 from reeve.wire.endpoints.attempts import attempt_output as attempt_output
+from reeve.wire.endpoints.attempts import end_self_attempt as end_self_attempt
 from reeve.wire.endpoints.attempts import flow_run_attempts as flow_run_attempts
+from reeve.wire.endpoints.attempts import open_self_attempt as open_self_attempt
 from reeve.wire.endpoints.attempts import renew_attempts as renew_attempts
 from reeve.wire.endpoints.attempts import report_attempt as report_attempt
 from reeve.wire.endpoints.attempts import set_code_version as set_code_version

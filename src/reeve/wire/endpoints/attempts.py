@@ -14,6 +14,26 @@ renew_attempts: Endpoint[requests.Renew, responses.Renewal] = Endpoint(
     door=Door.ANYONE,  # each attempt's token is checked
     dialect=False,
 )
+open_self_attempt: Endpoint[requests.OpenAttempt, responses.SelfAttempt] = Endpoint(
+    "open_self_attempt",
+    "POST",
+    "/attempts/self",
+    requests.OpenAttempt,
+    responses.SelfAttempt,
+    201,
+    refusals=(409,),
+    dialect=False,
+)
+end_self_attempt: Endpoint[requests.EndAttempt, None] = Endpoint(
+    "end_self_attempt",
+    "POST",
+    "/attempts/{id}/end",
+    requests.EndAttempt,
+    None,
+    204,
+    door=Door.ATTEMPT,  # the attempt itself alone
+    dialect=False,
+)
 report_attempt: Endpoint[requests.Reports, responses.Receipt] = Endpoint(
     "report_attempt", "POST", "/attempts/{id}/reports", requests.Reports, responses.Receipt, dialect=False
 )

@@ -75,6 +75,7 @@ follow_flow_run: Endpoint[requests.Follow, responses.Followed] = Endpoint(
     "/flow_runs/{id}/follow",
     requests.Follow,
     responses.Followed,
+    door=RUN,  # a flow waits for the runs it has asked for
     body_optional=True,
     dialect=False,
 )

@@ -11,10 +11,12 @@ from reeve.wire.requests.artifacts import ArtifactUpdate as ArtifactUpdate
 from reeve.wire.requests.attempts import AnyReport as AnyReport
 from reeve.wire.requests.attempts import AttemptToken as AttemptToken
 from reeve.wire.requests.attempts import CodeVersion as CodeVersion
+from reeve.wire.requests.attempts import EndAttempt as EndAttempt
 from reeve.wire.requests.attempts import Exited as Exited
 from reeve.wire.requests.attempts import Launched as Launched
 from reeve.wire.requests.attempts import Note as Note
 from reeve.wire.requests.attempts import NotLaunched as NotLaunched
+from reeve.wire.requests.attempts import OpenAttempt as OpenAttempt
 from reeve.wire.requests.attempts import Output as Output
 from reeve.wire.requests.attempts import OutputChunk as OutputChunk
 from reeve.wire.requests.attempts import Renew as Renew

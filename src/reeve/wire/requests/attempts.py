@@ -9,6 +9,7 @@ from uuid import UUID
 from msgspec import Meta, Struct, field
 
 from reeve.core.crashes import CrashReason
+from reeve.core.runs import FlowRunPolicy
 
 
 class AttemptToken(Struct, kw_only=True):
@@ -22,6 +23,29 @@ class Renew(Struct, kw_only=True):
     """Renew leases: the tokens are the authority, whoever sends them (protocol §9, the shim)."""
 
     attempts: list[AttemptToken]
+
+
+class OpenAttempt(Struct, kw_only=True):
+    """A flow that its own process has called, and executes itself (protocol §1, self).
+
+    ``host`` and ``pid`` say which process that is. The same ``idempotency_key`` again gives the same attempt.
+    """
+
+    flow_name: str
+    flow_version: str | None = None
+    run_name: str | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    empirical_policy: FlowRunPolicy | None = None
+    tags: list[str] = field(default_factory=list)
+    host: str
+    pid: int
+    idempotency_key: str
+
+
+class EndAttempt(Struct, kw_only=True):
+    """A self attempt is over: its process is gone, or has left the flow without having ended its run."""
+
+    cause: str
 
 
 class Note(Struct, kw_only=True):

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from reeve.core.attempts import AttemptKind, AttemptState
 from reeve.core.crashes import CrashReason
 from reeve.wire.codec import Timestamp
+from reeve.wire.responses.flow_runs import FlowRunResponse
 
 
 class Attempt(Struct, kw_only=True):
@@ -38,6 +39,15 @@ class Attempt(Struct, kw_only=True):
     crash_reason: CrashReason | None = None
     expires: Timestamp | None = None
     code_version: str | None = None
+
+
+class SelfAttempt(Struct, kw_only=True):
+    """An attempt that the process which asked for it holds: its token, and its lease from then on."""
+
+    id: UUID
+    token: str
+    lease_seconds: float
+    run: FlowRunResponse
 
 
 class Renewal(Struct, kw_only=True):

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from reeve.server.http.request import Request, serves
-from reeve.server.services import attempts
+from reeve.server.services import attempts, self_attempts
 from reeve.wire import endpoints, requests, responses
 
 
 @serves(endpoints.renew_attempts)
 async def renew_attempts(request: Request[requests.Renew]) -> responses.Renewal:
     return await attempts.renew(request.context, request.body)
+
+
+@serves(endpoints.open_self_attempt)
+async def open_self_attempt(request: Request[requests.OpenAttempt]) -> responses.SelfAttempt:
+    return await self_attempts.open_(request.context, request.body)
+
+
+@serves(endpoints.end_self_attempt)
+async def end_self_attempt(request: Request[requests.EndAttempt]) -> None:
+    await self_attempts.end(request.context, request.principal, request.path["id"], request.body)
 
 
 @serves(endpoints.report_attempt)

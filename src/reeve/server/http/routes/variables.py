@@ -10,7 +10,7 @@ from reeve.wire import endpoints, filters, requests, responses
 
 @serves(endpoints.create_variable)
 async def create_variable(request: Request[requests.VariableCreate]) -> responses.Variable:
-    return await variables.create(request.context, request.body)
+    return await variables.create(request.context, request.principal, request.body)
 
 
 @serves(endpoints.read_variable)
@@ -25,12 +25,12 @@ async def read_variable_by_id(request: Request[None]) -> responses.Variable:
 
 @serves(endpoints.update_variable)
 async def update_variable(request: Request[requests.VariableUpdate]) -> None:
-    await variables.update(request.context, request.path["name"], request.body)
+    await variables.update(request.context, request.principal, request.path["name"], request.body)
 
 
 @serves(endpoints.update_variable_by_id)
 async def update_variable_by_id(request: Request[requests.VariableUpdate]) -> None:
-    await variables.update(request.context, request.path["id"], request.body)
+    await variables.update(request.context, request.principal, request.path["id"], request.body)
 
 
 @serves(endpoints.delete_variable)
