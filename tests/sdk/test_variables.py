@@ -54,6 +54,11 @@ def test_plain_code_asks_the_server_of_the_settings(real: Real, name: str) -> No
     assert Variable.get(name, default="x") == "2"
 
 
+def test_a_name_that_cannot_be_one_is_refused_in_words(real: Real) -> None:
+    with pytest.raises(InvalidInputError, match="'last-top' must only contain lowercase letters, numbers,"):
+        Variable.set("last-top", "5")
+
+
 def test_what_is_not_there_says_how_to_make_it(real: Real, name: str) -> None:
     assert Variable.get(name, default=7) == 7
     with pytest.raises(NotFoundError, match=f"reeve variables set {name} VALUE"):

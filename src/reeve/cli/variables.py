@@ -9,6 +9,7 @@ import click
 from reeve.cli import show
 from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect
+from reeve.core.names import check_variable
 from reeve.errors import ConflictError, NotFoundError
 from reeve.wire import endpoints, filters, requests
 
@@ -58,6 +59,7 @@ def get(*, name: str, as_json: bool) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace the value and the tags it has.")
 def set_(*, name: str, value: str, tags: tuple[str, ...], overwrite: bool) -> None:
     """Give a variable a value."""
+    check_variable(name)
     with connect() as client:
         try:
             body = requests.VariableCreate(name=name, value=value, tags=list(tags))

@@ -10,6 +10,7 @@ from reeve.errors import InvalidInputError
 # Of flows, deployments, work pools, work queues and block types (api-contract §1).
 FORBIDDEN = "/%&><"
 _KEY = re.compile(r"[a-z0-9-]*")
+VARIABLE = r"^[a-z0-9_]+\Z"
 
 
 def check_name(kind: str, name: str) -> None:
@@ -27,6 +28,15 @@ def check_key(kind: str, key: str, field: str) -> None:
     if not _KEY.fullmatch(key):
         raise InvalidInputError(
             f"{kind} must only contain lowercase letters, numbers, and dashes.", field=field
+        )
+
+
+def check_variable(name: str) -> None:
+    """Raise InvalidInputError unless the name of a variable is lower-case letters, digits and underscores."""
+    if not re.match(VARIABLE, name):
+        raise InvalidInputError(
+            f"Variable name {name!r} must only contain lowercase letters, numbers, and underscores.",
+            field="name",
         )
 
 

@@ -1,4 +1,4 @@
-"""Tracebacks as the user wants them: the user's own lines, not the engine's."""
+"""Tracebacks as the user wants them: the user's own lines, not those of reeve."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import traceback
 
 _OURS = (
-    os.path.dirname(__file__) + os.sep,  # noqa: PTH120  # pathlib costs each start 5 ms
+    os.path.dirname(os.path.dirname(__file__)) + os.sep,  # noqa: PTH120  # pathlib costs each start 5 ms
     importlib.__file__,
     "<frozen importlib",
 )
 
 
 def of_user_code(error: BaseException) -> str:
-    """Write out an error with its causes, without the frames of the engine and of the import system."""
+    """Write out an error with its causes, without the frames of reeve and of the import system."""
     told = traceback.TracebackException.from_exception(error)
     _strip(told)
     return "".join(told.format()).rstrip()
@@ -23,7 +23,7 @@ def of_user_code(error: BaseException) -> str:
 def _strip(told: traceback.TracebackException) -> None:
     users = [frame for frame in told.stack if not frame.filename.startswith(_OURS)]
     names_its_line = hasattr(told, "lineno")  # only a SyntaxError does
-    if users or names_its_line:  # an error of the engine itself keeps its lines
+    if users or names_its_line:  # an error of reeve itself keeps its lines
         told.stack = traceback.StackSummary.from_list(users)
     for other in (told.__cause__, told.__context__, *(told.exceptions or ())):
         if other is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar, overload
 
 from reeve.client.calls import ServerTimeoutError, ServerUnreachableError
+from reeve.core.names import check_variable
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
 from reeve.sdk import home
 from reeve.sdk.asking import Question, answer, answer_on_loop, ask
@@ -90,6 +91,7 @@ def _set(name: str, value: object, tags: Iterable[str], *, overwrite: bool) -> Q
             f"The value of variable {name!r} must be a text, got {value!r}. Write it as one, say as JSON"
         )
         raise InvalidInputError(message, field="value")
+    check_variable(name)
     wanted = sorted(set(tags))
     try:
         yield from ask(

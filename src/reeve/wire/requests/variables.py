@@ -6,12 +6,13 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from reeve.core import names
+
 # api-contract §1
 LONGEST_NAME = 255
 LONGEST_VALUE = 5000
-NAME = r"^[a-z0-9_]+\Z"
 
-VariableName = Annotated[str, Meta(max_length=LONGEST_NAME, pattern=NAME)]
+VariableName = Annotated[str, Meta(max_length=LONGEST_NAME, pattern=names.VARIABLE)]
 VariableValue = Annotated[str, Meta(max_length=LONGEST_VALUE)]
 
 
