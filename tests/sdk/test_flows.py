@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import traceback
 
 import pytest
 
@@ -312,3 +313,23 @@ def test_an_interrupt_passes_through_flows_and_tasks(interrupt: type[BaseExcepti
         around()
     assert cleaned == ["task", "flow"]
     assert current_scope() is None
+
+
+def test_a_traceback_goes_from_the_users_call_to_the_users_line() -> None:
+    @task
+    def divides(by: int) -> float:
+        return 1 / by
+
+    @flow
+    def outer() -> float:
+        return divides(0)
+
+    with pytest.raises(ZeroDivisionError) as raised:
+        outer()
+    frames = traceback.extract_tb(raised.value.__traceback__)
+    assert [frame.name for frame in frames if frame.filename == __file__] == [
+        "test_a_traceback_goes_from_the_users_call_to_the_users_line",
+        "outer",
+        "divides",
+    ]
+    assert not [frame.filename for frame in frames if "/engine/" in frame.filename]

@@ -20,6 +20,14 @@ def of_user_code(error: BaseException) -> str:
     return "".join(told.format()).rstrip()
 
 
+def from_user_code(error: Exception) -> Exception:
+    """Have an error's traceback begin with the user's first line: what called that is reeve's own affair."""
+    place = error.__traceback__
+    while place is not None and place.tb_frame.f_code.co_filename.startswith(_OURS):
+        place = place.tb_next
+    return error if place is None else error.with_traceback(place)  # one of reeve itself keeps its lines
+
+
 def _strip(told: traceback.TracebackException) -> None:
     users = [frame for frame in told.stack if not frame.filename.startswith(_OURS)]
     names_its_line = hasattr(told, "lineno")  # only a SyntaxError does

@@ -45,7 +45,7 @@ from reeve.sdk.states import (
     Terminated,
     interrupted,
 )
-from reeve.sdk.tracebacks import of_user_code
+from reeve.sdk.tracebacks import from_user_code, of_user_code
 
 T = TypeVar("T")
 
@@ -392,7 +392,7 @@ def _conclude(run: Run, outcome: Outcome) -> State[Any]:
         message = f"{run.kind.value} exceeded timeout of {outcome.seconds:g} second(s)"
         run.log.error("%s", message)
         return Failed(message, name="TimedOut", error=RunTimedOutError(message))
-    error = outcome.error
+    error = from_user_code(outcome.error)
     if isinstance(error, EndRun):
         return error.state
     run.log.error("%s encountered an exception:\n%s", run.kind.value, of_user_code(error))
