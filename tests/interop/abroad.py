@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from tests.interop.guests import PATIENCE, GuestHouse, environ, environment, until
 from tests.interop.recorded import answers_at
 
@@ -27,6 +28,17 @@ class Abroad(GuestHouse):
     def start_server(self, *options: str, **_: str) -> None:
         """Start the server; again and again while its port is held by connections of an earlier one."""
         until("the 2.20 server", lambda: self._starts(*options))
+
+    def ask(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> httpx2.Response:
+        """Send one request, again and again while 2.20's database is locked: it then answers 503."""
+
+        def look() -> httpx2.Response | None:
+            reply = super(Abroad, self).ask(method, path, body, key=key)
+            return None if reply.status_code == 503 else reply
+
+        answered = until("2.20's database", look)
+        assert answered is not None
+        return answered
 
     def _starts(self, *options: str) -> bool:
         home = self.root / "their-home"
