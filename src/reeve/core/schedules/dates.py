@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import dropwhile, groupby, islice, takewhile
@@ -95,4 +94,6 @@ def own_parameters_key(parameters: Mapping[str, Any]) -> str:
     """Return a short name for parameters, the same in each process; nothing for none."""
     if not parameters:
         return ""
-    return hashlib.sha256(msgspec.json.encode(parameters, order="deterministic")).hexdigest()[:16]
+    from hashlib import sha256  # OpenSSL costs each start of a run 5 ms
+
+    return sha256(msgspec.json.encode(parameters, order="deterministic")).hexdigest()[:16]
