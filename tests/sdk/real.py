@@ -14,6 +14,7 @@ from tests.cli.conftest import Server, running_server
 
 from reeve import Flow, State
 from reeve.client.sync import Client
+from reeve.sdk import home
 from reeve.sdk.context import Origin
 from reeve.sdk.engine.run import Kind, Subject
 from reeve.sdk.engine.server import Server as Reporter
@@ -111,9 +112,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
 
 
 @pytest.fixture
-def real(shared: Real, monkeypatch: pytest.MonkeyPatch) -> Real:
+def real(shared: Real, monkeypatch: pytest.MonkeyPatch) -> Iterator[Real]:
     """That server, as the one that the settings of the test's own process name."""
     for name, value in shared.server.environment.items():
         if name.startswith("REEVE_"):
             monkeypatch.setenv(name, value)
-    return shared
+    yield shared
+    home.hang_up()

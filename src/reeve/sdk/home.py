@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING
 
 from reeve.sdk.context import current_scope
@@ -57,8 +57,19 @@ def _settings_client(patience: float | None) -> Client:
     return _client(chosen.api_url, chosen.api_key, patience)
 
 
-@lru_cache(maxsize=4)
+@cache
 def _client(url: str, key: str | None, patience: float | None) -> Client:
     from reeve.client.sync import Client
 
-    return Client(url, key, patience=patience)
+    made = Client(url, key, patience=patience)
+    _made.append(made)
+    return made
+
+
+def hang_up() -> None:
+    """Close the connections to the servers of the settings; the next question opens new ones."""
+    for made in _made:
+        made.close()
+
+
+_made: list[Client] = []

@@ -36,7 +36,7 @@ from reeve.wire import codec, endpoints, requests
 _ANSWER_SECONDS = 20.0  # before a request counts as lost, as in a launched process
 _LOG_PATIENCE_SECONDS = 5.0  # the shipper keeps the lines and comes back
 _LAST_LINES_SECONDS = 10.0
-_ENDED_RUNS = 100  # whose late lines are still sent
+_ENDED_RUNS = 20  # whose late lines are still sent
 _STARTS = 3  # a keeper that dies again and again would only be a burden
 _ROOT_LOGGER = logging.getLogger("reeve")
 _GOES_ON = frozenset({StateType.RUNNING, StateType.SCHEDULED, StateType.PAUSED})
@@ -114,6 +114,7 @@ class OwnAttempt(Server):
             _keepers.drop(self._attempt)
             self._attempt = None
             _logs.ended(self._runs)
+            self._client.close()
 
 
 def _interrupter() -> Callable[[], object]:
@@ -168,7 +169,8 @@ class Logs:
         """Take note that runs have ended: what is logged a little later is still theirs."""
         self._ended.extend(run_ids)
         while len(self._ended) > _ENDED_RUNS:
-            self._clients.pop(self._ended.popleft(), None)
+            if (client := self._clients.pop(self._ended.popleft(), None)) is not None:
+                client.close()
 
     def finish(self) -> None:
         """Send what there is."""
