@@ -49,7 +49,10 @@ def test_help_fits_a_screen_and_has_an_example(path: tuple[str, ...]) -> None:
 
 
 def test_rare_options_are_shown_when_asked_for() -> None:
-    short, long = (CliRunner().invoke(front, ["deploy", asked]).output for asked in ("-h", "--help-all"))
+    short, long, again = (
+        CliRunner().invoke(front, ["deploy", asked]).output for asked in ("-h", "--help-all", "-h")
+    )
+    assert again == short
     assert "--help-all" in short
     assert "--must-start-by" not in short
     assert "--must-start-by" in long

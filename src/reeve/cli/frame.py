@@ -20,10 +20,12 @@ def rare(*names: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
 def _show_all(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if not asked:
         return
-    for option in context.command.params:
-        if isinstance(option, click.Option):
-            option.hidden = False
+    hidden = [one for one in context.command.params if isinstance(one, click.Option) and one.hidden]
+    for option in hidden:
+        option.hidden = False
     click.echo(context.get_help())
+    for option in hidden:  # whoever asks in this process again may want the short help
+        option.hidden = True
     context.exit()
 
 
