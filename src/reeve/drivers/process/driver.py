@@ -267,6 +267,7 @@ class ProcessDriver:
             "grace_seconds": launch.job.grace_seconds,
             "output_quota": launch.output_quota,
             "max_seconds": launch.max_seconds,
+            "template": start.template(launch.module, launch.env) if launch.module else None,
             "lease": msgspec.to_builtins(launch.lease) if launch.lease else None,
             "renew": _door(launch.renewal) if launch.renewal else None,
         }

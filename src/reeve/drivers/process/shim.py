@@ -22,7 +22,8 @@ import sys
 import time
 import traceback
 
-from reeve.drivers.process import host, lease, memory, messages, spawn, spool, tree
+from reeve.drivers.process import host, lease, memory, messages, spawn, spool, templates, tree
+from reeve.drivers.process.birth import Birth
 from reeve.drivers.process.ending import LEFTOVERS, Ending
 from reeve.drivers.process.run import Run, door_of
 
@@ -114,6 +115,7 @@ class Shim:
         self._next_tick = 0.0
         self._idle_since = time.monotonic() + FIRST_CALL
         self._mounts = memory.mounts()
+        self._templates = templates.Templates(inherited, _log)
         self._commands: dict[str, Callable[[Caller, dict[str, Any]], dict[str, Any] | None]] = {
             "hello": self._hello,
             "launch": self._launch,
@@ -197,6 +199,7 @@ class Shim:
         if self._stirred or (ending and now >= self._next_step):
             self._stirred = False  # before the look: what ends during it is looked for again
             self._next_step = now + STEP
+            self._templates.bury()
             orphans, exact = self._orphans()
             self._stirred = self._stirred or not exact
             for run in ending:
@@ -334,14 +337,18 @@ class Shim:
         return None
 
     def _start_all(self) -> None:
-        """Start what was ordered in this round: all intents are on disk before the first fork."""
+        """Start what was ordered in this round: all intents are on disk before the first fork.
+
+        A template forks one run while the next is ordered of it.
+        """
         orders, self._orders = self._orders, {}
         intents = [(order, self._answering(self._write_intent, order)) for order in orders.values()]
-        for order, intent in intents:
-            if intent is not None:
-                self._answering(self._start, order, intent)
+        births = [(order, self._answering(self._begin, order, intent)) for order, intent in intents if intent]
+        for order, birth in births:
+            if birth:
+                self._answering(self._complete, order, birth)
 
-    def _answering(self, act: Callable[..., int | None], order: dict[str, Any], *more: int) -> int | None:
+    def _answering(self, act: Callable[..., Any], order: dict[str, Any], *more: object) -> Any:
         """Do a part of a launch; when it fails, whoever asked for the launch is told."""
         try:
             return act(order, *more)
@@ -351,7 +358,7 @@ class Shim:
             return None
 
     def _write_intent(self, order: dict[str, Any]) -> int | None:
-        """Return the intent, to be settled; None when the attempt was launched before, and has ended."""
+        """Return the intent, to be settled, a file that is never 0; None when the attempt was launched before, and has ended."""
         attempt, directory = order["attempt"], order["spool_dir"]
         intent = {"attempt": attempt, "argv": order["argv"], **self._host, "at": time.time()}
         try:
@@ -366,28 +373,25 @@ class Shim:
         except OSError as error:
             raise _not_launched(f"The spool '{directory}' cannot be written", error) from error
 
-    def _start(self, order: dict[str, Any], intent: int) -> None:
+    def _begin(self, order: dict[str, Any], intent: int) -> Birth:
+        """Bring the intent to disk, and order the run of a template if one takes it."""
         try:
             if door := door_of(order)[0]:
                 lease.prepare(door)
             spool.settle(intent)
-            self._fork(order)
+            return Birth(order, self._templates, self._inherited)
         except Exception as error:
-            spool.forget_intent(order["spool_dir"])
-            if isinstance(error, OSError):
-                raise _not_launched("The run could not be forked", error) from error
-            raise
+            raise _unborn(order, error) from error
 
-    def _fork(self, order: dict[str, Any]) -> None:
+    def _complete(self, order: dict[str, Any], birth: Birth) -> None:
+        """Take the run into the shim's hands, and let it begin."""
         attempt, directory = order["attempt"], order["spool_dir"]
-        output = spool.Output(directory, order.get("output_quota", spool.DEFAULT_QUOTA))
         witness = memory.Witness(self._mounts)
         witness.look(os.getpid())  # the child begins in the same group
         try:
-            child = spawn.spawn(order, self._inherited)
-        except OSError:
-            output.close()
-            raise
+            child = birth.child()
+        except OSError as error:
+            raise _unborn(order, error) from error
         handle = {
             **self._host,
             "pid": child.pid,
@@ -395,9 +399,10 @@ class Shim:
             "attempt": attempt,
             "spool_dir": directory,
         }
-        run = self._runs[attempt] = Run(order, child, output, handle, witness)
+        run = self._runs[attempt] = Run(order, child, birth.output, handle, witness)
         _guard(spool.add_handle, directory, handle)
         self._watch(child.verdict, lambda _: self._on_verdict(run))
+        _guard(birth.go)
 
     def _stop(self, _: Caller, request: dict[str, Any]) -> dict[str, Any]:
         run = self._runs.get(request["attempt"])
@@ -562,6 +567,7 @@ class Shim:
         """
         own = {run.child.pid for run in self._runs.values()}
         own.update(renewal.pid for renewal in self._renewals.values())
+        own.update(self._templates.pids)
         found: dict[str, list[int]] = {}
         exact = True
         for pid in tree.children(os.getpid()):
@@ -643,6 +649,12 @@ def _already_ended(record: dict[str, Any]) -> dict[str, Any]:
     if not record["launched"]:
         raise Refusal("not_launched", record["message"])
     return {"handle": record["handle"], "exit": record}
+
+
+def _unborn(order: dict[str, Any], error: Exception) -> Exception:
+    """Take the intent back: there is no process, and a repeat is welcome."""
+    spool.forget_intent(order["spool_dir"])
+    return _not_launched("The run could not be forked", error) if isinstance(error, OSError) else error
 
 
 def _not_launched(what: str, error: OSError) -> Refusal:
