@@ -65,7 +65,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     ``job.env`` is part of it and not read again. ``output_quota`` is bytes of both streams together, and
     again of records. What runs longer than ``max_seconds`` (of boot time, from its start) the driver ends by
     itself. ``module``: the command runs it with this very interpreter (``python -m MODULE``) and it has a
-    ``main() -> int``, so that a driver may fork the run from a process that has imported it.
+    ``main() -> int`` and ``warm()``, so that a driver may fork the run from a process that has imported it.
     """
 
     attempt: UUID

@@ -53,6 +53,11 @@ class Birth:
         self._pipes.close_ends()
         return child
 
+    @property
+    def forked(self) -> bool:
+        """Whether a template has forked it."""
+        return self._template is not None
+
     def go(self) -> None:
         """Let the run begin: from now on it is in the shim's hands."""
         if self._template:

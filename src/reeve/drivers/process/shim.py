@@ -358,7 +358,7 @@ class Shim:
             return None
 
     def _write_intent(self, order: dict[str, Any]) -> int | None:
-        """Return the intent, to be settled, a file that is never 0; None when the attempt was launched before, and has ended."""
+        """Return the intent, to be settled (a file, never 0); None: it was launched before, and has ended."""
         attempt, directory = order["attempt"], order["spool_dir"]
         intent = {"attempt": attempt, "argv": order["argv"], **self._host, "at": time.time()}
         try:
@@ -398,6 +398,7 @@ class Shim:
             "start_time": tree.start_time(child.pid),
             "attempt": attempt,
             "spool_dir": directory,
+            "forked": birth.forked,
         }
         run = self._runs[attempt] = Run(order, child, birth.output, handle, witness)
         _guard(spool.add_handle, directory, handle)

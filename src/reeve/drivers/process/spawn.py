@@ -107,7 +107,10 @@ def die_with_parent(parent: int) -> None:
 
 
 def spawn(order: dict[str, Any], inherited: Inherited, pipes: Pipes) -> int:
-    """Fork a run and return its pid. The order has attempt, argv, env and cwd. Raises OSError: no room for it."""
+    """Fork a run and return its pid. The order has attempt, argv, env and cwd.
+
+    Raises OSError when there is no room for it.
+    """
     return _fork(lambda: _run_child(order, inherited, pipes.ends))
 
 
@@ -169,7 +172,7 @@ def _run_child(order: dict[str, Any], inherited: Inherited, ends: list[int]) -> 
 
 
 def enter(order: dict[str, Any], streams: tuple[int, int, int]) -> str:
-    """Have the calling process take its streams, its directory and its mark; return what is wrong with them."""
+    """Have the calling process take its streams, its directory and its mark; return what is wrong."""
     for target, source in enumerate(streams):
         os.set_blocking(source, True)  # the writing end only: an end has its own flags
         os.dup2(source, target)

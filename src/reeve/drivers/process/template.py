@@ -1,10 +1,10 @@
 """A process that has imported an engine, and forks a run of it for each order of its shim (design §6).
 
-The shim starts it as ``python -m reeve.drivers.process.template MODULE LINE``: an interpreter like the run's own,
-with its flags and its site. ``MODULE`` has a ``main() -> int``; ``LINE`` is the number of an inherited socket. It says ``ready`` when it can fork. Each packet is an order (attempt, env, cwd) with the ends of
-the run's stdout, stderr and verdict; the answer is the run's pid, or a
-negated errno. The run does nothing before the shim, which has
-its pid then, says so through the verdict.
+The shim starts it as ``python -m reeve.drivers.process.template MODULE LINE``: an interpreter like the run's
+own, with its flags and its site. ``MODULE`` has ``main() -> int``, and ``warm()`` for what is done once for
+all runs; ``LINE`` is the number of an inherited socket. It says ``ready`` when it can fork. Each packet is an
+order (attempt, env, cwd) with the ends of the run's stdout, stderr and verdict; the answer is the run's pid,
+or a negated errno. The run does nothing before the shim, which has its pid then, says so through the verdict.
 
 The run is a child of the shim, not of this process: so nothing here watches, reaps or outlives it.
 """
@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from reeve.drivers.process import spawn, tree
-from reeve.drivers.process.templates import ENDS, GO, LONGEST_ORDER, NOBODY, READY
+from reeve.drivers.process.templates import ENDS, GO, LONGEST_ORDER, READY
 
 # clone(2) as such, since libc has no fork that makes a sibling. Its fourth and fifth argument change places
 # between machines; where the child's own thread id goes is therefore given twice.
@@ -39,7 +39,6 @@ _CLONE_PARENT, _CLONE_CHILD_CLEARTID, _CLONE_CHILD_SETTID = 0x8000, 0x200000, 0x
 _PR_GET_TID_ADDRESS = 40
 
 _libc = ctypes.PyDLL(None, use_errno=True)  # keeps the lock of the interpreter: nothing may run between
-_libc.getenv.restype = ctypes.c_void_p
 _libc.syscall.restype = ctypes.c_long
 
 
@@ -113,10 +112,8 @@ class Template:
         self._module = module
         self._shim = os.getppid()
         self._forker = Forker()
-        # Where the kernel reads the environment of this process and of what it forks (proc(5), environ).
-        self._mark = _libc.getenv(tree.MARK.encode())
-        if not self._mark or os.environ.get(tree.MARK) != NOBODY:
-            raise CannotForkError(f"{tree.MARK} is not in the environment as it should be.")
+        self._command, self._environment = _told_by_kernel()
+        self._added = _added_at_start()
 
     def serve(self) -> None:
         """Fork until the line ends. Returns in the template only."""
@@ -125,12 +122,15 @@ class Template:
             packet, files, _, _ = socket.recv_fds(self._line, LONGEST_ORDER, ENDS)
             if not packet:
                 return
+            # Before the fork: what is written to after it is a page more to copy.
+            order = json.loads(packet)
+            _take_environment({**order["env"], tree.MARK: order["attempt"], **self._added})
             try:
                 pid = self._forker.fork()
             except OSError as error:  # no room: the shim says so
                 pid = -(error.errno or errno.EAGAIN)
             if pid == 0:
-                self._become(json.loads(packet), files)
+                self._become(order, files)
             for file in files:
                 os.close(file)
             self._line.send(str(pid).encode())
@@ -161,24 +161,67 @@ class Template:
     def _prepare(self, order: dict[str, Any], stdout: int, stderr: int) -> str:
         """Put the run into its place; return the sentence that says why it cannot be."""
         os.setsid()
-        ctypes.memmove(self._mark, order["attempt"].encode(), len(NOBODY))
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         problem = spawn.enter(order, (null, stdout, stderr))
         os.close(null)
         if problem:
             return problem
-        os.environ.clear()
-        os.environ.update(order["env"])
-        os.environ[tree.MARK] = order["attempt"]
+        self._show(order)
         if not sys.flags.safe_path:
             sys.path[0] = os.getcwd()  # noqa: PTH109 - what python -m puts there
         return ""
+
+    def _show(self, order: dict[str, Any]) -> None:
+        """Have /proc, and all who look there, see the run's command and environment, its mark first."""
+        self._command.show([os.fsencode(one) for one in (*sys.orig_argv[:2], self._module.__name__)])
+        variables = {tree.MARK: order["attempt"], **order["env"]}
+        self._environment.show([os.fsencode(f"{name}={text}") for name, text in variables.items()])
+
+
+def _added_at_start() -> dict[str, str]:
+    """Return the variables that this interpreter has set itself: a locale (PEP 538), or what site does."""
+    with open("/proc/self/environ", "rb") as file:  # noqa: PTH123 - a run's pages are few without pathlib
+        given = dict(one.split(b"=", 1) for one in file.read().split(b"\0") if b"=" in one)
+    return {
+        name: text for name, text in os.environ.items() if given.get(os.fsencode(name)) != os.fsencode(text)
+    }
+
+
+def _take_environment(wanted: dict[str, str]) -> None:
+    for name in [name for name in os.environ if name not in wanted]:
+        del os.environ[name]
+    for name, text in wanted.items():
+        if os.environ.get(name) != text:
+            os.environ[name] = text
+
+
+class Area:
+    """A stretch of this process's first memory, which the kernel tells others of as it is now (proc(5))."""
+
+    def __init__(self, start: int, end: int) -> None:
+        self._start = start
+        self._size = end - start
+
+    def show(self, words: list[bytes]) -> None:
+        """Write as many whole words there as find room."""
+        text = b""
+        for word in words:
+            if len(text) + len(word) < self._size:
+                text += word + b"\0"
+        ctypes.memmove(self._start, text.ljust(self._size, b"\0"), self._size)
+
+
+def _told_by_kernel() -> tuple[Area, Area]:
+    """Return where command and environment of this process lie. Its children have them at the same place."""
+    arguments, arguments_end, variables, variables_end = tree.areas(os.getpid())
+    return Area(arguments, arguments_end), Area(variables, variables_end)
 
 
 def _run(module: ModuleType) -> NoReturn:
     """Do as ``python -m MODULE`` does, and leave as the interpreter would, but for taking itself apart."""
     sys.modules["__main__"] = module
     sys.argv = [str(module.__file__)]
+    threading.current_thread()._set_native_id()  # type: ignore[attr-defined]  # noqa: SLF001 - Python forgets to
     code = module.main()
     threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
     atexit._run_exitfuncs()  # noqa: SLF001
@@ -191,6 +234,7 @@ def _run(module: ModuleType) -> NoReturn:
 def main() -> None:
     """Import the engine, and fork as told; the shim's log is where errors go."""
     module = importlib.import_module(sys.argv[1])
+    module.warm()
     line = socket.socket(fileno=int(sys.argv[2]))
     try:
         template = Template(line, module)

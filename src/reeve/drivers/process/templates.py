@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 
-from reeve.drivers.process import spawn, tree
+from reeve.drivers.process import spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 # What shim and template say to each other; see template.py.
 READY = b"ready"
 GO = b"g"
-NOBODY = "00000000-0000-0000-0000-000000000000"  # the mark of a template, of the length of a run's
 LONGEST_ORDER = 128 << 10  # bytes that fit into one packet as kernels come (net.core.wmem_max)
 ENDS = 3  # files that come with an order
+ROOM = "REEVE_ROOM"  # makes the environment of a template as long as that of a run, which is written over it
 
 MOST = 4  # templates of one shim; each is some 20 MiB
 _ANSWER_SECONDS = 2.0  # to an order; what takes longer is broken, or stopped
@@ -92,14 +92,14 @@ class Templates:
     def find(self, order: dict[str, Any]) -> tuple[Template, bytes] | None:
         """Return the template that takes an order, and the order for it; None: start the run cold.
 
-        ``order["template"]`` has argv and env of a template. One that is wanted for the first time is started.
+        ``order["template"]`` has its argv and env. One that is wanted for the first time is started.
         """
         wanted = order.get("template")
         if not wanted:
             return None
         packet = json.dumps({name: order[name] for name in ("attempt", "env", "cwd")}).encode()
         key = json.dumps(wanted, sort_keys=True)
-        template = self._known.get(key) or self._start(key, wanted)
+        template = self._known.get(key) or self._start(key, wanted, len(packet))
         if template is None or len(packet) > LONGEST_ORDER or not _is_ready(template):
             return None
         template.used_at = time.monotonic()
@@ -119,13 +119,13 @@ class Templates:
             if os.waitid(os.P_PID, template.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 self.drop(template, "it has ended")
 
-    def _start(self, key: str, wanted: dict[str, Any]) -> Template | None:
+    def _start(self, key: str, wanted: dict[str, Any], room: int) -> Template | None:
         if self._broken.get(key, 0) > time.monotonic():
             return None
         if len(self._known) >= MOST:
             self._end_oldest()
         try:
-            template = _start(wanted, self._inherited)
+            template = _start(wanted, min(room * 2, LONGEST_ORDER), self._inherited)
         except OSError as error:
             self._give_up(key, f"it cannot be started: {error.strerror}")
             return None
@@ -152,12 +152,12 @@ def _is_ready(template: Template) -> bool:
     return template.ready
 
 
-def _start(wanted: dict[str, Any], inherited: spawn.Inherited) -> Template:
+def _start(wanted: dict[str, Any], room: int, inherited: spawn.Inherited) -> Template:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     line = theirs.fileno()
     argv = [*wanted["argv"], str(line)]
     try:
-        pid = spawn.helper(argv, {**wanted["env"], tree.MARK: NOBODY}, line, inherited)
+        pid = spawn.helper(argv, {**wanted["env"], ROOM: "-" * room}, line, inherited)
     except OSError:
         ours.close()
         raise
