@@ -13,7 +13,7 @@ from collections import Counter
 from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from uuid import UUID
 
 from tests.acceptance.house import PATIENCE, House, until
@@ -25,11 +25,18 @@ from reeve.wire import filters, responses
 Rows = list[tuple[Any, ...]]
 
 
-def completes(house: House, deployment: str, *options: str) -> UUID:
-    """Have a run asked for by the command line complete, and return its id."""
-    run = house.ends(house.run(deployment, *options))
+def completes(house: House, deployment: str, **parameters: Any) -> UUID:
+    """Ask for a run, see that it completes, and return its id."""
+    (run_id,) = house.run_at_once(deployment, 1, **parameters)
+    run = house.ends(run_id)
     assert run.state_name == "Completed", run.state
-    return run.id
+    return run_id
+
+
+def says(house: House, run_id: UUID, text: str) -> None:
+    """Wait until a run's log has a line with this text."""
+    of_run = filters.LogQuery(logs=filters.LogFilter(flow_run_id=filters.Ids(any_=[run_id])))
+    until(text, lambda: any(text in line.message for line in house.client.call(api.filter_logs, of_run)))
 
 
 def rows(database: Path, query: str) -> Rows:
@@ -45,10 +52,10 @@ def artifact(house: House, key: str, run_id: UUID) -> Any:
     return json.loads(found.data) if found.type == "table" else found.data
 
 
-def tasks_of(house: House, *run_ids: UUID, state: str | None = None) -> list[responses.TaskRun]:
+def tasks_of(house: House, run_id: UUID, state: str | None = None) -> list[responses.TaskRun]:
     """Return up to 200 task runs, those in a state where one is named."""
     named = filters.StateCriterion(name=filters.StateNames(any_=[state])) if state else None
-    wanted = filters.TaskRunFilter(flow_run_id=filters.NullableIds(any_=list(run_ids)), state=named)
+    wanted = filters.TaskRunFilter(flow_run_id=filters.NullableIds(any_=[run_id]), state=named)
     return house.client.call(api.filter_task_runs, filters.TaskRunQuery(task_runs=wanted))
 
 
@@ -75,15 +82,15 @@ def test_every_example_is_deployed_and_described(house: House) -> None:
 
 def test_a_day_that_is_loaded_again_is_put_right(house: House) -> None:
     database = house.flows / "data" / "orders.db"
-    completes(house, "load-orders/example", "-P", "day=2026-02-01")
+    completes(house, "load-orders/example", day="2026-02-01")
     first = rows(database, "SELECT * FROM orders ORDER BY id")
     assert len({order for order, *_ in first}) == len(first)
     assert ("2026-02-01-003", 100) in [(order, cents) for order, _, _, cents in first]  # the correction
-    completes(house, "load-orders/example", "-P", "day=2026-02-02")
+    completes(house, "load-orders/example", day="2026-02-02")
     with closing(sqlite3.connect(database)) as db, db:
         db.execute("UPDATE orders SET cents = 0 WHERE day = '2026-02-01'")
         db.execute("DELETE FROM orders WHERE id = '2026-02-01-004'")
-    again = completes(house, "load-orders/example", "-P", "day=2026-02-01")
+    again = completes(house, "load-orders/example", day="2026-02-01")
     assert rows(database, "SELECT * FROM orders WHERE day = '2026-02-01' ORDER BY id") == first
     assert rows(database, "SELECT count(DISTINCT day) FROM orders") == [(2,)]
     table = artifact(house, "sales-by-region", again)
@@ -93,7 +100,7 @@ def test_a_day_that_is_loaded_again_is_put_right(house: House) -> None:
 
 def test_a_thousand_tasks_add_up(house: House) -> None:
     run_id = completes(house, "count-primes/example")
-    assert "There are 9592 primes below 100000." in house.cli("runs", "logs", str(run_id))
+    says(house, run_id, "There are 9592 primes below 100000.")
     completed = filters.TaskRunFilter(
         flow_run_id=filters.NullableIds(any_=[run_id]),
         state=filters.StateCriterion(name=filters.StateNames(any_=["Completed"])),
@@ -102,9 +109,9 @@ def test_a_thousand_tasks_add_up(house: House) -> None:
 
 
 def test_a_second_sweep_trains_only_what_is_new(house: House) -> None:
-    first = completes(house, "sweep/example", "-P", "degrees=[1,3]", "-P", "penalties=[0.01,1]")
+    first = completes(house, "sweep/example", degrees=[1, 3], penalties=[0.01, 1])
     assert len(tasks_of(house, first, state="Completed")) == 4
-    second = completes(house, "sweep/example", "-P", "degrees=[1,3,5]", "-P", "penalties=[0.01,1]")
+    second = completes(house, "sweep/example", degrees=[1, 3, 5], penalties=[0.01, 1])
     assert len(tasks_of(house, second, state="Cached")) == 4
     assert {each.name for each in tasks_of(house, second, state="Completed")} == {
         "degree 5, penalty 0.01",
@@ -118,9 +125,7 @@ def test_a_second_sweep_trains_only_what_is_new(house: House) -> None:
 
 def test_pages_are_asked_for_again_where_that_may_help(house: House) -> None:
     with _shop(house).open_shop() as shop:
-        run_id = completes(
-            house, "scrape/example", "-P", f"site={shop.url}", "-P", "products=12", "-P", "patience=0.5"
-        )
+        run_id = completes(house, "scrape/example", site=shop.url, products=12, patience=1)
         asked = {int(page.rpartition("/")[2]): times for page, times in shop.asked.items()}
     assert asked == {**dict.fromkeys(range(1, 13), 1), 3: 3, 5: 2, 7: 3}  # 9 is gone, and asked for once
     unread = {row["page"].rpartition("/")[2]: row["why"] for row in artifact(house, "unread-pages", run_id)}
@@ -138,6 +143,7 @@ def test_what_is_approved_is_paid(house: House) -> None:
     orders = house.flows / "data" / "payments.csv"
     run_id = house.run("pay-invoices/example", "-P", "month=3")
     house.reaches(run_id, "Paused")
+    says(house, run_id, f"reeve runs resume {run_id} -P by=…")
     due = artifact(house, "payments", run_id)
     assert "by" in house.cli("runs", "resume", str(run_id), "-P", "limit=500", code=1)
     assert house.read(run_id).state_name == "Paused"
@@ -147,7 +153,7 @@ def test_what_is_approved_is_paid(house: House) -> None:
     with orders.open(newline="") as file:
         paid = {int(row["invoice"]): row["approved by"] for row in csv.DictReader(file)}
     assert paid == {each["invoice"]: "Ada" for each in due if each["amount"] <= 500}
-    refused = house.run("pay-invoices/example", "-P", "orders=refused.csv")
+    (refused,) = house.run_at_once("pay-invoices/example", 1, orders="refused.csv")
     house.reaches(refused, "Paused")
     house.cli("runs", "resume", str(refused), "-P", "by=Bob", "-P", "approved=false")
     state = house.ends(refused).state
@@ -157,7 +163,7 @@ def test_what_is_approved_is_paid(house: House) -> None:
 
 
 def test_a_tree_of_flows_is_cancelled_from_its_root(house: House) -> None:
-    done = completes(house, "close-quarter/example", "-P", "quarter=2", "-P", "seconds=0")
+    done = completes(house, "close-quarter/example", quarter=2, seconds=0)
     assert {each.name for each in children(house, done)} == {"month 4", "month 5", "month 6"}
     assert Counter(each.state_name for each in grandchildren(house, done)) == {"Completed": 9}
 
@@ -176,7 +182,7 @@ def test_a_tree_of_flows_is_cancelled_from_its_root(house: House) -> None:
 
 
 def test_the_log_is_there_while_the_run_goes_on(house: House) -> None:
-    run_id = house.run("monitor/example", "-P", "seconds=600", "-P", "every=0.1")
+    (run_id,) = house.run_at_once("monitor/example", 1, seconds=600, every=0.1)
     watcher = house.start("watcher", "runs", "logs", "-f", str(run_id))
     until("lines", lambda: house.log("watcher").count(" free\n") >= 10)
     assert house.read(run_id).state_name == "Running"
@@ -198,9 +204,12 @@ def test_each_file_is_taken_in_once(house: House) -> None:
     _arrives(inbox, "unreadable.csv", "amount\nmuch\n")
     until("the first file", (done / "one.csv").exists)
     os.mkfifo(inbox / "slow.csv")  # whoever reads it waits for who writes
-    with (inbox / "slow.csv").open("w") as slow:  # it is being read
+    slow = until("a look at it", lambda: _read_by_somebody(inbox / "slow.csv"))
+    assert slow is not None
+    with slow:
         _arrives(inbox, "two.csv", "amount\n40\n")
-        until("a look that is skipped", lambda: _looks(house, state="Skipped"))
+        skipped = len(_looks(house, state="Skipped"))
+        until("a look that is skipped", lambda: len(_looks(house, state="Skipped")) > skipped)
         assert not (done / "two.csv").exists()
         slow.write("amount\n5\n")
     until("the other files", lambda: (done / "slow.csv").exists() and (done / "two.csv").exists())
@@ -215,7 +224,7 @@ def test_each_file_is_taken_in_once(house: House) -> None:
 
 
 def test_a_backfill_that_is_killed_goes_on(house: House) -> None:
-    run_id = completes(house, "backfill/example", "-P", "dies_on=2026-01-12")
+    run_id = completes(house, "backfill/example", dies_on="2026-01-12")
     attempts = house.attempts(run_id)
     assert [each.crash_reason for each in attempts] == [CrashReason.SIGNAL, None]
     days = [date(2026, 1, 1) + timedelta(days=n) for n in range(20)]
@@ -258,6 +267,14 @@ def _arrives(folder: Path, name: str, content: str) -> None:
     """Have a file appear whole."""
     (folder / f"{name}.part").write_text(content)
     (folder / f"{name}.part").rename(folder / name)
+
+
+def _read_by_somebody(pipe: Path) -> IO[str] | None:
+    """Return the end of a pipe that is written to, if somebody has opened the other one."""
+    try:
+        return os.fdopen(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK), "w")
+    except OSError:
+        return None
 
 
 def _shop(house: House) -> Any:
