@@ -40,7 +40,7 @@ def take_in(folder: Path = Path("data/inbox")) -> int:
         if not state.is_completed:
             failed += 1
             get_run_logger().error("%s stays where it is: %s", file.name, state.message)
-    get_run_logger().info("%d files in %s, %d of them could not be read", len(files), folder, failed)
+    get_run_logger().info("%s: %d files handled", folder, len(files) - failed)
     return len(files) - failed
 
 
