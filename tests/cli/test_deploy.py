@@ -59,6 +59,14 @@ def test_all_are_deployed_then_nothing_is_left_to_do(project: Shell) -> None:
     assert "catch-up last, overlap queue" in project("deployments", "show", f"{first}/prod").out
 
 
+def test_policies_are_spelt_as_in_the_file(project: Shell) -> None:
+    first, _ = names(project)
+    schedule = ("--interval", "1h", "--overlap", "cancel_running", "--catchup", "none")
+    done = project("deploy", f"flows.py:{first.replace('-', '_')}", "-n", "by-hand", *schedule)
+    assert (done.code, done.err) == (0, "")
+    assert "catch-up none, overlap cancel_running" in project("deployments", "show", f"{first}/by-hand").out
+
+
 def test_a_dry_run_names_the_fields_that_differ(project: Shell) -> None:
     first, _ = names(project)
     assert project("deploy", "--all").code == 0

@@ -48,6 +48,9 @@ def test_artifacts_are_listed_and_shown(at_server: Shell, client: Client) -> Non
     assert "# Second" in at_server("artifacts", "show", key).out
     assert "40 %" in at_server("artifacts", "show", str(bar.id)).out
     assert json.loads(at_server("artifacts", "show", listed[1]["id"], "--json").out)["data"] == "# First"
+    rows = requests.ArtifactCreate(type="table", data='[{"region":"north","orders":3},{"region":"west"}]')
+    table = client.call(endpoints.create_artifact, rows)
+    assert "\n\nregion  orders\nnorth   3\nwest\n" in at_server("artifacts", "show", str(table.id)).out
     missing = at_server("artifacts", "show", "nothing")
     assert (missing.code, "reeve artifacts ls" in missing.err) == (1, True)
 

@@ -106,6 +106,7 @@ def test_without_a_server_the_log_is_told(caplog: pytest.LogCaptureFixture) -> N
     def plain() -> Any:
         bar = create_progress_artifact(1)
         update_progress_artifact(bar, 50)
+        create_table_artifact([{"n": n} for n in range(30)])
         return [bar, create_markdown_artifact("x" * 1000, key="long")]
 
     with caplog.at_level(logging.INFO):
@@ -113,7 +114,10 @@ def test_without_a_server_the_log_is_told(caplog: pytest.LogCaptureFixture) -> N
     said = [record.getMessage() for record in caplog.records]
     assert said[0] == "Artifact (progress), kept by no server: 1.0"
     assert said[1] == "Progress: 50 %."
-    assert said[2] == f"Artifact 'long' (markdown), kept by no server: {'x' * 200}…"
+    table = said[2].splitlines()
+    assert table[:3] == ["Artifact (table), kept by no server:", "n", "0"]
+    assert table[-2:] == ["19", "… and 10 more"]
+    assert said[3] == f"Artifact 'long' (markdown), kept by no server: {'x' * 200}…"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from reeve.cli import find, show
 from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect
 from reeve.client.sync import Client
+from reeve.core.tables import read_table
 from reeve.errors import NotFoundError
 from reeve.wire import endpoints, filters
 from reeve.wire.responses import Artifact
@@ -109,7 +110,10 @@ def _missing(text: str) -> NoReturn:
 
 
 def _show_data(artifact: Artifact) -> None:
-    if isinstance(artifact.data, str):
+    table = read_table(artifact.data) if artifact.type == "table" else None
+    if table is not None:
+        show.table(table.columns, table.rows, empty="The table has no rows.")
+    elif isinstance(artifact.data, str):
         click.echo(artifact.data)
     elif artifact.type == "progress":
         click.echo(f"{artifact.data:g} %")

@@ -48,9 +48,17 @@ Pairs = tuple[tuple[str, str], ...]
 @rare("--rrule", multiple=True, help="Run by a rule of RFC 5545.")
 @click.option("--timezone", metavar="ZONE", help="Whose clock the schedules follow. Default: UTC")
 @rare("--anchor", type=INSTANT, help="What intervals are counted from.")
-@rare("--catchup", type=click.Choice([*Catchup]), help="Which missed dates run later. Default: as in 2.20")
+@rare(
+    "--catchup",
+    type=click.Choice([each.value for each in Catchup]),
+    help="Which missed dates run later. Default: as in 2.20",
+)
 @rare("--max-late", type=DURATION, help="How late a scheduled run may start, or else it is skipped.")
-@rare("--overlap", type=click.Choice([*Overlap]), help="When the run before has not ended. Default: allow")
+@rare(
+    "--overlap",
+    type=click.Choice([each.value for each in Overlap]),
+    help="When the run before has not ended. Default: allow",
+)
 @click.option("-P", "--param", "params", type=PAIR, multiple=True, help="Default of a parameter.")
 @rare("--tag", "tags", multiple=True, help="Tag of its runs; repeatable.")
 @rare("--description", help="What it is for.")

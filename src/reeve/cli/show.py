@@ -11,6 +11,7 @@ from uuid import UUID
 import click
 import msgspec
 
+from reeve.core.tables import Table, as_text
 from reeve.wire import codec, responses
 
 # Colours of states, by name; where a word of a table is one of them, it gets its colour.
@@ -51,7 +52,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     elif sys.stdout.isatty():
         _rich_table(columns, cells)
     else:
-        _plain_table(columns, cells)
+        for row in as_text(Table([*columns], cells)):
+            click.echo(row)
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:
@@ -133,13 +135,6 @@ def _state(state: responses.State) -> str:
 
 def _log(log: responses.Log) -> str:
     return f"{logging.getLevelName(log.level):<7} {log.name}: {log.message}"
-
-
-def _plain_table(columns: Sequence[str], cells: list[list[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-    for row in (columns, *cells):
-        padded = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(padded).rstrip())
 
 
 def _rich_table(columns: Sequence[str], cells: list[list[str]]) -> None:

@@ -20,6 +20,7 @@ from reeve.wire import endpoints, requests
 Table: TypeAlias = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]] | Sequence[Sequence[Any]]
 
 _SHOWN = 200  # characters of an artifact that a log line without a server repeats
+_SHOWN_LINES = 21  # of a table, its head among them
 
 
 def _create_markdown_artifact(
@@ -92,9 +93,8 @@ def _create(type_: str, data: Any, key: str | None, description: str | None) -> 
         check_key("Artifact key", key, "key")
     scope = current_scope()
     if scope is not None and home.reporting() is None:
-        text = str(data)
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-        _log(logging.INFO, "Artifact%s (%s), kept by no server: %s", f" '{key}'" * bool(key), type_, shown)
+        shown = _shown_table(data) if type_ == "table" else _shown(str(data))
+        _log(logging.INFO, "Artifact%s (%s), kept by no server:%s", f" '{key}'" * bool(key), type_, shown)
         return None
     made = yield from ask(
         endpoints.create_artifact,
@@ -108,6 +108,21 @@ def _create(type_: str, data: Any, key: str | None, description: str | None) -> 
         ),
     )
     return made.id
+
+
+def _shown(text: str) -> str:
+    return f" {text}" if len(text) <= _SHOWN else f" {text[:_SHOWN]}…"
+
+
+def _shown_table(data: str) -> str:
+    from reeve.core.tables import as_text, read_table  # runs with a server do without
+
+    table = read_table(data)
+    if table is None or not table.rows:
+        return _shown(data)
+    lines = as_text(table)
+    rest = len(lines) - _SHOWN_LINES
+    return "\n".join(["", *lines[:_SHOWN_LINES], *[f"… and {rest} more"] * (rest > 0)])
 
 
 def _image_url(image: str) -> str:

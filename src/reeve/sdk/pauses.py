@@ -202,7 +202,7 @@ def _pause(pause: _Pause) -> Question[Any]:
     run = pause.scope.run
     if not (yield from _enter(pause)):
         return (yield from _earlier(pause))
-    run.log.info("Flow run is paused. Resume it with: reeve runs resume %s", run.id)
+    run.log.info("Flow run is paused. Resume it with: %s", _command(pause))
     now = yield from until(run.id, _goes_on, None)
     if now.state_type is StateType.RUNNING:
         run.log.info("Flow run is resumed.")
@@ -217,7 +217,13 @@ def _suspend(pause: _Pause) -> Question[Any]:
     run = pause.scope.run
     if not (yield from _enter(pause)):
         return (yield from _earlier(pause))
-    raise RunStopped(f"Flow run '{run.name}' is suspended. Resume it with: reeve runs resume {run.id}")
+    raise RunStopped(f"Flow run '{run.name}' is suspended. Resume it with: {_command(pause)}")
+
+
+def _command(pause: _Pause) -> str:
+    """Return what resumes the run, with what must be given."""
+    needed = () if pause.wanted is None else _schema(pause.wanted).get("required", ())
+    return " ".join((f"reeve runs resume {pause.scope.run.id}", *(f"-P {name}=…" for name in needed)))
 
 
 def _enter(pause: _Pause) -> Question[bool]:
