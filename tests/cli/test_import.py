@@ -175,13 +175,14 @@ def test_a_project_is_imported_and_then_nothing_is_left_to_do(project: Shell, cl
 
 
 def test_what_differs_is_left_alone_unless_told(project: Shell, client: Client) -> None:
+    file = project.directory / "hello-deployment.yaml"
+    file.write_text(file.read_text().replace("work_pool_name: null", "work_pool_name: built"))
     assert project("import", "prefect", "hello-deployment.yaml", "--paused").code == 0
     assert "paused" in project("deployments", "show", "hello/old").out
     assert project("deployments", "resume", "hello/old").code == 0
     told = report(project, "hello-deployment.yaml", "--paused", code=0)
     assert outcomes(told, "deployment") == {"hello/old": "same"}, "that it goes on here is no difference"
 
-    file = project.directory / "hello-deployment.yaml"
     file.write_text(file.read_text().replace("0 3 * * *", "0 4 * * *").replace("- etl", "- etl\n- new"))
     told = report(project, "hello-deployment.yaml", code=0)
     [entry] = [one for one in told["objects"] if one["kind"] == "deployment"]
@@ -205,6 +206,8 @@ def test_what_differs_is_left_alone_unless_told(project: Shell, client: Client) 
 def test_what_a_file_cannot_say_is_told(project: Shell) -> None:
     file = project.directory / "hello-deployment.yaml"
     text = file.read_text()
+    ahead = project("import", "prefect", file.name, "--dry-run")
+    assert "would be created  work pool default-agent-pool" in ahead.out
     file.write_text(text.replace("type: process", "type: docker-container"))
     assert "its infrastructure is a 'docker-container'" in project("import", "prefect", file.name).out
     file.write_text(text.replace("storage: null", "storage: {bucket: b}"))

@@ -277,7 +277,7 @@ def _rrule(rule: dict[str, Any]) -> dict[str, Any]:
 def _filled(value: Any, environ: Mapping[str, str], *, later: bool = False) -> Any:
     """Put environment variables in the place of ``{{ $NAME }}``, as 2.20 does when it deploys.
 
-    ``later``: blocks and variables may be named, which Prefect's engine looks up when a run starts.
+    ``later``: what is not known yet may stay, since Prefect's engine looks it up when a run starts.
     """
     if isinstance(value, Mapping):
         return {key: _filled(one, environ, later=later) for key, one in value.items()}
@@ -292,6 +292,8 @@ def _word(found: re.Match[str], environ: Mapping[str, str], later: bool) -> str:
     name = found[1]
     if name.startswith("$"):
         if name[1:] not in environ:
+            if later:
+                return found[0]
             remedy = "Set it, then import again"
             raise CannotError(f"the environment variable {name[1:]!r} is not set", remedy)
         return environ[name[1:]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,6 +15,7 @@ from reeve.core.work import AGENT_POOL_TYPE
 from reeve.errors import InvalidInputError
 
 PROCESS = "process"
+_LOOKED_UP = re.compile(r"\{\{\s*(prefect\.|\$)")  # by a worker of 2.20 before it starts a run
 SERVED_TYPES = (PROCESS, AGENT_POOL_TYPE)  # of pools whose runs reeve's agents launch
 
 
@@ -155,7 +157,7 @@ def job_notes(base: Mapping[str, Any] | None, overrides: Mapping[str, Any]) -> t
 
 
 def _placeholder_notes(where: str, value: Any) -> tuple[str, ...]:
-    if not any("{{ prefect." in text or "{{prefect." in text for text in _texts(value)):
+    if not any(_LOOKED_UP.search(text) for text in _texts(value)):
         return ()
     return (f"{where} name blocks or variables in {{{{ … }}}}, which reeve's agents hand on as they stand",)
 
