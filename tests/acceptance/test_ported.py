@@ -48,7 +48,7 @@ def test_it_waits_for_a_late_delivery_and_reports(house: House, tmp_path: Path) 
     run = UUID(json.loads(house.cli("run", "sales/prod", "-P", f"day={DAY}", "--json"))["id"])
 
     def tasks() -> dict[str, str]:
-        mine = filters.TaskRunQuery(flow_runs=filters.FlowRunFilter(id=filters.Ids(any_=[run])))
+        mine = filters.TaskRunQuery(flow_runs=filters.FlowRunFilter(id=filters.RunIds(any_=[run])))
         return {one.name: str(one.state_name) for one in house.client.call(endpoints.filter_task_runs, mine)}
 
     until("the late one to be tried again", lambda: tasks().get("extract-west") == "AwaitingRetry")

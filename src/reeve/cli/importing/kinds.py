@@ -14,7 +14,7 @@ from reeve.cli.importing.of_server import (
 )
 from reeve.cli.importing.plan import BlockRef, Item, Kind, with_ids, with_refs
 from reeve.client.sync import Client
-from reeve.errors import NotFoundError
+from reeve.errors import NotFoundError, ReeveError
 from reeve.wire import endpoints, requests, responses
 
 _SECRETS = {"include_secrets": "true"}
@@ -41,9 +41,17 @@ class Here:
             raise NotFoundError(message) from None
 
     def ref_of(self, document_id: UUID) -> BlockRef:
-        """Return how the block of an id is called; raises NotFoundError."""
+        """Return how the block of an id is called.
+
+        Raises ReeveError when it is gone: NotFoundError would say that what refers to it is not here.
+        """
         if document_id not in self._refs:
-            self._refs[document_id] = ref_of(self.client.call(endpoints.read_block_document, id=document_id))
+            try:
+                found = self.client.call(endpoints.read_block_document, id=document_id)
+            except NotFoundError:
+                message = f"what is here refers to a block that is not here any more: {document_id}"
+                raise ReeveError(message) from None
+            self._refs[document_id] = ref_of(found)
         return self._refs[document_id]
 
     def refs(self, value: Any) -> Any:
