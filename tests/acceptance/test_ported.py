@@ -61,4 +61,3 @@ def test_it_waits_for_a_late_delivery_and_reports(house: House, tmp_path: Path) 
     assert began == {"convert": 3, "extract": 3, "total": 3, "publish": 1}, (
         "a subflow is a task of its parent"
     )
-    assert "sold 58.50 in all" in house.cli("runs", "logs", str(run))
