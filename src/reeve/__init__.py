@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         update_progress_artifact,
     )
     from reeve.sdk.blocks import Block, Secret
-    from reeve.sdk.caching import INPUTS, CacheContext
+    from reeve.sdk.caching import INPUTS, CacheContext, task_input_hash
     from reeve.sdk.context import RunInfo, current_run
     from reeve.sdk.deployments import DeploymentRun, arun_deployment, run_deployment
     from reeve.sdk.flows import Flow, flow
@@ -65,7 +65,7 @@ _HOMES = {
         "update_progress_artifact",
     ),
     "reeve.sdk.blocks": ("Block", "Secret"),
-    "reeve.sdk.caching": ("INPUTS", "CacheContext"),
+    "reeve.sdk.caching": ("INPUTS", "CacheContext", "task_input_hash"),
     "reeve.sdk.context": ("RunInfo", "current_run"),
     "reeve.sdk.deployments": ("DeploymentRun", "arun_deployment", "run_deployment"),
     "reeve.sdk.flows": ("Flow", "flow"),
@@ -140,6 +140,7 @@ __all__ = [
     "run_deployment",
     "suspend_flow_run",
     "task",
+    "task_input_hash",
     "unmapped",
     "update_progress_artifact",
     "wait",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.interop.abroad import CANCELLING, Waiting, abroad, deploy
+from tests.acceptance.house import House
+from tests.interop.abroad import CANCELLING, Abroad, Waiting, abroad, deploy
+
+from reeve.wire import endpoints
 
 
 def test_runs_crashes_and_cancels_flows_of_a_2_20_server(tmp_path: Path) -> None:
@@ -29,3 +32,19 @@ def test_runs_crashes_and_cancels_flows_of_a_2_20_server(tmp_path: Path) -> None
         doomed.leaves_nothing()
         assert "is one of Prefect 2.20" in house.log("agent")
         assert "Traceback" not in house.log("agent")
+        _is_imported(house, tmp_path / "ours")
+
+
+def _is_imported(there: Abroad, root: Path) -> None:
+    """Import what that server holds to one of reeve's; the whole of it is importing.py."""
+    here = House(root, f"sqlite:///{root / 'reeve.db'}")
+    try:
+        here.start_server()
+        command = ("import", "prefect", "--from", there.api_url)
+        assert "created           deployment waiting/q" in here.cli(*command)
+        found = here.client.call(endpoints.read_deployment_by_name, flow_name="waiting", deployment_name="q")
+        assert found.infra_overrides == {"command": [there.python, "-m", "prefect.engine"]}
+        assert found.infrastructure_document_id, "2.20 makes a block of each deployment's infrastructure"
+        assert "Nothing to do" in here.cli(*command)
+    finally:
+        here.close()
