@@ -21,7 +21,7 @@ from reeve.cli.importing.plan import (
     with_refs,
 )
 from reeve.cli.importing.reading import Snapshot
-from reeve.core.blocks import HIDDEN, slugs_referred_to
+from reeve.core.blocks import HIDDEN, checksum, slugs_referred_to
 from reeve.core.schedules import schedule_from_json, schedule_to_json, validate
 from reeve.errors import InvalidInputError, ReeveError
 from reeve.wire.codec import parse
@@ -100,7 +100,8 @@ def block_fields(document: BlockDocument) -> dict[str, Any]:
     """Return what can differ of a document: its data, those it refers to by name, and its schema."""
     return {
         "data": {**document.data, **_references(document.block_document_references)},
-        "schema": document.block_schema.checksum if document.block_schema else None,
+        # Of the fields as they are told: what a server was given to reckon the checksum of had other words.
+        "schema": checksum(document.block_schema.fields) if document.block_schema else None,
     }
 
 
