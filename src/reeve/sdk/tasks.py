@@ -28,6 +28,7 @@ from reeve.sdk.caching import (
 from reeve.sdk.context import NoActiveRunError, Scope, Surroundings, aside, current_run
 from reeve.sdk.declared import Declared
 from reeve.sdk.engine import sync
+from reeve.sdk.engine.outcomes import Outcome
 from reeve.sdk.engine.run import Kind, Opened, Run, TaskRunSpec
 from reeve.sdk.engine.script import run_task
 from reeve.sdk.formats import result_type
@@ -61,6 +62,7 @@ from reeve.sdk.retries import (
     checked_jitter,
     task_delays,
 )
+from reeve.sdk.runners import Workers
 from reeve.sdk.started import StartedTasks
 from reeve.sdk.states import Failed, State
 
@@ -193,7 +195,8 @@ class Task(Bindable, Generic[P, R]):
     ) -> TaskFuture[Any]:
         """Run the task beside the flow and return its future at once.
 
-        It runs on a thread; an async task that is submitted in an event loop, on that loop. Futures may be
+        It runs where the flow's task runner has it run: on a thread, unless it names another. With threads,
+        an async task that is submitted in an event loop runs on that loop. Futures may be
         given as arguments, or to ``wait_for``: the task starts when they have ended.
         Raises NoActiveRunError outside of a flow.
         """
@@ -204,7 +207,8 @@ class Task(Bindable, Generic[P, R]):
                 f"Task '{self.name}' was submitted outside of a flow. Call it directly, or inside a flow."
             )
             raise NoActiveRunError(message)
-        if self.is_async and in_event_loop():
+        call.workers = started.workers
+        if call.workers is None and self.is_async and in_event_loop():
             return _submit_to_loop(call, started)
         context = copy_context()
         future = TaskFuture[Any](call.name, lambda: context.run(_perform, call))
@@ -249,6 +253,7 @@ class _TaskCall:
     waits_for: tuple[Any, ...]
     around: Surroundings
     position: str
+    workers: Workers | None = None
 
     @property
     def name(self) -> str:
@@ -290,6 +295,7 @@ class _TaskCall:
             id=opened.id,
             name=opened.name,
             body=lambda: fn(*resolved(bound.args), **resolved(bound.kwargs)),
+            elsewhere=None if self.workers is None else partial(self._elsewhere, self.workers),
             scope=self._scope,
             aside=self._aside,
             log=run_logger(TASK_LOGGER, opened.name, self.around.flow_run_id, opened.id),
@@ -302,6 +308,12 @@ class _TaskCall:
             keeper=self._keeper(),
             caching=self._caching() if task.cache_key else None,
         )
+
+    def _elsewhere(self, workers: Workers, run: Run) -> Outcome:
+        from reeve.sdk.workers.sending import send  # few flows have workers
+
+        around = self._scope(run).around
+        return send(workers, self.task, run, resolved(self.bound.args), resolved(self.bound.kwargs), around)
 
     def _scope(self, run: Run) -> Scope:
         log_prints = self.task.log_prints
@@ -360,7 +372,7 @@ def _task_run_ids(value: Any) -> list[UUID]:
 
 def _perform(call: _TaskCall) -> State[Any]:
     """Take a task run to its end in this thread, an async one on a loop of its own."""
-    if call.task.is_async:
+    if call.task.is_async and call.workers is None:
         import asyncio
 
         return asyncio.run(_perform_on_loop(call))
