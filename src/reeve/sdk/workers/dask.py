@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,7 +18,7 @@ from reeve.sdk.workers import by_value, crossing
 from reeve.sdk.workers.performing import perform_remotely, stop_remotely
 
 _LOOK_SECONDS = 0.2  # how often who waits looks whether the call is still to be waited for
-_CLOSE_SECONDS = 5.0
+_CLOSE_SECONDS = 20.0  # then its processes are left to the end of this one, which they do not outlive
 
 
 class DaskWorkers:
@@ -61,10 +62,12 @@ class DaskWorkers:
     def close(self) -> None:
         """Leave the cluster, or end the own one with all its processes."""
         self._stopping = True
-        self._client.cancel(list(self._running.values()), force=True)
-        self._client.close(_CLOSE_SECONDS)
+        with suppress(TimeoutError):
+            self._client.cancel(list(self._running.values()), force=True)
+            self._client.close(_CLOSE_SECONDS)
         if self._cluster is not None:
-            self._cluster.close(_CLOSE_SECONDS)
+            with suppress(TimeoutError):
+                self._cluster.close(_CLOSE_SECONDS)
 
     def _wait(self, future: Future) -> crossing.Ended:
         done = threading.Event()
@@ -87,7 +90,7 @@ def _local(max_workers: int | None, options: Mapping[str, Any]) -> LocalCluster:
         "n_workers": max_workers,
         "threads_per_worker": 1,
         "host": "127.0.0.1",
-        "dashboard_address": None,
+        "dashboard_address": "127.0.0.1:0",  # None would take the port of another cluster
     }
     # Dask gives the task of a worker that died to another one: a task of reeve's runs once.
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
