@@ -30,7 +30,7 @@ from reeve.sdk.runners import TaskRunner
 from reeve.sdk.workers.crossing import NotPicklableError, WorkerDiedError, WorkerError
 from reeve.wire import endpoints as api
 
-RUNNERS = {"dask": DaskTaskRunner, "ray": RayTaskRunner}
+RUNNERS: dict[str, Any] = {"dask": DaskTaskRunner, "ray": RayTaskRunner}
 ROOT = Path(__file__).parents[2]
 FLOWS = """
 import logging, os, sys, time
@@ -164,12 +164,14 @@ def test_a_deployed_flow_reports_and_is_cancelled(house: House, name: str) -> No
     source = FLOWS.format(runner=name)
     run_id = house.run(house.deploy(source, "doubles"))
     assert house.ends(run_id).state_name == "Completed"
-    found = house.client.call(api.filter_task_runs, {"flow_runs": {"id": {"any_": [run_id]}}})
+    of_run: Any = {"flow_runs": {"id": {"any_": [run_id]}}}
+    of_run_log: Any = {"logs": {"flow_run_id": {"any_": [run_id]}}}
+    found = house.client.call(api.filter_task_runs, of_run)
     assert sorted((run.name, run.state_name) for run in found) == [
         ("double-0", "Completed"),
         ("double-1", "Completed"),
     ]
-    lines = house.client.call(api.filter_logs, {"logs": {"flow_run_id": {"any_": [run_id]}}})
+    lines = house.client.call(api.filter_logs, of_run_log)
     assert {"doubling 1", "doubling 2"} <= {line.message for line in lines}
     (waiting,) = house.run_at_once(house.deploy(source, "waiting"), 1, folder=str(house.root))
     until("the task", lambda: (house.root / "pid").exists() and (house.root / "pid").read_text())

@@ -53,10 +53,9 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def spec(position: int = 0, **more: Any) -> TaskRunSpec:
-    return TaskRunSpec(
-        **{"name": "t", "key": "k", "flow_run_id": FLOW_RUN, "policy": TaskRunPolicy(retries=1)} | more,
-        position=str(position),
-    )
+    usual = {"name": "t", "key": "k", "flow_run_id": FLOW_RUN, "policy": TaskRunPolicy(retries=1)}
+    given: dict[str, Any] = {**usual, **more}
+    return TaskRunSpec(position=str(position), **given)
 
 
 def begun(ear: Callable[[requests.TaskRunReports], responses.TaskRunReceipt]) -> OwnTasks:

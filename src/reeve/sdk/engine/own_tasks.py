@@ -6,7 +6,9 @@ run, without a cache key, and without tags, by which a server limits tasks. All 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -14,9 +16,11 @@ from msgspec.structs import replace
 from reeve.core.rules.shared import is_persisted
 from reeve.core.states import ProposedState, StateType, default_name, propose
 from reeve.sdk.engine.journal import Journal, Send
-from reeve.sdk.engine.nowhere import Nowhere
 from reeve.sdk.engine.run import Accepted, Answer, Kind, Opened, Rejected, TaskRunSpec
 from reeve.wire import requests, responses
+
+if TYPE_CHECKING:
+    from reeve.sdk.engine.nowhere import Nowhere
 
 _FIRST = default_name(StateType.RUNNING)  # later starts of a flow run have other names (api-contract §8.2)
 _PENDING = propose(StateType.PENDING)
@@ -30,11 +34,21 @@ class OwnTasks:
 
     def __init__(self, send: Send, fresh: Sequence[UUID] = ()) -> None:
         self.journal = Journal(send, self._heard)
-        self._rules = Nowhere()
+        self._judge: Nowhere | None = None
+        self._lock = threading.Lock()
         self._fresh = set(fresh)
         self._first_tries: set[UUID] = set()
         self._halted: frozenset[UUID] = frozenset()
         self._flow_runs: dict[UUID, UUID] = {}  # of the task runs that have not ended
+
+    @property
+    def _rules(self) -> Nowhere:
+        with self._lock:
+            if self._judge is None:
+                from reeve.sdk.engine.nowhere import Nowhere  # a run without tasks starts without the rules
+
+                self._judge = Nowhere()
+            return self._judge
 
     def flow_run_opened(self, run_id: UUID) -> None:
         """Take note of a flow run that this process has made."""
