@@ -132,6 +132,8 @@ class Peer:
     url: str
     key: str | None
     program: Path
+    patience: float | None = None
+    stuck: list[str] = field(default_factory=list)
     figures: dict[str, list[float]] = field(default_factory=dict)
 
     def run(self, part: str, *words: int) -> Any:
@@ -141,7 +143,9 @@ class Peer:
         command = [str(self.python), str(self.program), str(out), str(self.server), part, *map(str, words)]
         began = time.time()
         with (self.program.parent / f"{part}.log").open("wb") as log:
-            done = subprocess.run(command, env=self.environ, stdout=log, stderr=log, check=False)
+            done = subprocess.run(
+                command, env=self.environ, stdout=log, stderr=log, check=False, timeout=self.patience
+            )
         assert done.returncode == 0, (self.program.parent / f"{part}.log").read_text()[-3000:]
         return {**json.loads(out.read_text()), "began": began}
 
@@ -168,6 +172,7 @@ def main() -> None:
     parser.add_argument("--long", action="store_true", help="ten fibo(33) too")
     parser.add_argument("--mapped", type=int, default=1000, help="how many tasks are mapped")
     parser.add_argument("--tasks", type=int, default=100_000, help="how many tasks the part 'many' has")
+    parser.add_argument("--patience", type=float, default=300, help="seconds that a peer gets for one part")
     parser.add_argument("--json", type=Path, help="write all figures to this file too")
     options = parser.parse_args()
     parts, names = options.only.split(","), options.peers.split(",")
@@ -176,12 +181,14 @@ def main() -> None:
         parser.error(f"{', '.join(unknown)}: parts are {', '.join(PARTS)}; peers are {', '.join(PEERS)}")
     with tempfile.TemporaryDirectory(prefix="reeve-bench-") as root, contextlib.ExitStack() as stack:
         peers = [stack.enter_context(STARTS[name](Path(root))) for name in names]
+        for peer in peers:
+            peer.patience = options.patience if peer.name != "reeve" else None
         for turn in range(options.rounds):
             for peer in peers:
                 for part in parts:
                     if part != "many":
                         say(f"round {turn + 1} of {options.rounds}: {part} of {peer.name}")
-                        MEASURES[part](peer, options)
+                        measure(peer, part, options)
         if "many" in parts:
             for peer in peers:
                 if peer.name == "reeve":
@@ -192,6 +199,15 @@ def main() -> None:
 
 
 # The measurements
+
+
+def measure(peer: Peer, part: str, options: argparse.Namespace) -> None:
+    """Measure a part once, unless the peer does not come to its end."""
+    try:
+        MEASURES[part](peer, options)
+    except subprocess.TimeoutExpired:
+        say(f"{peer.name} did not end {part} within {options.patience:g} s")
+        peer.stuck.append(part)
 
 
 def fibo(peer: Peer, options: argparse.Namespace) -> None:
@@ -372,6 +388,11 @@ def table(peers: list[Peer]) -> dict[str, Any]:
         cells = "".join(f"{_cell(line[peer.name]) if peer.name in line else '-':>28}" for peer in peers)
         print(f"{what:<62}{cells}", flush=True)
         figures[what] = {name: {"median": median(rounds), "rounds": rounds} for name, rounds in line.items()}
+    for peer in peers:
+        for part in sorted(set(peer.stuck)):
+            rounds = peer.stuck.count(part)
+            print(f"{peer.name} did not end '{part}' within {peer.patience:g} s in {rounds} round(s)")
+        figures[f"{peer.name}: parts that did not end"] = peer.stuck
     return figures
 
 

@@ -50,13 +50,13 @@ class Server:
 
     @property
     def client(self) -> Client:
-        """Calls of that server in the name of the attempt, for what user code asks of it.
+        """Calls of that server in the name of the attempt, for what user code asks of it."""
+        return self._client
 
-        It has heard by then what this process has done so far.
-        """
+    def catch_up(self) -> None:
+        """Wait until the server has heard what this process has done: what it is asked may be about that."""
         if self._own is not None:
             self._own.journal.flush()
-        return self._client
 
     @property
     def server(self) -> tuple[str, str | None]:

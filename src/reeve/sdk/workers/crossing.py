@@ -106,10 +106,10 @@ def pack(owner: str, call: RemoteCall, pickler: Pickler = pickle) -> bytes:
     """Return a call as bytes; NotPicklableError names what cannot be pickled."""
     try:
         return pickler.dumps(call)
-    except Exception as error:  # pickling calls methods of the user's
+    except Exception as error:  # pickling calls methods of the user's  # noqa: BLE001  # pickling calls methods of the user's
         raise NotPicklableError(
             f"{owner} cannot be sent to another process: {_culprit(call, error, pickler)}"
-        ) from error
+        ) from None
 
 
 def _culprit(call: RemoteCall, error: Exception, pickler: Pickler) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -26,7 +26,7 @@ from reeve.sdk.logging import TASK_LOGGER, log_to_console, run_logger
 from reeve.sdk.runners import Abandoned, ThreadTaskRunner, interrupt
 from reeve.sdk.shipping import LogShipper
 from reeve.sdk.started import StartedTasks
-from reeve.sdk.workers.crossing import Ended, Named, RemoteCall, ended, raised
+from reeve.sdk.workers.crossing import Ended, Named, NotPicklableError, RemoteCall, ended, raised
 from reeve.wire import endpoints
 
 _ANSWER_SECONDS = 20.0  # as in the process of a run
@@ -92,7 +92,7 @@ def _log_shipped(call: RemoteCall) -> Iterator[None]:
 
 
 def _call(call: RemoteCall) -> Outcome:
-    fn = call.function.find() if isinstance(call.function, Named) else call.function
+    fn = _found(call.function) if isinstance(call.function, Named) else call.function
     if call.receiver:
         fn = MethodType(fn, *call.receiver)
     reporter = _reporter(call)
@@ -132,6 +132,16 @@ def _call(call: RemoteCall) -> Outcome:
         raise
     finally:
         started.finish(raised)
+
+
+def _found(function: Named) -> Callable[..., Any]:
+    try:
+        return function.find()
+    except (ImportError, AttributeError, KeyError) as error:
+        raise NotPicklableError(
+            f"Its worker finds no function '{function.qualname}' in the module '{function.module}': {error}."
+            " Tasks for other processes are defined in files that can be imported there."
+        ) from None
 
 
 def _here(run: Run, *, is_async: bool) -> Outcome:
