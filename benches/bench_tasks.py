@@ -161,8 +161,8 @@ class Peer:
         self.figures.setdefault(what, []).append(value)
 
 
-def main() -> None:
-    """Measure and print."""
+def asked() -> argparse.Namespace:
+    """Read the command line; ``parts`` and ``names`` are what is to be measured, and of whom."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -175,24 +175,24 @@ def main() -> None:
     parser.add_argument("--patience", type=float, default=300, help="seconds that a peer gets for one part")
     parser.add_argument("--json", type=Path, help="write all figures to this file too")
     options = parser.parse_args()
-    parts, names = options.only.split(","), options.peers.split(",")
-    unknown = [*sorted({*parts} - {*PARTS}), *sorted({*names} - {*PEERS})]
+    options.parts, options.names = options.only.split(","), options.peers.split(",")
+    unknown = [*sorted({*options.parts} - {*PARTS}), *sorted({*options.names} - {*PEERS})]
     if unknown:
         parser.error(f"{', '.join(unknown)}: parts are {', '.join(PARTS)}; peers are {', '.join(PEERS)}")
+    return options
+
+
+def main() -> None:
+    """Measure and print."""
+    options = asked()
     with tempfile.TemporaryDirectory(prefix="reeve-bench-") as root, contextlib.ExitStack() as stack:
-        peers = [stack.enter_context(STARTS[name](Path(root))) for name in names]
+        peers = [stack.enter_context(STARTS[name](Path(root))) for name in options.names]
         for peer in peers:
             peer.patience = options.patience if peer.name != "reeve" else None
         for turn in range(options.rounds):
             for peer in peers:
-                for part in parts:
-                    if part != "many":
-                        say(f"round {turn + 1} of {options.rounds}: {part} of {peer.name}")
-                        measure(peer, part, options)
-        if "many" in parts:
-            for peer in peers:
-                if peer.name == "reeve":
-                    many(peer, options)
+                for part in options.parts:
+                    measure(peer, part, turn, options)
         figures = table(peers)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
@@ -201,8 +201,11 @@ def main() -> None:
 # The measurements
 
 
-def measure(peer: Peer, part: str, options: argparse.Namespace) -> None:
-    """Measure a part once, unless the peer does not come to its end."""
+def measure(peer: Peer, part: str, turn: int, options: argparse.Namespace) -> None:
+    """Measure a part once, unless the peer does not come to its end; memory once, and of reeve alone."""
+    if part == "many" and (peer.name != "reeve" or turn):
+        return
+    say(f"round {turn + 1} of {options.rounds}: {part} of {peer.name}")
     try:
         MEASURES[part](peer, options)
     except subprocess.TimeoutExpired:
@@ -253,7 +256,6 @@ def cold(peer: Peer, _: argparse.Namespace) -> None:
 
 def many(peer: Peer, options: argparse.Namespace) -> None:
     """Note what memory many tasks in one flow take."""
-    say(f"{options.tasks:,} tasks of {peer.name}")
     told = peer.run("many", options.tasks)
     marks = {done: sizes for done, *sizes in told["marks"]}
     for at in (min(10_000, max(marks)), max(marks)):
@@ -266,6 +268,7 @@ MEASURES: dict[str, Callable[[Peer, argparse.Namespace], None]] = {
     "fibo": fibo,
     "mapped": mapped,
     "cold": cold,
+    "many": many,
 }
 
 
