@@ -350,7 +350,7 @@ def prefect(name: str) -> Callable[[Path], Any]:
                 start_new_session=True,
             )
         try:
-            until(f"Prefect {name}", lambda: answers(url) or server.poll() is not None, 180)
+            until(f"Prefect {name}", lambda: answers(url) or server.poll() is not None, 600)
             assert server.poll() is None, (folder / "server.log").read_text()
             program = folder / "program.py"
             program.write_text(PROGRAM.format(package="prefect"))
@@ -358,7 +358,8 @@ def prefect(name: str) -> Callable[[Path], Any]:
                 f"Prefect {name}", environment / "bin" / "python", environ, server.pid, url, None, program
             )
         finally:
-            os.killpg(server.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
             server.wait()
 
     return start

@@ -1,9 +1,8 @@
-"""Tasks in processes of a flow that an agent runs: reported, logged, cancelled like all others."""
+"""Tasks of a flow that an agent runs: told of in batches, in processes, over retries and deaths."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,8 +42,42 @@ def doubles(folder: str = "") -> int:
 """
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+TRIED = """
+import os, signal
+from pathlib import Path
+from reeve import Variable, flow, task
+
+@task(persist_result=True)
+def once(folder: str, x: int) -> int:
+    with Path(folder, "calls").open("a") as file:
+        file.write("x")
+    return x
+
+@task
+def light(x: int) -> int:
+    return x
+
+@task
+def dies() -> None:
+    Variable.get("none", default=None)  # who asks the server has told it all
+    os.kill(os.getpid(), signal.SIGKILL)
+
+@flow(retries=1)
+def tried(folder: str) -> None:
+    once.map(folder, range(3)).wait()
+    for x in range(20):
+        light(x)
+    mark = Path(folder, "tried")
+    if not mark.exists():
+        mark.touch()
+        raise ValueError("first time")
+    dies()
+"""
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    tmp_path = tmp_path_factory.mktemp("house")
     made = House(tmp_path, f"sqlite:///{tmp_path}/reeve.db")
     try:
         made.start_server()
@@ -75,3 +108,17 @@ def test_they_report_and_are_cancelled(house: House) -> None:
     assert {"doubling 1", "doubling 2"} <= {line.message for line in lines if line.task_run_id}
     seen = house.client.call(api.filter_artifacts, of_run)
     assert {artifact.task_run_id for artifact in seen} == {found[name].id for name in ended}
+
+
+def test_tasks_are_the_same_runs_in_every_try_and_end_with_their_process(house: House) -> None:
+    deployment = house.deploy(TRIED, "tried", "--crash-retries", "0", file="tried.py")
+    (run_id,) = house.run_at_once(deployment, 1, folder=str(house.root))
+    assert house.ends(run_id).state_name == "Crashed"
+    assert (house.root / "calls").read_text() == "xxx", "a result that is there is not made again"
+    of_run: Any = {"flow_runs": {"id": {"any_": [str(run_id)]}}}
+    found = house.client.call(api.filter_task_runs, of_run)
+    states = {run.name: (run.state_name, run.run_count) for run in found}
+    assert len(found) == 24
+    assert {states[f"light-{x}"] for x in range(20)} == {("Completed", 1)}
+    assert {states[f"once-{x}"] for x in range(3)} == {("Completed", 1)}
+    assert states["dies-0"] == ("Crashed", 1)

@@ -120,13 +120,14 @@ class StartedTasks:
         if self._runner is None:
             return
         self._runner.close()
-        if self._workers is not None:
-            self._workers.interrupt()
-            self._runner.join(_CLEAN_UP_SECONDS)
-        self._runner.interrupt(0 if self._workers else _CLEAN_UP_SECONDS)
-        if self._workers is not None:
-            self._workers.close()
-            self._runner.join(_CLEAN_UP_SECONDS)
+        if self._workers is None:
+            self._runner.interrupt(_CLEAN_UP_SECONDS)
+            return
+        self._workers.interrupt()
+        self._runner.join(_CLEAN_UP_SECONDS)
+        self._runner.interrupt(0)
+        self._workers.close()
+        self._runner.join(_CLEAN_UP_SECONDS)
 
     async def _abandon_async(self) -> None:
         import asyncio

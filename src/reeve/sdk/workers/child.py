@@ -8,6 +8,8 @@ import pickle
 import runpy
 import signal
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import FrameType, ModuleType
@@ -40,7 +42,9 @@ class Worker:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._sending = threading.Lock()
         self._main: tuple[str, str] | None = None
+        self._files: dict[str, str] = {}
         self._busy = False
         self._stopped = False
 
@@ -54,15 +58,17 @@ class Worker:
                 asked = self._connection.recv_bytes()
             except EOFError:
                 return
-            self._connection.send(("end", self._answer(asked)))
+            self._send(("end", self._answer(asked)))
+
+    def _send(self, told: tuple[str, Any]) -> None:
+        with self._sending:  # threads of a task may log
+            self._connection.send_bytes(pickle.dumps(told))
 
     def _set_up(self, setup: Setup) -> None:
         os.chdir(setup.directory)
         sys.path[:] = setup.path
-        self._main = setup.main
-        logging.getLogger().addHandler(_ToFlow(self._connection))
-        for name, file in setup.files.items():
-            load_file(name, file)
+        self._main, self._files = setup.main, dict(setup.files)
+        logging.getLogger().addHandler(_ToFlow(self._send))
 
     def _answer(self, asked: bytes) -> Ended:
         try:
@@ -80,9 +86,13 @@ class Worker:
             return ("stopped", type(stop).__name__, [arg for arg in stop.args if isinstance(arg, int | str)])
 
     def _read(self, asked: bytes) -> RemoteCall:
+        while self._files:  # here, so that what their import raises is the task's error
+            name, file = next(iter(self._files.items()))
+            load_file(name, file)
+            del self._files[name]
         if MAIN in asked and self._main is not None:
-            main, self._main = self._main, None
-            _load_main(*main)
+            _load_main(*self._main)
+            self._main = None
         try:
             call = pickle.loads(asked)  # noqa: S301  # our own process wrote it
         except Exception as error:
@@ -103,9 +113,9 @@ class Worker:
 class _ToFlow(logging.Handler):
     """Sends what is logged to the process of the flow, which has the handlers."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, send: Callable[[tuple[str, Any]], None]) -> None:
         super().__init__()
-        self._connection = connection
+        self._send = send
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send a line; what cannot cross is written out first."""
@@ -114,7 +124,7 @@ class _ToFlow(logging.Handler):
             if record.exc_info:
                 told["exc_text"] = logging.Formatter().formatException(record.exc_info)
             told["exc_info"] = None
-            self._connection.send_bytes(pickle.dumps(("log", told)))
+            self._send(("log", told))
         except Exception:  # noqa: BLE001  # logging never breaks what logs
             self.handleError(record)
 

@@ -32,6 +32,7 @@ from reeve.wire import endpoints
 _ANSWER_SECONDS = 20.0  # as in the process of a run
 _LOG_PATIENCE_SECONDS = 5.0
 _LAST_LINES_SECONDS = 10.0
+_MOST_SHIPPERS = 8  # a worker may outlive many flow runs
 
 
 def perform(call: RemoteCall) -> Ended:
@@ -45,7 +46,6 @@ def perform_remotely(packed: bytes) -> Ended:
     """Perform a call in a process that is not of reeve's own making, and ship its log from there."""
     call = pickle.loads(packed)  # noqa: S301  # the process of the flow wrote it
     assert isinstance(call, RemoteCall), "nothing else is sent"
-    _mine.set(call.run_id)
     _threads[call.run_id] = threading.get_ident()
     try:
         with _log_shipped(call):
@@ -66,29 +66,43 @@ def stop_remotely(run_ids: Sequence[UUID]) -> None:
 
 
 _threads: dict[UUID, int] = {}
-_mine: ContextVar[UUID | None] = ContextVar("reeve_remote_call", default=None)
 
 
 @contextmanager
 def _log_shipped(call: RemoteCall) -> Iterator[None]:
     """Send what a call logs to the server; without one it is shown where the worker's output goes."""
-    logger = logging.getLogger("reeve")
     if call.server is None:
         log_to_console()
         yield
         return
-    logger.setLevel(call.log_level)
-    url, key = call.server
-    client = Client(url, key, patience=_LOG_PATIENCE_SECONDS)
-    shipper = LogShipper(lambda lines: client.call(endpoints.create_logs, lines))
-    shipper.addFilter(lambda _: _mine.get() == call.run_id)
-    logger.addHandler(shipper)
+    logging.getLogger("reeve").setLevel(call.log_level)
+    shipper, before = _shipper(call.server), _server.set(call.server)
     try:
         yield
     finally:
-        logger.removeHandler(shipper)
-        shipper.finish(_LAST_LINES_SECONDS)
-        client.close()
+        _server.reset(before)
+        shipper.catch_up(_LAST_LINES_SECONDS)
+
+
+def _shipper(server: tuple[str, str | None]) -> LogShipper:
+    """Return what sends the lines of all calls that belong to one attempt."""
+    with _lock:
+        if server not in _shippers:
+            client = Client(*server, patience=_LOG_PATIENCE_SECONDS)
+            shipper = LogShipper(lambda lines: client.call(endpoints.create_logs, lines))
+            shipper.addFilter(lambda _: _server.get() == server)
+            logging.getLogger("reeve").addHandler(shipper)
+            _shippers[server] = shipper
+            if len(_shippers) > _MOST_SHIPPERS:
+                last = _shippers.pop(next(iter(_shippers)))
+                logging.getLogger("reeve").removeHandler(last)
+                last.finish(_LAST_LINES_SECONDS)
+        return _shippers[server]
+
+
+_lock = threading.Lock()
+_shippers: dict[tuple[str, str | None], LogShipper] = {}
+_server: ContextVar[tuple[str, str | None] | None] = ContextVar("reeve_server_of_call", default=None)
 
 
 def _call(call: RemoteCall) -> Outcome:

@@ -91,9 +91,16 @@ class ProcessPool:
             if self._idle:
                 return self._idle.pop()
         worker = _Worker()
-        with self._lock:
-            self._all.add(worker)
+        if not self._enlist(worker):
+            worker.end(0)
+            raise Abandoned
         return worker
+
+    def _enlist(self, worker: _Worker) -> bool:
+        with self._lock:
+            if not self._stopping:
+                self._all.add(worker)
+            return not self._stopping
 
     def _put_back(self, worker: _Worker) -> bool:
         with self._lock:
@@ -147,6 +154,8 @@ class _Worker:
                 _log(told)
         except (EOFError, OSError):
             return ("died", self._epitaph())
+        except (pickle.UnpicklingError, ValueError, AttributeError, ImportError) as error:
+            return ("died", f"What its worker process says cannot be read: {error!r}. It was killed.")
 
     def signal(self, number: int) -> None:
         """Send a signal to the worker and what it has started."""
