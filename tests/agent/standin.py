@@ -19,6 +19,7 @@ from reeve.wire import codec, endpoints
 from reeve.wire.endpoints import Endpoint
 from reeve.wire.requests import (
     AnyReport,
+    AttemptReports,
     Exited,
     Farewell,
     Launched,
@@ -51,7 +52,7 @@ SERVED = (
     endpoints.poll_agent,
     endpoints.stop_agent,
     endpoints.renew_attempts,
-    endpoints.report_attempt,
+    endpoints.report_attempts,
     endpoints.attempt_output,
 )
 
@@ -261,14 +262,19 @@ class StandIn:
                 over.append(attempt.id)
         return Renewal(lease_seconds=self.figures["lease_seconds"], stop=[], over=over)
 
-    def report_attempt(self, id_: UUID, body: Reports) -> Receipt:
+    def report_attempts(self, _: UUID, body: Reports) -> list[Receipt]:
         self._check_epoch(body.epoch)
-        attempt = self._attempt(id_)
-        for report in body.reports:
+        return [self._report(one) for one in body.attempts]
+
+    def _report(self, told: AttemptReports) -> Receipt:
+        if told.id not in self.attempts:  # its run was deleted
+            return Receipt(id=told.id, next_seq=1, closed=True)
+        attempt = self.attempts[told.id]
+        for report in told.reports:
             if not attempt.closed and report.seq == len(attempt.reports) + 1:
                 attempt.reports.append(report)
         attempt.closed = attempt.closed or attempt.end is not None
-        return Receipt(next_seq=len(attempt.reports) + 1, closed=attempt.closed)
+        return Receipt(id=told.id, next_seq=len(attempt.reports) + 1, closed=attempt.closed)
 
     def attempt_output(self, id_: UUID, body: Output) -> None:
         self._check_epoch(body.epoch)

@@ -93,7 +93,7 @@ async def test_a_slot_is_held_until_the_server_has_settled_the_attempt(
     first, second = await server.submit(*job.waiting), await server.submit("/bin/true")
     await agents.start(limit=1)
     await server.until(lambda: first.launched)
-    server.refusals[endpoints.report_attempt.name] = Refused(500, "Not now.")
+    server.refusals[endpoints.report_attempts.name] = Refused(500, "Not now.")
     job.let_go()
     await server.until(lambda: server.refused)  # it has ended, and the server does not know
     asked = server.newest.seq
@@ -171,7 +171,7 @@ async def test_lost_answers_lose_and_double_nothing(server: StandIn, agents: Age
         endpoints.register_agent,
         endpoints.poll_agent,
         endpoints.renew_attempts,
-        endpoints.report_attempt,
+        endpoints.report_attempts,
         endpoints.attempt_output,
     ):
         server.lose(endpoint)
@@ -179,7 +179,7 @@ async def test_lost_answers_lose_and_double_nothing(server: StandIn, agents: Age
     await agents.start()
     await job.started()
     await server.until(lambda: attempt.renewals > 3)
-    server.lose(endpoints.report_attempt)
+    server.lose(endpoints.report_attempts)
     job.let_go()
     await server.until(lambda: attempt.closed)
     assert len(job.starts) == 1

@@ -249,13 +249,20 @@ class Site(House):
         return [f"{at / 1e6:.3f} {kind} {text or ''}" for at, kind, text in told]
 
     def until_final(self, runs: Sequence[UUID]) -> None:
-        """Wait until runs have ended, and all their attempts."""
-        if not runs:
-            return
+        """Wait until runs have ended, and all their attempts, as long as one after the other does."""
         ids = ", ".join(f"'{run_id}'" for run_id in runs)
         ended = f"select count(*) from flow_runs where id in ({ids}) and state_type in {FINAL}"
         held = f"select count(*) from attempts where flow_run_id in ({ids}) and closed is null"
-        until("runs to end", lambda: self.rows(f"select ({ended}) - ({held})")[0][0] == len(runs))
+        seen = 0
+        while seen < len(runs):
+            known = seen
+            seen = (
+                until(
+                    f"runs to end, of which {known} have",
+                    lambda: max(int(self.rows(f"select ({ended}) - ({held})")[0][0]) - known, 0),  # noqa: B023
+                )
+                + known
+            )
 
     def open_polls(self) -> int:
         """Return of how many agents the server holds a poll open."""

@@ -72,11 +72,12 @@ def lease(seconds: float, on_lost: Literal["wait", "replace"] = "wait", margin: 
     return Lease(seconds=seconds, sent_at=boottime(), on_lost=on_lost, margin_seconds=margin)
 
 
-@pytest.fixture
-async def running(agent: Agent, server: LeaseServer) -> list[str]:
-    """Two runs whose leases last two seconds; nobody but the shim renews them."""
+@pytest.fixture(params=[2])
+async def running(agent: Agent, server: LeaseServer, request: pytest.FixtureRequest) -> list[str]:
+    """Two runs whose leases last two seconds, or what is asked for; nobody but the shim renews them."""
     launches = [
-        script("sleep 1000", lease=lease(2, "replace"), renewal=server.renewal(token)) for token in ("a", "b")
+        script("sleep 1000", lease=lease(request.param, "replace"), renewal=server.renewal(token))
+        for token in ("a", "b")
     ]
     for launch in launches:
         await agent.driver.launch(launch)
@@ -118,6 +119,7 @@ async def test_an_answer_can_say_stop(agent: Agent, server: LeaseServer, running
     assert [str(one.attempt) for one in agent.told] == running[:1]
 
 
+@pytest.mark.parametrize("running", [4], indirect=True)  # long enough to ask twice on a busy machine
 @pytest.mark.parametrize("answer", [(500, {}), (200, []), (200, {"lease": 2})])
 async def test_a_failed_renewal_is_repeated_and_renews_nothing(
     agent: Agent, server: LeaseServer, running: list[str], answer: tuple[int, object]

@@ -58,8 +58,8 @@ class Real:
     def gone(self, grant: Grant) -> None:
         """Be the agent that has seen the process of a run end."""
         exited = requests.Exited(seq=1, exit_code=0, cause="Its process exited with 0.")
-        body = requests.Reports(epoch=self.epoch, reports=[exited])
-        self.client.call(endpoints.report_attempt, body, id=grant.attempt_id)
+        told = requests.AttemptReports(id=grant.attempt_id, reports=[exited])
+        self.client.call(endpoints.report_attempts, requests.Reports(epoch=self.epoch, attempts=[told]))
         self.held.remove(grant.attempt_id)
 
     def execute(self, flow: Flow[..., Any], **parameters: Any) -> tuple[UUID, State[Any]]:

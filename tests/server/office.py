@@ -177,8 +177,9 @@ class Desk:
     async def report(self, attempt_id: UUID, report: Any, seq: int | None = None) -> responses.Receipt:
         report.seq = seq or self.reported.get(attempt_id, 0) + 1
         self.reported[attempt_id] = report.seq
-        body = requests.Reports(epoch=self.epoch, reports=[report])
-        receipt = await attempts.report(self.office.ctx, attempt_id, body)
+        told = requests.AttemptReports(id=attempt_id, reports=[report])
+        body = requests.Reports(epoch=self.epoch, attempts=[told])
+        (receipt,) = await attempts.report(self.office.ctx, body)
         if receipt.closed and attempt_id in self.held:
             self.held.remove(attempt_id)
         return receipt

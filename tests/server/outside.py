@@ -83,6 +83,11 @@ class Outside:
         grant: Json = work["grants"][0]
         return {**grant, "agent_id": agent_id, "epoch": registered["epoch"]}
 
+    async def report(self, grant: Json, report: Json) -> httpx2.Response:
+        """Be the agent that has a report to make of what it was granted."""
+        told = {"id": grant["attempt_id"], "reports": [report]}
+        return await self.post("/attempts/reports", {"epoch": grant["epoch"], "attempts": [told]})
+
 
 def made(response: httpx2.Response) -> Any:
     """Return the body of an answer that says it went well."""

@@ -58,7 +58,6 @@ async def test_a_run_leaves_inputs_for_others_while_its_attempt_lives(api: Outsi
     assert (await api.get(f"{path}/k", headers=own)).text == "v"
 
     report = {"seq": 1, "kind": "not_launched", "reason": "no room"}
-    body = {"epoch": grant["epoch"], "reports": [report]}
-    made(await api.post(f"/attempts/{grant['attempt_id']}/reports", body))
+    made(await api.report(grant, report))
     late = await api.post(path, {"key": "late", "value": "v"}, headers=own)
     assert (late.status_code, late.json()["code"]) == (403, "attempt_superseded")

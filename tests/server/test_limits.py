@@ -111,8 +111,7 @@ async def test_slots_belong_to_their_attempt_and_end_with_it(api: Outside) -> No
     holders = await api.ctx.store.read(lambda tx: tx.fetch("select holder, attempt_id from slots"))
     assert [row["holder"] for row in holders] == [grant["attempt_id"]]
     report = {"seq": 1, "kind": "not_launched", "reason": "no room"}
-    path = f"/attempts/{grant['attempt_id']}/reports"
-    made(await api.post(path, {"epoch": grant["epoch"], "reports": [report]}))
+    made(await api.report(grant, report))
     assert (await take(api, "l", slots=2)).status_code == 200
     late = await take(api, "l", headers=own)
     assert (late.status_code, late.json()["code"]) == (403, "attempt_superseded")

@@ -50,8 +50,7 @@ async def test_a_pool_stays_while_its_agents_hold_runs(api: Outside) -> None:
     assert refused.status_code == 409
     assert "1 runs of the work pool 'p'" in refused.json()["detail"]
     report = {"seq": 1, "kind": "not_launched", "reason": "no room"}
-    path = f"/attempts/{grant['attempt_id']}/reports"
-    made(await api.post(path, {"epoch": grant["epoch"], "reports": [report]}))
+    made(await api.report(grant, report))
     assert (await api.delete("/work_pools/p")).status_code == 204
 
 

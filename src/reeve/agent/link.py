@@ -13,11 +13,13 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from reeve.agent.batch import Batches
 from reeve.client.aio import AsyncClient
 from reeve.errors import ConflictError, NotFoundError, ReeveError
 from reeve.wire import endpoints
 from reeve.wire.requests import (
     AnyReport,
+    AttemptReports,
     AttemptToken,
     Farewell,
     Output,
@@ -67,7 +69,7 @@ class Link(Protocol):
         """Ask for work, under the epoch of the day; NotFoundError from a server that lost its memory."""
 
     async def report(self, attempt_id: UUID, reports: Sequence[AnyReport]) -> Receipt:
-        """Deliver reports; NotFoundError when the attempt's run was deleted."""
+        """Deliver reports; an attempt whose run was deleted is closed. The answer may take any time."""
 
     async def output(self, attempt_id: UUID, chunks: Sequence[OutputChunk]) -> None:
         """Deliver output. Raises the ReeveError of a server that refuses it."""
@@ -93,6 +95,7 @@ class OwnLink:
         self._registering = asyncio.Lock()
         self._down = False
         self._has_answered = False
+        self._reports = Batches(self._report)
 
     @property
     def url(self) -> str:
@@ -130,13 +133,20 @@ class OwnLink:
         return await self._insist("asking for work", ask)
 
     async def report(self, attempt_id: UUID, reports: Sequence[AnyReport]) -> Receipt:
-        """Deliver reports; NotFoundError when the attempt's run was deleted."""
+        """Deliver reports, together with those of other attempts."""
+        told = AttemptReports(id=attempt_id, reports=[*reports])
+        while (receipt := await self._reports.put(told)) is None:
+            log.error("The server could not take reports of attempt %s; trying again", attempt_id)
+            await asyncio.sleep(_AGAIN_SECONDS)
+        return receipt
 
-        async def ask(epoch: int) -> Receipt:
-            body = Reports(epoch=epoch, reports=[*reports])
-            return await self.client.call(endpoints.report_attempt, body, id=attempt_id)
+    async def _report(self, told: Sequence[AttemptReports]) -> list[Receipt | None]:
+        async def ask(epoch: int) -> list[Receipt]:
+            body = Reports(epoch=epoch, attempts=[*told])
+            return await self.client.call(endpoints.report_attempts, body)
 
-        return await self._insist(f"reporting attempt {attempt_id}", ask)
+        receipts = {one.id: one for one in await self._insist("reports", ask)}
+        return [receipts.get(one.id) for one in told]
 
     async def output(self, attempt_id: UUID, chunks: Sequence[OutputChunk]) -> None:
         """Deliver output. Raises the ReeveError of a server that refuses it."""
@@ -160,6 +170,7 @@ class OwnLink:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._reports.close()
         await self.client.close()
 
     async def _insist(self, what: str, ask: Callable[[int], Awaitable[Res]]) -> Res:

@@ -67,7 +67,7 @@ class MeetingLink:
         return await (await self._link()).poll(poll)
 
     async def report(self, attempt_id: UUID, reports: Sequence[AnyReport]) -> Receipt:
-        """Deliver reports; NotFoundError when the attempt's run was deleted."""
+        """Deliver reports; an attempt whose run was deleted is closed."""
         return await (await self._link()).report(attempt_id, reports)
 
     async def output(self, attempt_id: UUID, chunks: Sequence[OutputChunk]) -> None:

@@ -152,7 +152,7 @@ class PollingLink:
         for report in reports:
             await self._insist(f"reporting flow run '{run_id}'", partial(self._apply, attempt_id, report))
         is_over = isinstance(reports[-1], Exited | NotLaunched)
-        return Receipt(next_seq=reports[-1].seq + 1, closed=is_over)
+        return Receipt(id=attempt_id, next_seq=reports[-1].seq + 1, closed=is_over)
 
     async def output(self, attempt_id: UUID, chunks: Sequence[OutputChunk]) -> None:
         """Drop it: 2.20's engine writes its run's log itself. The last lines come with a crash."""

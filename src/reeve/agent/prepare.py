@@ -19,8 +19,9 @@ from reeve.errors import InvalidInputError
 from reeve.wire.endpoints import renew_attempts
 from reeve.wire.responses import Grant, Infrastructure
 
+ENTRY = "reeve.sdk.entry"
 _COMMANDS = {
-    Engine.REEVE: [sys.executable, "-m", "reeve.sdk.entry"],
+    Engine.REEVE: [sys.executable, "-m", ENTRY],
     Engine.PREFECT: [sys.executable, "-m", "prefect.engine"],  # A87
 }
 # Of the agent's own REEVE_ variables a run gets these; the rest are the agent's affair, its key among them.
@@ -73,6 +74,7 @@ def prepare(grant: Grant, common: Preparation, sent_at: float) -> Launch:
         # One margin later than the server, which then has said already why the run ends.
         max_seconds=grant.max_run_seconds and grant.max_run_seconds + common.margin_seconds,
         output_quota=common.output_quota,
+        module=ENTRY if job.command == _COMMANDS[Engine.REEVE] else None,
         renewal=Renewal(url=common.api_url.rstrip("/") + renew_attempts.path, token=grant.token),
     )
 

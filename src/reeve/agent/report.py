@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from reeve.agent.journal import Entry, Journal, JournalError
 from reeve.agent.link import Link
-from reeve.errors import NotFoundError
 from reeve.wire.requests import AnyReport, Exited, Note, NotLaunched
 
 _ENDS = (Exited, NotLaunched)  # nothing follows these
@@ -66,10 +65,7 @@ class Outbox:
             if not self._unsent:
                 continue
             sent = list(self._unsent)
-            try:
-                receipt = await self._link.report(self._entry.attempt_id, sent)
-            except NotFoundError:
-                return
+            receipt = await self._link.report(self._entry.attempt_id, sent)
             if receipt.closed:
                 return
             numbers = [one.seq for one in sent]

@@ -64,7 +64,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
 
     ``job.env`` is part of it and not read again. ``output_quota`` is bytes of both streams together, and
     again of records. What runs longer than ``max_seconds`` (of boot time, from its start) the driver ends by
-    itself.
+    itself. ``module``: the command runs it with this very interpreter (``python -m MODULE``) and it has a
+    ``main() -> int`` and ``warm()``, so that a driver may fork the run from a process that has imported it.
     """
 
     attempt: UUID
@@ -74,6 +75,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     renewal: Renewal | None = None
     output_quota: int = OUTPUT_QUOTA
     max_seconds: float | None = None
+    module: str | None = None
 
 
 class Handle(msgspec.Struct, frozen=True, kw_only=True):

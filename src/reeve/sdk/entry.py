@@ -43,7 +43,7 @@ from reeve.sdk.parameters import ParameterError
 from reeve.sdk.shipping import QUOTA_BYTES, LogShipper, RecordFile
 from reeve.sdk.states import Failed, RunStopped, Terminated
 from reeve.sdk.termination import termination
-from reeve.wire import codec, endpoints, requests
+from reeve.wire import codec, endpoints, requests, responses
 
 _ANSWER_SECONDS = 20.0  # before a request counts as lost: a line may swallow everything in silence
 _LOOK_SECONDS = 3.0  # of the grace period of a run that is told to end
@@ -98,6 +98,14 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
         termination.ignore()
         server.finish(_LAST_TASKS_SECONDS)
         handler.finish(_LAST_LINES_SECONDS)
+
+
+def warm() -> None:
+    """Do beforehand what every run does once: a process that forks runs has it done for all of them."""
+    import encodings.idna  # noqa: F401  # asked for with every name of a server
+
+    for read in (Job, responses.OrchestrationResult):
+        msgspec.json.Decoder(read)
 
 
 def _outcome(job: Job, subject: Subject, server: Server, environ: Mapping[str, str]) -> int:

@@ -6,6 +6,6 @@ from os.path import dirname
 # The end of the path: nothing that lies beside reeve may stand in for the standard library.
 sys.path.append(dirname(dirname(dirname(dirname(__file__)))))  # noqa: PTH120 - pathlib costs a megabyte
 
-from reeve.drivers.process.shim import main
+from reeve.drivers.process.daemon import main
 
 main(sys.argv[1], float(sys.argv[2]))

@@ -36,6 +36,7 @@ SHIM_KILLED = "the shim was killed; its runs ended with it"
 HOST_RESTARTED = "the machine was restarted; its runs ended with it"
 CONTAINER_GONE = "the container of the agent was replaced; its runs ended with it"
 
+_DETAILS = ("boot_id", "pid_namespace", "pid", "start_time", "forked")  # of a handle
 _RETRIES = 5  # launches that a dying or retiring shim may cost before the attempt is given up
 _BUSY_SECONDS = 0.05  # between two looks at a shim that is just starting or ending
 _AGAIN_SECONDS = 1.0  # before a shim is looked for again that could not be
@@ -267,6 +268,7 @@ class ProcessDriver:
             "grace_seconds": launch.job.grace_seconds,
             "output_quota": launch.output_quota,
             "max_seconds": launch.max_seconds,
+            "template": start.template(launch.module, launch.env) if launch.module else None,
             "lease": msgspec.to_builtins(launch.lease) if launch.lease else None,
             "renew": _door(launch.renewal) if launch.renewal else None,
         }
@@ -364,7 +366,7 @@ def _to_handle(known: dict[str, Any]) -> Handle:
         attempt=UUID(known["attempt"]),
         infrastructure_pid=f"{known['host']}:{known['pid']}",  # A116
         output_dir=Path(known["spool_dir"]),
-        details={name: known.get(name) for name in ("boot_id", "pid_namespace", "pid", "start_time")},
+        details={name: known.get(name) for name in _DETAILS},
     )
 
 

@@ -10,7 +10,7 @@ hello          protocol                                              protocol, h
 launch         attempt, argv, env, cwd, spool_dir, grace_seconds,    handle; exit too when it has ended
                output_quota, lease (seconds, sent_at, margin_seconds,
                on_lost) or null, renew (host, port, tls, path,
-               token) or null
+               token) or null, template (argv, env) or null
 stop           attempt, grace_seconds                                known: whether this shim holds it
 list                                                                 runs (attempt, handle, ending, detail),
                                                                      ended: exit records not acknowledged

@@ -1,7 +1,4 @@
-"""Fork and exec of one run: nothing inherited but what the order names. Stdlib only.
-
-Here a preloaded engine would be forked without exec: the child's preparation is the same.
-"""
+"""Fork and exec of one run: nothing inherited but what the order names. Stdlib only."""
 
 from __future__ import annotations
 
@@ -11,11 +8,13 @@ import errno
 import os
 import resource
 import signal
+import socket
 
 from reeve.drivers.process import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 # The prefix finds libc in this process, whatever it is called (glibc, musl).
@@ -48,20 +47,51 @@ class Inherited:
         os.umask(self.umask)
 
 
-class Child:
-    """A forked run: its pid and pidfd, the reading ends of its pipes.
+class Pipes:
+    """What a run writes to: the shim's ends, and the run's.
 
     ``verdict`` says why the program could not be started; it ends without a word when it was.
     """
 
+    __slots__ = ("ends", "stderr", "stdout", "verdict")
+
+    def __init__(self) -> None:
+        """Raises OSError when there is no room for them."""
+        files: list[int] = []
+        try:
+            for _ in range(2):
+                files.extend(os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK))
+            files.extend(end.detach() for end in socket.socketpair())
+        except OSError:
+            _close(files)
+            raise
+        self.stdout, stdout_end, self.stderr, stderr_end, self.verdict, verdict_end = files
+        os.set_blocking(self.verdict, False)
+        self.ends = [stdout_end, stderr_end, verdict_end]
+
+    def close_ends(self) -> None:
+        """Leave the run's ends to the run."""
+        _close(self.ends)
+        self.ends = []
+
+    def close(self) -> None:
+        """Close everything: there is no run."""
+        self.close_ends()
+        _close([self.stdout, self.stderr, self.verdict])
+
+
+class Child:
+    """A forked run: its pid and pidfd, the shim's ends of its pipes."""
+
     __slots__ = ("pid", "pidfd", "stderr", "stdout", "verdict")
 
-    def __init__(self, pid: int, pidfd: int, stdout: int, stderr: int, verdict: int) -> None:
+    def __init__(self, pid: int, pipes: Pipes) -> None:
+        """Raises OSError when it cannot be watched; then it does not stay."""
         self.pid = pid
-        self.pidfd = pidfd
-        self.stdout = stdout
-        self.stderr = stderr
-        self.verdict = verdict
+        self.pidfd = _watch(pid)
+        self.stdout = pipes.stdout
+        self.stderr = pipes.stderr
+        self.verdict = pipes.verdict
 
 
 def become_subreaper() -> None:
@@ -76,22 +106,48 @@ def die_with_parent(parent: int) -> None:
         os._exit(127)
 
 
-def spawn(order: dict[str, Any], inherited: Inherited) -> Child:
-    """Fork a run. The order has attempt, argv, env and cwd. Raises OSError when there is no room for it."""
-    ends: list[int] = []
+def spawn(order: dict[str, Any], inherited: Inherited, pipes: Pipes) -> int:
+    """Fork a run and return its pid. The order has attempt, argv, env and cwd.
+
+    Raises OSError when there is no room for it.
+    """
+    return _fork(lambda: _run_child(order, inherited, pipes.ends))
+
+
+def helper(argv: list[str], env: dict[str, str], line: int, inherited: Inherited) -> int:
+    """Fork a process that is no run, gets the file ``line`` and ends with the shim; return its pid.
+
+    Raises OSError: no room for it.
+    """
+
+    def become() -> None:
+        os.set_inheritable(line, True)
+        inherited.restore()
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.execvpe(argv[0], argv, env)  # noqa: S606 - no shell is the point
+
+    return _fork(become)
+
+
+def _fork(become: Callable[[], object]) -> int:
+    shim = os.getpid()
+    # Blocked, so that a signal for the child cannot be swallowed by a handler it still has from us.
+    # Only these: Python makes an enum of each, and all of them would cost half a millisecond.
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     try:
-        for _ in range(3):
-            ends.extend(os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK))
-        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        ends.append(null)
-        pid = _fork(order, inherited, ends)
-        pidfd = _watch(pid)
-    except BaseException:
-        _close(ends)
-        raise
-    stdout, stdout_end, stderr, stderr_end, verdict, verdict_end, null = ends
-    _close([stdout_end, stderr_end, verdict_end, null])
-    return Child(pid, pidfd, stdout, stderr, verdict)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                die_with_parent(shim)
+                os.setsid()
+                for number in (*_IGNORED, *_HANDLED):
+                    signal.signal(number, signal.SIG_DFL)
+                become()
+            finally:
+                os._exit(127)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+    return pid
 
 
 def _watch(pid: int) -> int:
@@ -104,54 +160,39 @@ def _watch(pid: int) -> int:
         raise
 
 
-def _fork(order: dict[str, Any], inherited: Inherited, ends: list[int]) -> int:
-    shim = os.getpid()
-    # Blocked, so that a signal for the child cannot be swallowed by a handler it still has from us.
-    # Only these: Python makes an enum of each, and all of them would cost half a millisecond.
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+def _run_child(order: dict[str, Any], inherited: Inherited, ends: list[int]) -> None:
+    """Become the run, or say why not."""
+    stdout, stderr, verdict = ends
     try:
-        pid = os.fork()
-        if pid == 0:
-            _run_child(order, inherited, ends, shim)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)
-    return pid
+        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        problem = enter(order, (null, stdout, stderr)) or _execute(order, inherited)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the shim must hear of it
+        problem = f"The run could not be prepared: {error!r}."
+    os.write(verdict, problem.encode(errors="replace")[:4000])
 
 
-def _run_child(order: dict[str, Any], inherited: Inherited, ends: list[int], shim: int) -> None:
-    """Become the run; never return."""
-    try:
-        die_with_parent(shim)
-        os.setsid()
-        for number in (*_IGNORED, *_HANDLED):
-            signal.signal(number, signal.SIG_DFL)
-        _, stdout, _, stderr, _, verdict, null = ends
-        try:
-            problem = _take_order(order, inherited, (null, stdout, stderr))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the shim must hear of it
-            problem = f"The run could not be prepared: {error!r}."
-        os.write(verdict, problem.encode(errors="replace")[:4000])
-    finally:
-        os._exit(127)
-
-
-def _take_order(order: dict[str, Any], inherited: Inherited, streams: tuple[int, int, int]) -> str:
-    """Exec the program, or return the sentence that says why not."""
-    argv, cwd = order["argv"], order["cwd"]
+def enter(order: dict[str, Any], streams: tuple[int, int, int]) -> str:
+    """Have the calling process take its streams, its directory and its mark; return what is wrong."""
     for target, source in enumerate(streams):
         os.set_blocking(source, True)  # the writing end only: an end has its own flags
         os.dup2(source, target)
     try:
-        os.chdir(cwd)
+        os.chdir(order["cwd"])
     except OSError as error:
         return (
-            f"The working directory '{cwd}' cannot be entered: {error.strerror}. Create it, or name another."
+            f"The working directory '{order['cwd']}' cannot be entered: {error.strerror}. "
+            "Create it, or name another."
         )
-    inherited.restore()
-    with contextlib.suppress(
-        OSError, ValueError
-    ):  # a hard limit below the mark: the environment bears it too
+    # ValueError: a hard limit below the mark; the environment bears it too.
+    with contextlib.suppress(OSError, ValueError):
         tree.set_limit_mark(order["attempt"])
+    return ""
+
+
+def _execute(order: dict[str, Any], inherited: Inherited) -> str:
+    """Exec the program, or return the sentence that says why not."""
+    argv = order["argv"]
+    inherited.restore()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         os.execvpe(argv[0], argv, {**order["env"], tree.MARK: order["attempt"]})  # noqa: S606 - no shell is the point

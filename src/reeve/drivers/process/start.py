@@ -8,7 +8,9 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from reeve.drivers.base import NotLaunchedError
 from reeve.drivers.process import messages
@@ -16,6 +18,28 @@ from reeve.drivers.process import messages
 _START_SECONDS = 30  # a cold start on a busy machine takes one or two
 # What the shim itself may need from the agent's environment; its runs get theirs with each order.
 _PASSED_ON = ("LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ")
+# What acts when an interpreter, its libc or its linker starts, or decides where it finds its modules. It is a
+# template's own, so a run with other values of these has another template.
+_AT_START = (
+    "HOME",
+    "LANG",
+    "LANGUAGE",
+    "PATH",
+    "TZ",
+    "TZDIR",
+    "GLIBC_TUNABLES",
+    "OPENSSL_CONF",
+    "OPENSSL_MODULES",
+)
+_AT_START_PREFIXES = ("LC_", "LD_", "MALLOC_", "PYTHON")
+
+
+def template(module: str, env: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a template is started with that may fork runs with this environment."""
+    acting = {
+        name: text for name, text in env.items() if name in _AT_START or name.startswith(_AT_START_PREFIXES)
+    }
+    return {"argv": [sys.executable, "-m", "reeve.drivers.process.template", module], "env": acting}
 
 
 def environment_key() -> str:

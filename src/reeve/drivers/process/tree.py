@@ -57,8 +57,13 @@ def start_time(pid: int) -> int:
     return int(_stat(pid)[19])
 
 
+def areas(pid: int) -> list[int]:
+    """Return where in the caller's own memory its command begins and ends, and its environment."""
+    return [int(field) for field in _stat(pid)[45:49]]
+
+
 def _stat(pid: int) -> list[bytes]:
-    """Return the fields of proc(5)'s stat from the third on: state, parent, … threads 20, start time 22."""
+    """Return the fields of proc(5)'s stat from the third on: state, … start time 22, … areas 48 to 51."""
     with open(f"/proc/{pid}/stat", "rb") as file:
         text = file.read()
     return text[text.rindex(b")") + 2 :].split()  # the name in brackets may hold anything

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import datetime, timedelta
 from functools import partial
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reeve.server.storage.store import Transaction
-    from reeve.wire.requests import AnyReport, Note, Output, OutputChunk, Renew, Reports
+    from reeve.wire.requests import AnyReport, AttemptReports, Note, Output, OutputChunk, Renew, Reports
+
+log = logging.getLogger("reeve.server")
 
 OUTPUT_LOGGERS = {"stdout": "reeve.stdout", "stderr": "reeve.stderr"}
 
@@ -87,17 +90,31 @@ async def renew(ctx: Context, body: Renew) -> responses.Renewal:
     return responses.Renewal(lease_seconds=ctx.terms.lease, stop=stop, over=[*over, *forged])
 
 
-async def report(ctx: Context, attempt_id: UUID, body: Reports) -> responses.Receipt:
-    """Apply reports in order, each once (protocol §7).
+async def report(ctx: Context, body: Reports) -> list[responses.Receipt]:
+    """Apply the reports of many attempts, those of each in order and once (protocol §7).
 
-    Raises NotFoundError for an unknown attempt, ConflictError when a newer epoch of the agent lives.
+    Each attempt is a matter of its own: one that fails has no receipt, and holds up no other. Raises
+    ConflictError when a newer epoch of the agent lives.
     """
+    apply = partial(_report, ctx, body.epoch)
+    outcomes = await asyncio.gather(*(apply(one) for one in body.attempts), return_exceptions=True)
+    for one, outcome in zip(body.attempts, outcomes, strict=True):
+        if isinstance(outcome, ConflictError | UnavailableError) or not isinstance(
+            outcome, Exception | responses.Receipt
+        ):
+            raise outcome
+        if isinstance(outcome, Exception):
+            log.error("Reports of attempt %s could not be applied", one.id, exc_info=outcome)
+    return [outcome for outcome in outcomes if isinstance(outcome, responses.Receipt)]
 
+
+async def _report(ctx: Context, epoch: int, body: AttemptReports) -> responses.Receipt:
     async def apply(tx: Transaction) -> responses.Receipt:
-        attempt = await attempts.lock(tx, attempt_id)
+        attempt = await attempts.lock(tx, body.id)
+        last = max((item.seq for item in body.reports), default=0)
         if attempt is None:
-            raise NotFoundError("There is no such attempt: its run was deleted.")
-        if attempt.is_open and attempt.epoch != body.epoch:
+            return responses.Receipt(id=body.id, next_seq=last + 1, closed=True)
+        if attempt.is_open and attempt.epoch != epoch:
             raise ConflictError("A newer start of this agent holds the attempt.")
         now = await tx.now()
         for item in sorted(body.reports, key=lambda each: each.seq):
@@ -105,9 +122,8 @@ async def report(ctx: Context, attempt_id: UUID, body: Reports) -> responses.Rec
                 await _note(tx, attempt, item.notes, now)
                 attempt = await _apply(ctx, tx, replace(attempt, last_seq=item.seq), item, now)
         if not attempt.is_open:  # nothing more is expected; all of it is acknowledged
-            last = max((item.seq for item in body.reports), default=0)
-            return responses.Receipt(next_seq=max(attempt.last_seq, last) + 1, closed=True)
-        return responses.Receipt(next_seq=attempt.last_seq + 1, closed=False)
+            return responses.Receipt(id=body.id, next_seq=max(attempt.last_seq, last) + 1, closed=True)
+        return responses.Receipt(id=body.id, next_seq=attempt.last_seq + 1, closed=False)
 
     return await ctx.store.write(apply)
 

@@ -34,8 +34,8 @@ end_self_attempt: Endpoint[requests.EndAttempt, None] = Endpoint(
     door=Door.ATTEMPT,  # the attempt itself alone
     dialect=False,
 )
-report_attempt: Endpoint[requests.Reports, responses.Receipt] = Endpoint(
-    "report_attempt", "POST", "/attempts/{id}/reports", requests.Reports, responses.Receipt, dialect=False
+report_attempts: Endpoint[requests.Reports, list[responses.Receipt]] = Endpoint(
+    "report_attempts", "POST", "/attempts/reports", requests.Reports, list[responses.Receipt], dialect=False
 )
 attempt_output: Endpoint[requests.Output, None] = Endpoint(
     "attempt_output", "POST", "/attempts/{id}/output", requests.Output, None, 204, dialect=False

@@ -9,6 +9,7 @@ from reeve.wire.requests.agents import SetMode as SetMode
 from reeve.wire.requests.artifacts import ArtifactCreate as ArtifactCreate
 from reeve.wire.requests.artifacts import ArtifactUpdate as ArtifactUpdate
 from reeve.wire.requests.attempts import AnyReport as AnyReport
+from reeve.wire.requests.attempts import AttemptReports as AttemptReports
 from reeve.wire.requests.attempts import AttemptToken as AttemptToken
 from reeve.wire.requests.attempts import CodeVersion as CodeVersion
 from reeve.wire.requests.attempts import EndAttempt as EndAttempt

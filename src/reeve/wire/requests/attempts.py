@@ -106,11 +106,18 @@ class StopFailed(Report, kw_only=True, tag="stop_failed"):
 AnyReport = Launched | NotLaunched | Exited | StopFailed
 
 
-class Reports(Struct, kw_only=True):
+class AttemptReports(Struct, kw_only=True):
     """Reports of one attempt, by ascending ``seq``."""
 
-    epoch: int
+    id: UUID
     reports: list[AnyReport]
+
+
+class Reports(Struct, kw_only=True):
+    """What an agent has to report of many attempts."""
+
+    epoch: int
+    attempts: list[AttemptReports]
 
 
 class OutputChunk(Struct, kw_only=True):

@@ -68,7 +68,11 @@ class TaskRunReceipt(Struct, kw_only=True):
 
 
 class Receipt(Struct, kw_only=True):
-    """The answer to reports: the sequence number expected next, and whether the attempt is closed now."""
+    """The answer to an attempt's reports: the number expected next, and whether the attempt is closed now.
 
+    An attempt whose run was deleted is.
+    """
+
+    id: UUID
     next_seq: int
     closed: bool

@@ -22,9 +22,9 @@ async def end_self_attempt(request: Request[requests.EndAttempt]) -> None:
     await self_attempts.end(request.context, request.principal, request.path["id"], request.body)
 
 
-@serves(endpoints.report_attempt)
-async def report_attempt(request: Request[requests.Reports]) -> responses.Receipt:
-    return await attempts.report(request.context, request.path["id"], request.body)
+@serves(endpoints.report_attempts)
+async def report_attempts(request: Request[requests.Reports]) -> list[responses.Receipt]:
+    return await attempts.report(request.context, request.body)
 
 
 @serves(endpoints.attempt_output)

@@ -1,0 +1,326 @@
+"""Runs that are forked from a process which has imported their engine are like cold ones in everything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.drivers.conftest import PATIENCE, Agent, Home, order, until
+
+from reeve.drivers.base import Handle, Launch, NotLaunchedError
+from reeve.drivers.process import messages, start, tree
+
+ENGINE = """
+import atexit, json, os, random, resource, runpy, signal, sys, tempfile, threading, time
+
+SEEN = []
+
+def warm():
+    if os.environ.get("LANG") == "broken":
+        raise RuntimeError("no engine today")
+
+def main():
+    return int(eval(compile(os.environ["CODE"], "CODE", "exec"), globals()) or globals().get("CODE_EXIT", 0))
+
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+
+# What a process knows of itself. Numbers that only tell one process from another are left out.
+PORTRAIT = """
+import locale, threading
+named = [name for name in dir(resource) if name.startswith("RLIMIT_")]
+limits = {name: resource.getrlimit(getattr(resource, name)) for name in named}
+mask = os.umask(0); os.umask(mask)
+print(json.dumps({
+    "argv": sys.argv, "path": sys.path, "cwd": os.getcwd(), "flags": str(sys.flags), "name": sys.executable,
+    "main": sys.modules["__main__"].__spec__.name,
+    "environ": {name: text for name, text in os.environ.items() if name != "REEVE_RECORDS"},
+    "told": sorted(one for one in open("/proc/self/environ").read().split(chr(0)) if one),
+    "command": [one for one in open("/proc/self/cmdline").read().split(chr(0)) if one],
+    "files": sorted(int(one) for one in os.listdir("/proc/self/fd"))[:-1],
+    "input": os.readlink("/proc/self/fd/0"),
+    "leader": [os.getpid() == os.getsid(0), os.getpid() == os.getpgid(0)],
+    "signals": {str(one): str(signal.getsignal(one)) for one in signal.valid_signals()},
+    "blocked": [str(one) for one in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
+    "limits": limits, "umask": mask, "locale": locale.setlocale(locale.LC_ALL),
+    "encoding": sys.stdout.encoding, "threads": threading.active_count(),
+    "main thread": threading.current_thread() is threading.main_thread(),
+    "thread id": threading.get_native_id() == os.getpid() == threading.main_thread().native_id,
+    "parent is shim": b"/shim/" in open(f"/proc/{os.getppid()}/cmdline", "rb").read(),
+}, sort_keys=True))
+"""
+
+
+class Warm:
+    """An agent whose runs are those of an engine that a template has imported."""
+
+    def __init__(self, agent: Agent, folder: Path) -> None:
+        self.agent = agent
+        self.folder = folder
+        folder.mkdir()
+        (folder / "engine.py").write_text(ENGINE)
+
+    def order(self, code: str, *, module: str | None = "engine", **env: str) -> Launch:
+        """Return an order to execute code, in a template's child if there is one."""
+        env = {"PYTHONPATH": os.pathsep.join([str(self.folder), *sys.path]), "CODE": code, **env}
+        return order(sys.executable, "-m", "engine", env=env, module=module, working_dir=str(self.folder))
+
+    async def launch(self, code: str, **env: str) -> Handle:
+        """Launch code in a fork, as soon as the template is ready."""
+        deadline = time.monotonic() + PATIENCE
+        while not (await self.agent.driver.launch(first := self.order("pass", **env))).details["forked"]:
+            await self.agent.exit(first)
+            assert time.monotonic() < deadline, "no template became ready"
+        handle = await self.agent.driver.launch(self.order(code, **env))
+        assert handle.details["forked"]
+        return handle
+
+    async def says(self, code: str, **env: str) -> Any:
+        """Return what code prints in a fork, as JSON."""
+        handle = await self.launch(code, **env)
+        record = await self.agent.exit(handle)
+        assert record.code == 0, _error(handle)
+        return json.loads(_output(handle))
+
+    async def template(self) -> int:
+        """Return the pid of the only template."""
+        await self.launch("pass")
+        (shim,) = {tree.read(one) for one in self.shims()}
+        assert shim
+        found = [one for one in tree.children(shim.pid) if b".template" in _command(one)]
+        (pid,) = found
+        return pid
+
+    def shims(self) -> list[int]:
+        return [int(one.name) for one in Path("/proc").glob("[0-9]*") if self._is_shim(one)]
+
+    def _is_shim(self, process: Path) -> bool:
+        home = self.folder.parent / "agent" / "shim"
+        try:
+            return os.fsencode(home) in (process / "cmdline").read_bytes()
+        except OSError:
+            return False
+
+    def log(self) -> str:
+        """Return what the shims have logged."""
+        shims = (self.folder.parent / "agent" / "shim").iterdir()
+        return "".join((one / messages.LOG).read_text() for one in shims)
+
+
+def _output(handle: Handle) -> str:
+    assert handle.output_dir
+    return (handle.output_dir / "stdout").read_text()
+
+
+def _error(handle: Handle) -> str:
+    assert handle.output_dir
+    return (handle.output_dir / "stderr").read_text()
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.fixture
+async def warm(agent: Agent, tmp_path: Path) -> Warm:
+    return Warm(agent, tmp_path / "code")
+
+
+async def test_a_fork_is_what_a_cold_start_is(warm: Warm) -> None:
+    forked = await warm.says(PORTRAIT)
+    launch = warm.order(PORTRAIT, module=None)
+    handle = await warm.agent.driver.launch(launch)
+    assert (await warm.agent.exit(handle)).code == 0, _error(handle)
+    cold = json.loads(_output(handle))
+    assert not handle.details["forked"]
+    for portrait in (forked, cold):
+        for told in (portrait["environ"], portrait["limits"]):
+            told.pop("REEVE_ATTEMPT", None)
+            told.pop("RLIMIT_LOCKS", None)
+        portrait["told"] = [
+            one for one in portrait["told"] if not one.startswith(("REEVE_ATTEMPT", "REEVE_RECORDS="))
+        ]
+    assert forked == cold
+
+
+async def test_runs_know_nothing_of_one_another(warm: Warm) -> None:
+    """Environment, the state of modules, chance, files, sockets and directories."""
+    code = """
+import socket
+line, _ = socket.socketpair(); line.set_inheritable(True)
+print(json.dumps([SEEN, os.environ.get("TOKEN"), random.random(), tempfile.mktemp(),
+                  os.environ["REEVE_ATTEMPT"], sorted(os.listdir("/proc/self/fd"))]))
+SEEN.append("me"); os.environ["TOKEN"] = "mine"; sys.modules["gone"] = sys; os.chdir("/"); random.seed(1)
+"""
+    first = await warm.says(code, TOKEN="secret")
+    second = await warm.says(code)
+    assert first[:2] == [[], "secret"]
+    assert second[:2] == [[], None]
+    assert all(one != other for one, other in zip(first[2:5], second[2:5], strict=True))
+    assert first[5] == second[5]
+
+
+async def test_a_run_leaves_as_an_interpreter_does(warm: Warm) -> None:
+    """Threads are waited for, what was registered is called, buffers are written."""
+    code = """
+atexit.register(print, "exit")
+threading.Thread(target=lambda: (time.sleep(0.05), print("thread"))).start()
+print("main", end=" ")
+CODE_EXIT = 7
+"""
+    handle = await warm.launch(code)
+    assert (await warm.agent.exit(handle)).code == 7
+    assert _output(handle) == "main thread\nexit\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code", "number"),
+    [
+        ("sys.exit(5)", 5, None),
+        ("sys.exit('no')", 1, None),
+        ("raise ValueError('boom')", 1, None),
+        ("os._exit(9)", 9, None),
+        ("os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)", None, signal.SIGTERM),
+        ("os.abort()", None, signal.SIGABRT),
+        ("import ctypes; ctypes.string_at(0)", None, signal.SIGSEGV),
+        ("raise KeyboardInterrupt", None, signal.SIGINT),
+    ],
+)
+async def test_every_end_is_told(warm: Warm, code: str, exit_code: int | None, number: int | None) -> None:
+    record = await warm.agent.exit(await warm.launch(code))
+    assert (record.code, record.signal) == (exit_code, number)
+
+
+async def test_what_a_run_starts_is_its_own(warm: Warm) -> None:
+    """Processes, pools by fork and by spawn, and a shell that sees the run's environment."""
+    code = """
+import multiprocessing, subprocess
+values = [multiprocessing.get_context(how).Pool(2).map(abs, [-1, -2]) for how in ("fork", "spawn")]
+told = subprocess.check_output("echo $REEVE_ATTEMPT $TOKEN", shell=True, text=True)
+print(json.dumps([values, told.split()]))
+"""
+    handle = await warm.launch(code, TOKEN="here")
+    assert (await warm.agent.exit(handle)).code == 0, _error(handle)
+    assert json.loads(_output(handle)) == [[[1, 2], [1, 2]], [str(handle.attempt), "here"]]
+
+
+async def test_its_whole_tree_is_ended(warm: Warm, tmp_path: Path) -> None:
+    """Children in sessions of their own, with no trace of the run in their environment, end with the run."""
+    ready = tmp_path / "ready"
+    code = f"""
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.execve("/bin/sh", ["sh", "-c", "trap '' TERM; echo $$ > {ready}; while :; do sleep 0.1; done"],
+                  {{"PATH": os.environ["PATH"]}})
+    os._exit(0)
+time.sleep(600)
+"""
+    handle = await warm.launch(code)
+    await until(lambda: ready.exists() and ready.read_text())
+    await warm.agent.driver.stop(handle, 0.2)
+    record = await warm.agent.exit(handle)
+    assert record.stopped_by == "agent"
+    assert tree.read(int(ready.read_text())) is None
+
+
+async def test_many_at_once(warm: Warm) -> None:
+    await warm.launch("pass")
+    launches = [warm.order(f"CODE_EXIT = {n}; print({n})") for n in range(40)]
+    handles = await asyncio.gather(*(warm.agent.driver.launch(one) for one in launches))
+    assert len({one.details["pid"] for one in handles}) == len(handles)
+    assert [(await warm.agent.exit(one)).code for one in launches] == list(range(40))
+    assert [_output(one).strip() for one in handles] == [str(n) for n in range(40)]
+
+
+async def test_a_directory_that_is_missing_is_named(warm: Warm) -> None:
+    await warm.launch("pass")
+    launch = order(
+        sys.executable, "-m", "engine", env=warm.order("pass").env, module="engine", working_dir="/nowhere"
+    )
+    with pytest.raises(NotLaunchedError, match="'/nowhere' cannot be entered: No such file"):
+        await warm.agent.driver.launch(launch)
+
+
+# --- when a template fails
+
+
+async def test_runs_outlive_their_template(warm: Warm) -> None:
+    template = await warm.template()
+    handle = await warm.launch("time.sleep(600)")
+    os.kill(template, signal.SIGKILL)
+    again = await warm.agent.driver.launch(warm.order("print('cold')"))
+    assert not again.details["forked"]
+    assert (await warm.agent.exit(again)).code == 0
+    assert tree.read(handle.details["pid"])
+    assert "their template failed" in warm.log()
+    await warm.agent.driver.stop(handle, 0)
+    assert (await warm.agent.exit(handle)).signal == signal.SIGKILL
+
+
+async def test_nobody_waits_for_a_template_that_is_stopped(warm: Warm, tmp_path: Path) -> None:
+    """What it forks when it is woken after all has never begun, and is gone."""
+    marks = tmp_path / "marks"
+    template = await warm.template()
+    os.kill(template, signal.SIGSTOP)
+    handle = await warm.agent.driver.launch(warm.order(f"open('{marks}', 'a').write('x')"))
+    assert not handle.details["forked"]
+    assert (await warm.agent.exit(handle)).code == 0
+    assert marks.read_text() == "x"
+    await until(lambda: tree.read(template) is None)
+
+
+async def test_an_engine_that_cannot_be_imported_is_started_cold(warm: Warm) -> None:
+    async def starts_cold() -> bool:
+        handle = await warm.agent.driver.launch(warm.order("pass", LANG="broken"))
+        assert (await warm.agent.exit(handle)).code == 0
+        assert not handle.details["forked"]
+        return "no engine today" in warm.log() and "their template failed" in warm.log()
+
+    deadline = time.monotonic() + PATIENCE
+    while not await starts_cold():
+        assert time.monotonic() < deadline
+
+
+async def test_an_order_too_long_for_a_template_is_started_cold(warm: Warm) -> None:
+    await warm.launch("pass")
+    long = warm.order("print(len(os.environ['LONG']))", LONG="x" * 100_000, MORE="y" * 60_000)
+    handle = await warm.agent.driver.launch(long)
+    assert not handle.details["forked"]
+    assert (await warm.agent.exit(handle)).code == 0
+    assert _output(handle) == "100000\n"
+
+
+async def test_all_end_with_their_shim(home: Home, warm: Warm) -> None:
+    template = await warm.template()
+    handle = await warm.launch("signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)")
+    os.kill(home.shim(), signal.SIGKILL)
+    await warm.agent.exit(handle)
+    await until(lambda: tree.read(template) is None and tree.read(handle.details["pid"]) is None)
+
+
+async def test_a_shim_without_work_takes_its_template_along(home: Home, warm: Warm) -> None:
+    template = await warm.template()
+    await warm.agent.driver.close()
+    await until(lambda: tree.read(template) is None)
+
+
+@pytest.mark.parametrize(
+    ("name", "alike"),
+    [("PYTHONHASHSEED", False), ("LC_ALL", False), ("LD_PRELOAD", False), ("PASSWORD", True)],
+)
+def test_what_acts_when_an_interpreter_starts_tells_templates_apart(name: str, *, alike: bool) -> None:
+    one, other = ({"PATH": "/bin", name: text} for text in ("1", "2"))
+    assert (start.template("engine", one) == start.template("engine", other)) is alike
