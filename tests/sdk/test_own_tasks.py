@@ -15,7 +15,7 @@ from reeve.client.calls import ServerUnreachableError
 from reeve.core.runs import TaskRunPolicy
 from reeve.core.states import StateType, propose
 from reeve.errors import AttemptSupersededError, ConflictError
-from reeve.sdk.engine import journal
+from reeve.sdk.engine import ledger
 from reeve.sdk.engine.own_tasks import OwnTasks
 from reeve.sdk.engine.run import Accepted, Rejected, TaskRunSpec
 from reeve.sdk.states import RunStopped
@@ -49,7 +49,7 @@ class Ear:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(ledger, "_RETRY_SECONDS", 0.01)
 
 
 def spec(position: int = 0, **more: Any) -> TaskRunSpec:
@@ -72,12 +72,12 @@ def test_all_is_told_in_order_over_an_outage() -> None:
         ids.append(own.open(spec(position)).id)
         assert isinstance(own.propose(ids[-1], RUNNING), Accepted)
         assert isinstance(own.propose(ids[-1], COMPLETED), Accepted)
-    own.journal.flush()
+    own.ledger.flush()
     assert ear.states() == [(id_, name) for id_ in ids for name in ("Pending", "Running", "Completed")]
     assert [one.id for body in ear.heard for one in body.made] == ids
     assert not own._flow_runs, "what has ended is forgotten"
     assert not own._rules._task_runs
-    own.journal.close(20)
+    own.ledger.close(20)
 
 
 def test_retries_are_judged_by_the_rules() -> None:
@@ -90,7 +90,7 @@ def test_retries_are_judged_by_the_rules() -> None:
     assert (again.state.name, again.state.details.flow_run_id) == ("AwaitingRetry", FLOW_RUN)
     own.propose(id_, RUNNING)
     assert isinstance(own.propose(id_, propose(StateType.FAILED)), Accepted)
-    own.journal.close(20)
+    own.ledger.close(20)
     assert [name for _, name in ear.states()] == ["Pending", "Running", "AwaitingRetry", "Retrying", "Failed"]
 
 
@@ -111,16 +111,16 @@ def test_starts_in_a_halted_flow_run_are_the_servers() -> None:
     first, second = own.open(spec(0)).id, own.open(spec(1)).id
     own.propose(first, RUNNING)
     ear.halted = [FLOW_RUN]
-    own.journal.flush()
+    own.ledger.flush()
     own.open(spec(2))
-    own.journal.flush()
+    own.ledger.flush()
     assert not own.judges(second, RUNNING)
     assert own.judges(first, COMPLETED), "what has begun ends as it does"
     own.hand_over(second)
     assert not own.judges(second, COMPLETED)
     own.goes_on()
     assert own.judges(own.open(spec(3)).id, RUNNING)
-    own.journal.close(20)
+    own.ledger.close(20)
 
 
 def test_a_result_is_kept_only_once_the_server_knows_of_it() -> None:
@@ -130,7 +130,7 @@ def test_a_result_is_kept_only_once_the_server_knows_of_it() -> None:
     own.propose(id_, RUNNING)
     own.propose(id_, propose(StateType.COMPLETED, data={"type": "reference", "storage_key": "x"}))
     assert ear.states()[-1] == (id_, "Completed")
-    own.journal.close(20)
+    own.ledger.close(20)
 
 
 @pytest.mark.parametrize(
@@ -140,14 +140,14 @@ def test_who_goes_on_hears_of_a_refusal(trouble: Exception, raised: type[BaseExc
     own = begun(Ear(trouble))
     own.open(spec())
     with pytest.raises(raised):
-        own.journal.flush()
+        own.ledger.flush()
     with pytest.raises(raised):
         own.open(spec(1))
-    own.journal.close(1)
+    own.ledger.close(1)
 
 
 def test_tasks_wait_when_too_much_is_untold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "MOST_WAITING", 10)
+    monkeypatch.setattr(ledger, "MOST_WAITING", 10)
     ear = Ear()
     ear.open.clear()
     own = begun(ear)
@@ -160,22 +160,22 @@ def test_tasks_wait_when_too_much_is_untold(monkeypatch: pytest.MonkeyPatch) -> 
 
     thread = threading.Thread(target=opens)
     thread.start()
-    until("the journal to be full", lambda: own.journal.is_full)
+    until("the ledger to be full", lambda: own.ledger.is_full)
     assert own.waits()
     assert len(opened) <= 5
     ear.open.set()
     thread.join(20)
-    own.journal.close(20)
+    own.ledger.close(20)
     assert len(ear.states()) == 20
 
 
 def test_entries_do_not_wait_for_company_when_somebody_waits_for_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(journal, "GATHER_SECONDS", 60)
+    monkeypatch.setattr(ledger, "GATHER_SECONDS", 60)
     own = begun(Ear())
     own.open(spec())
     began = time.monotonic()
-    own.journal.flush()
+    own.ledger.flush()
     assert time.monotonic() - began < 30
-    own.journal.close(20)
+    own.ledger.close(20)

@@ -48,7 +48,7 @@ from reeve.wire import codec, endpoints, requests, responses
 _ANSWER_SECONDS = 20.0  # before a request counts as lost: a line may swallow everything in silence
 _LOOK_SECONDS = 3.0  # of the grace period of a run that is told to end
 _LOG_PATIENCE_SECONDS = 5.0  # the shipper keeps the lines and comes back
-_TELL_PATIENCE_SECONDS = 5.0  # the journal keeps the entries and comes back
+_TELL_PATIENCE_SECONDS = 5.0  # the ledger keeps the entries and comes back
 _LAST_TASKS_SECONDS = 3.0  # of the grace period of a run that is told to end
 _LAST_LINES_SECONDS = 10.0  # the final state has been reported: the server is there, or the run is taken away
 

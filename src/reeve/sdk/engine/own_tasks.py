@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from reeve.core.rules.shared import is_persisted
 from reeve.core.states import ProposedState, StateType, default_name, propose
-from reeve.sdk.engine.journal import Journal, Send
+from reeve.sdk.engine.ledger import Ledger, Send
 from reeve.sdk.engine.run import Accepted, Answer, Kind, Opened, Rejected, TaskRunSpec
 from reeve.wire import requests, responses
 
@@ -33,7 +33,7 @@ class OwnTasks:
     """
 
     def __init__(self, send: Send, fresh: Sequence[UUID] = ()) -> None:
-        self.journal = Journal(send, self._heard)
+        self.ledger = Ledger(send, self._heard)
         self._judge: Nowhere | None = None
         self._lock = threading.Lock()
         self._fresh = set(fresh)
@@ -75,7 +75,7 @@ class OwnTasks:
 
     def waits(self, state: ProposedState | None = None) -> bool:
         """Whether telling this takes its time: a result is only kept once the server knows where it is."""
-        return self.journal.is_full or (state is not None and is_persisted(state.data))
+        return self.ledger.is_full or (state is not None and is_persisted(state.data))
 
     def open(self, spec: TaskRunSpec) -> Opened:
         """Make a task run that is Pending."""
@@ -91,8 +91,8 @@ class OwnTasks:
             empirical_policy=spec.policy,
             task_inputs={name: list(ids) for name, ids in spec.inputs.items()},
         )
-        self.journal.made(made)
-        self.journal.entered(opened.id, _PENDING)
+        self.ledger.made(made)
+        self.ledger.entered(opened.id, _PENDING)
         return opened
 
     def propose(self, run_id: UUID, state: ProposedState) -> Answer:
@@ -104,9 +104,9 @@ class OwnTasks:
         flow_run_id = self._flow_runs[run_id]
         if entered.type.is_final:
             del self._flow_runs[run_id]
-        self.journal.entered(run_id, entered)
+        self.ledger.entered(run_id, entered)
         if is_persisted(entered.data):
-            self.journal.flush()
+            self.ledger.flush()
         told = replace(entered, details=replace(entered.details, flow_run_id=flow_run_id))
         return Accepted(told) if isinstance(answer, Accepted) else Rejected(told, answer.delay, answer.reason)
 
@@ -114,7 +114,7 @@ class OwnTasks:
         """Have the server judge a task run from now on, if it was judged here."""
         if self._flow_runs.pop(run_id, None) is not None:
             self._rules.forget(run_id)
-            self.journal.flush()
+            self.ledger.flush()
 
     def goes_on(self) -> None:
         """Take note that the server lets tasks start again."""

@@ -26,6 +26,7 @@ from reeve.wire import requests, responses
 GATHER_SECONDS = 0.05  # how long an entry waits for company, unless somebody waits for it
 MOST_WAITING = 4_000
 _BATCH = 500
+_BATCH_CHARACTERS = 1_000_000  # of messages, which users write
 _RETRY_SECONDS = 1.0
 _NAP_SECONDS = 0.5  # a thread that waits is woken this often, so that its own timeout can reach it
 _AWAY = (ServerUnreachableError, ServerTimeoutError, UnavailableError)
@@ -34,11 +35,11 @@ _Entry: TypeAlias = "requests.MadeTaskRun | tuple[float, UUID, UUID, ProposedSta
 Send: TypeAlias = Callable[[requests.TaskRunReports], responses.TaskRunReceipt]
 
 
-class Journal:
+class Ledger:
     """Sends what is noted from a thread of its own.
 
     ``send`` delivers a batch or raises a ReeveError; it is to be tried again while the server is away.
-    ``heard`` gets every receipt. What else it raises ends the journal: whoever notes or waits hears of it.
+    ``heard`` gets every receipt. What else it raises ends the ledger: whoever notes or waits hears of it.
     """
 
     def __init__(self, send: Send, heard: Callable[[responses.TaskRunReceipt], None]) -> None:
@@ -133,7 +134,13 @@ class Journal:
         with self._news:
             self._news.wait_for(lambda: self._waiting or self._closing)
             self._news.wait_for(lambda: self._urgent or len(self._waiting) >= _BATCH, GATHER_SECONDS)
-            return list(islice(self._waiting, _BATCH))
+            batch, characters = [], 0
+            for entry in islice(self._waiting, _BATCH):
+                batch.append(entry)
+                characters += _characters(entry)
+                if characters >= _BATCH_CHARACTERS:
+                    break
+            return batch
 
     def _deliver(self, batch: list[_Entry]) -> None:
         try:
@@ -152,6 +159,10 @@ class Journal:
             self._urgent = self._closing or (self._urgent and bool(self._waiting))
         with self._said:
             self._said.notify_all()
+
+
+def _characters(entry: _Entry) -> int:
+    return 0 if isinstance(entry, requests.MadeTaskRun) else len(entry[3].message or "")
 
 
 def _reports(batch: list[_Entry]) -> requests.TaskRunReports:
