@@ -6,7 +6,7 @@ import datetime as dt
 import inspect
 import logging
 import os
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import cached_property, partial, update_wrapper
@@ -36,14 +36,12 @@ from reeve.sdk.futures import (
     TaskFuture,
     TaskFutures,
     UpstreamFailedError,
-    allow_failure,
-    elements,
     in_event_loop,
-    unmapped,
 )
 from reeve.sdk.hooks import Given, HookT, hooks_of
 from reeve.sdk.local import surroundings
 from reeve.sdk.logging import TASK_LOGGER, run_logger
+from reeve.sdk.mapping import rows
 from reeve.sdk.naming import RunName, checked_placeholders, named, run_name
 from reeve.sdk.options import (
     checked_log_prints,
@@ -228,7 +226,7 @@ class Task(Bindable, Generic[P, R]):
         ``unmapped(…)`` go to every call as they are.
         """
         waits_for = tuple(wait_for)
-        calls = _rows(self.name, args, kwargs)
+        calls = rows(self.name, args, kwargs)
         return TaskFutures(self.submit(*row, wait_for=waits_for, **named) for row, named in calls)
 
     def _call(
@@ -404,28 +402,6 @@ def _submit_to_loop(call: _TaskCall, started: StartedTasks) -> TaskFuture[Any]:
 
     started.on_loop(future, asyncio.get_running_loop().create_task(conclude()))
     return future
-
-
-def _rows(
-    name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Iterator[tuple[list[Any], dict[str, Any]]]:
-    """Take the arguments of ``map`` apart into those of its calls."""
-    given: dict[int | str, Any] = dict(enumerate(args))
-    given.update(kwargs)
-    columns = {key: elements(value) for key, value in given.items()}
-    lengths = {len(column) for column in columns.values() if column is not None}
-    if len(lengths) != 1:
-        found = "none was given" if not lengths else f"they have {sorted(lengths)} elements"
-        raise ValueError(f"Task '{name}': map needs iterables of one length, but {found}.")
-    for index in range(lengths.pop()):
-        row = {key: _same(given[key]) if one is None else one[index] for key, one in columns.items()}
-        yield [row[place] for place in range(len(args))], {key: row[key] for key in kwargs}
-
-
-def _same(value: Any) -> Any:
-    if isinstance(value, allow_failure):
-        return allow_failure(_same(value.value))
-    return value.value if isinstance(value, unmapped) else value
 
 
 class _MakesTask(Protocol):
