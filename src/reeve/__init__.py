@@ -42,8 +42,10 @@ if TYPE_CHECKING:
         suspend_flow_run,
     )
     from reeve.sdk.retries import exponential_backoff
+    from reeve.sdk.runners import ThreadTaskRunner
     from reeve.sdk.states import Completed, EndRun, Failed, RunFailedError, RunTimedOutError, State
     from reeve.sdk.storage import ResultError
+    from reeve.sdk.task_runners import DaskTaskRunner, ProcessTaskRunner, RayTaskRunner
     from reeve.sdk.tasks import Task, task
     from reeve.sdk.variables import Variable
     from reeve.sdk.waiting import as_completed, wait
@@ -83,8 +85,14 @@ _HOMES = {
         "suspend_flow_run",
     ),
     "reeve.sdk.retries": ("exponential_backoff",),
+    "reeve.sdk.runners": ("ThreadTaskRunner",),
     "reeve.sdk.states": ("Completed", "EndRun", "Failed", "RunFailedError", "RunTimedOutError", "State"),
     "reeve.sdk.storage": ("ResultError",),
+    "reeve.sdk.task_runners": (
+        "DaskTaskRunner",
+        "ProcessTaskRunner",
+        "RayTaskRunner",
+    ),
     "reeve.sdk.tasks": ("Task", "task"),
     "reeve.sdk.variables": ("Variable",),
     "reeve.sdk.waiting": ("as_completed", "wait"),
@@ -96,12 +104,15 @@ __all__ = [
     "Block",
     "CacheContext",
     "Completed",
+    "DaskTaskRunner",
     "DeploymentRun",
     "EndRun",
     "Failed",
     "Flow",
     "ParameterError",
     "PauseTimedOutError",
+    "ProcessTaskRunner",
+    "RayTaskRunner",
     "ReeveError",
     "ResultError",
     "RunFailedError",
@@ -112,6 +123,7 @@ __all__ = [
     "Task",
     "TaskFuture",
     "TaskFutures",
+    "ThreadTaskRunner",
     "Variable",
     "acreate_image_artifact",
     "acreate_link_artifact",

@@ -9,7 +9,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import UUID, uuid4
@@ -42,7 +42,7 @@ class Api:
     asked: list[str] = field(default_factory=list)
     holder: str = TOKEN
     cache: dict[str, State] = field(default_factory=dict)
-    zero_tag: str | None = None  # a tag of all tasks, whose limit is 0
+    zero_tag: str | None = None  # a tag of all tasks that are asked for, whose limit is 0
     refuse: dict[str, list[int]] = field(default_factory=dict)  # operation → statuses of its next answers
     swallow: list[str] = field(default_factory=list)  # operations whose next answer is lost on the way
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -181,6 +181,42 @@ class Api:
                 self.cache[after.state.details.cache_key or ""] = after.state
         self.task_runs[run.id] = after
         return _verdict(verdict, after.state)
+
+    def _report_task_runs(self, body: requests.TaskRunReports, token: str, id: str) -> tuple[int, Any]:  # noqa: A002
+        if token != self.holder:
+            raise AttemptSupersededError
+        now = datetime.now(UTC)
+        for made in body.made:
+            fields = msgspec.structs.asdict(made)
+            fields["empirical_policy"] = made.empirical_policy or TaskRunPolicy()
+            fields["task_inputs"] = {
+                name: [{"input_type": "task_run", "id": str(id_)} for id_ in ids]
+                for name, ids in made.task_inputs.items()
+            }
+            self.task_runs.setdefault(made.id, TaskRun(created=now, updated=now, **fields))
+            self.history.setdefault(made.id, [])
+        for entered in body.entered:
+            if any(state.id == entered.id for state in self.history[entered.task_run_id]):
+                continue
+            at = now - timedelta(seconds=entered.age)
+            proposed = propose(
+                entered.type,
+                name=entered.name,
+                message=entered.message,
+                data=entered.data,
+                details=entered.state_details,
+            )
+            state = msgspec.structs.replace(_state(proposed, at), id=entered.id)
+            run = bookkeeping.enter_task_run_state(self.task_runs[entered.task_run_id], state)
+            assert run.state is not None
+            self.task_runs[run.id] = run
+            self.history[run.id].append(run.state)
+        flows = {self.task_runs[entered.task_run_id].flow_run_id for entered in body.entered}
+        states = {id_: self.flow_runs[id_].state for id_ in flows if id_ is not None}
+        halted = [
+            id_ for id_, state in states.items() if state is None or state.type is not StateType.RUNNING
+        ]
+        return 200, {"halted": halted}
 
     def _create_logs(self, body: list[requests.LogCreate], token: str) -> tuple[int, Any]:
         self.logs.extend(body)

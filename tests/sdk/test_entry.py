@@ -216,7 +216,7 @@ def test_what_a_run_forks_ends_by_sigterm(api: Api, launch: Launch) -> None:
 def test_a_tag_limit_of_zero_fails_the_flow_with_its_reason(api: Api, launch: Launch) -> None:
     run_id = api.add_run()
     api.zero_tag = "db"
-    assert launch(run_id, "engine.py:with_tasks").wait() == 0
+    assert launch(run_id, "engine.py:tagged").wait() == 0
     assert api.names(run_id)[-1] == "Failed"
     assert 'limit on tag "db" is 0' in final_message(api, run_id)
 

@@ -15,8 +15,8 @@ from tests.sdk.test_script import ACCEPT, play, rejected, told
 from reeve import Failed, RunInfo, State, current_run, flow, get_run_logger, task
 from reeve.core.states import StateType, propose
 from reeve.errors import InvalidInputError
+from reeve.sdk.engine.outcomes import Raised, Returned
 from reeve.sdk.engine.run import Accepted, Kind
-from reeve.sdk.engine.script import Raised, Returned
 from reeve.sdk.states import RunStopped, Terminated
 
 Told = list[tuple[str, str]]

@@ -13,8 +13,10 @@ import pytest
 
 from reeve.core.states import ProposedState, StateDetails, StateType, propose
 from reeve.sdk.engine import script
+from reeve.sdk.engine.outcomes import Raised, Returned, TimedOut
+from reeve.sdk.engine.reports import Look, Propose
 from reeve.sdk.engine.run import Aborted, Accepted, Kind, Rejected, Run, Wait
-from reeve.sdk.engine.script import Call, Consult, Effect, Look, Propose, Raised, Returned, Sleep, TimedOut
+from reeve.sdk.engine.script import Call, Consult, Effect, Sleep
 from reeve.sdk.engine.server import read_answer
 from reeve.sdk.states import RunAbortedError, RunStopped, RunTimedOutError, State, Terminated
 from reeve.wire import responses

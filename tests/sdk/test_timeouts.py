@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from reeve import RunTimedOutError, State, flow, task
-from reeve.sdk.engine.script import Returned, TimedOut
+from reeve.sdk.engine.outcomes import Returned, TimedOut
 from reeve.sdk.engine.timeouts import Overdue, call_within
 
 

@@ -52,6 +52,11 @@ class Client:
         """The API's address."""
         return self._terms.address.url
 
+    @property
+    def key(self) -> str | None:
+        """The key that the calls carry."""
+        return self._terms.key
+
     def call(
         self,
         endpoint: Endpoint[Req, Res],

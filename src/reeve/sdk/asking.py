@@ -64,7 +64,7 @@ def answer(question: Question[T]) -> T:
         effect = next(question)
         while True:
             try:
-                reply = _call(home.client(patient=effect.patient), effect)
+                reply = _call(home.client(patient=effect.patient), home.catching_up(), effect)
             except Exception as error:  # noqa: BLE001  # the question decides, it raises what it does not know
                 effect = question.throw(error)
             else:
@@ -79,7 +79,7 @@ async def answer_on_loop(question: Question[T]) -> T:
         effect = next(question)
         while True:
             try:
-                reply = await beside(_call, home.client(patient=effect.patient), effect)
+                reply = await beside(_call, home.client(patient=effect.patient), home.catching_up(), effect)
             except Exception as error:  # noqa: BLE001  # as above
                 effect = question.throw(error)
             else:
@@ -144,7 +144,8 @@ def both(
     return plain, on_loop
 
 
-def _call(client: Client, effect: Ask[Any, Any]) -> Any:
+def _call(client: Client, catch_up: Callable[[], None], effect: Ask[Any, Any]) -> Any:
+    catch_up()
     return client.call(
         effect.endpoint, effect.body, query=effect.query, timeout=effect.timeout, **effect.path
     )

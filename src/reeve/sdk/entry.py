@@ -48,6 +48,8 @@ from reeve.wire import codec, endpoints, requests, responses
 _ANSWER_SECONDS = 20.0  # before a request counts as lost: a line may swallow everything in silence
 _LOOK_SECONDS = 3.0  # of the grace period of a run that is told to end
 _LOG_PATIENCE_SECONDS = 5.0  # the shipper keeps the lines and comes back
+_TELL_PATIENCE_SECONDS = 5.0  # the ledger keeps the entries and comes back
+_LAST_TASKS_SECONDS = 3.0  # of the grace period of a run that is told to end
 _LAST_LINES_SECONDS = 10.0  # the final state has been reported: the server is there, or the run is taken away
 
 
@@ -84,12 +86,17 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     # A line that was printed is written when print returns: whatever becomes of this process, it is kept.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
+    patient = Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait)
+    hasty = Client(url, key, timeout=_LOOK_SECONDS, patience=_LOOK_SECONDS)
+    server = Server(patient, hasty)
+    if "REEVE_ATTEMPT" in environ:
+        teller = Client(url, key, timeout=_ANSWER_SECONDS, patience=_TELL_PATIENCE_SECONDS, notice=_tell_wait)
+        server.tell(teller, UUID(environ["REEVE_ATTEMPT"]), [run_id] if job.attempt_number == 1 else [])
     try:
-        patient = Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait)
-        hasty = Client(url, key, timeout=_LOOK_SECONDS, patience=_LOOK_SECONDS)
-        return _outcome(job, subject, Server(patient, hasty), environ)
+        return _outcome(job, subject, server, environ)
     finally:
         termination.ignore()
+        server.finish(_LAST_TASKS_SECONDS)
         handler.finish(_LAST_LINES_SECONDS)
 
 
@@ -97,7 +104,9 @@ def warm() -> None:
     """Do beforehand what every run does once: a process that forks runs has it done for all of them."""
     import encodings.idna  # noqa: F401  # asked for with every name of a server
 
-    for read in (Job, responses.OrchestrationResult):
+    import reeve.sdk.engine.nowhere  # noqa: F401  # the rules, which a run with tasks asks
+
+    for read in (Job, responses.OrchestrationResult, responses.TaskRunReceipt):
         msgspec.json.Decoder(read)
 
 

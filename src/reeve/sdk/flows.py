@@ -29,15 +29,16 @@ from reeve.sdk.options import (
     checked_name,
     checked_retries,
     checked_timeout,
-    checked_workers,
     whole_seconds,
 )
 from reeve.sdk.parameters import Parameters
 from reeve.sdk.persistence import Keeper
 from reeve.sdk.results import parts, resolved
 from reeve.sdk.retries import RetryCondition, RetryIf, RetryOn, checked_condition
+from reeve.sdk.runners import TaskRunner
 from reeve.sdk.started import StartedTasks
 from reeve.sdk.states import State
+from reeve.sdk.task_runners import checked_task_runner
 from reeve.sdk.termination import termination
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class FlowOptions(Declared):
     flow_run_name: RunName | None = None
     retry_delay_seconds: float = 0
     max_workers: int | None = None
+    task_runner: TaskRunner | str | None = None
     on_cancellation: Given = None
     on_crashed: Given = None
     on_running: Given = None
@@ -89,7 +91,7 @@ class Flow(Bindable, Generic[P, R]):
         signature = inspect.signature(self.fn)
         checked_placeholders(owner, "flow_run_name", given.flow_run_name, signature.parameters)
         self.timeout_seconds = checked_timeout(owner, given.timeout_seconds)
-        self.max_workers = checked_workers(owner, given.max_workers)
+        self.task_runner = checked_task_runner(owner, given.task_runner, given.max_workers)
         self.log_prints = checked_log_prints(given.log_prints)
         self.hooks = _hooks(owner, given)
         self.results = given.persisting(owner)
@@ -260,7 +262,7 @@ class FlowCall:
 
     def _scope(self, run: Run, inside: Surroundings) -> Scope:
         """Make the surroundings of one try: each counts its tasks from 0, so that a server knows them."""
-        started = StartedTasks(self.flow.max_workers)
+        started = StartedTasks(self.flow.task_runner)
         return Scope(
             run=run,
             around=replace(inside, started=started),
@@ -346,6 +348,7 @@ def flow(
     retry_if: RetryIf | None = None,
     timeout_seconds: float | None = None,
     max_workers: int | None = None,
+    task_runner: TaskRunner | Literal["threads", "processes", "dask", "ray"] | None = None,
     log_prints: bool | None = None,
     on_completion: Given = None,
     on_failure: Given = None,
@@ -377,7 +380,12 @@ def flow(fn: Any = None, /, **options: Any) -> Any:
     timeout_seconds
         When a run is stopped, wherever it is; its state is ``TimedOut``.
     max_workers
-        How many submitted tasks run at once on threads; by default 4 more than processors, at most 32.
+        How many submitted tasks run at once; by default what suits the task runner, for threads 4 more than
+        processors and at most 32.
+    task_runner
+        Where submitted tasks are executed: on ``"threads"`` (the default), which suits tasks that wait; in
+        ``"processes"``, for tasks that compute; or by ``"dask"`` or ``"ray"``. Or an object that says more:
+        ``ThreadTaskRunner``, ``ProcessTaskRunner``, ``DaskTaskRunner``, ``RayTaskRunner``.
     log_prints
         Whether ``print`` writes to the run's log.
     on_running, on_completion, on_failure, on_crashed, on_cancellation

@@ -122,9 +122,9 @@ class TaskFuture(Generic[T]):
 
     def work(self) -> None:
         """Do the work, unless it has begun already."""
-        assert self._work is not None
         if not self._claim.acquire(blocking=False):
             return
+        assert self._work is not None, "what has no work is claimed from the start"
         try:
             self.conclude(self._work())
         except Exception as error:  # noqa: BLE001  # it belongs to whoever waits, not to this thread
@@ -150,6 +150,7 @@ class TaskFuture(Generic[T]):
             self._stop = outcome
         with self._lock:
             self._ended.set()
+            self._work = None  # with the arguments: many futures may be kept for long
             callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,17 @@ def reporting() -> Client | None:
     scope = current_scope()
     found: Client | None = getattr(scope.around.reporter, "client", None) if scope else None
     return found
+
+
+def catching_up() -> Callable[[], None]:
+    """Return what waits until that server has heard what the run has done so far."""
+    scope = current_scope()
+    found: Callable[[], None] = getattr(scope.around.reporter, "catch_up", _nothing) if scope else _nothing
+    return found
+
+
+def _nothing() -> None:
+    return
 
 
 def is_told_to_report() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import sys
 from types import ModuleType
@@ -12,6 +11,7 @@ from typing import Any
 from reeve.errors import ReeveError
 from reeve.sdk.flows import Flow
 from reeve.sdk.local import importing
+from reeve.sdk.modules import load_file
 from reeve.sdk.tracebacks import of_user_code
 
 
@@ -72,18 +72,12 @@ def _import_file(file: str) -> ModuleType:
     if not os.path.isfile(file):  # noqa: PTH113  # as above
         raise EntrypointNotFoundError(f"There is no file {file}.")
     _search_first(directory)
-    name = _module_name(base.removesuffix(".py"))
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise EntrypointError(f"{file} is no Python file. Its name must end with .py.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where dataclasses and pickle look their module up
     try:
-        with importing():
-            spec.loader.exec_module(module)
+        module = load_file(_module_name(base.removesuffix(".py")), file)
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
         raise _import_failed(file, error) from error
+    if module is None:
+        raise EntrypointError(f"{file} is no Python file. Its name must end with .py.")
     return module
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 
 from reeve.errors import InvalidInputError
 
@@ -34,17 +33,6 @@ def checked_timeout(owner: str, seconds: float | None) -> float | None:
         )
         raise InvalidInputError(message, field="timeout_seconds")
     return None if seconds is None else float(seconds)
-
-
-def checked_workers(owner: str, workers: int | None) -> int:
-    """Return how many threads a flow's tasks have; the default suits tasks that mostly wait."""
-    if workers is None:
-        return min(32, (os.cpu_count() or 1) + 4)
-    if workers < 1:
-        raise InvalidInputError(
-            f"{owner}: max_workers must be 1 or more, got {workers!r}", field="max_workers"
-        )
-    return workers
 
 
 def whole_seconds(owner: str, delay: float) -> int:

@@ -35,6 +35,7 @@ from reeve.wire import codec, endpoints, requests
 
 _ANSWER_SECONDS = 20.0  # before a request counts as lost, as in a launched process
 _LOG_PATIENCE_SECONDS = 5.0  # the shipper keeps the lines and comes back
+_LAST_TASKS_SECONDS = 3.0
 _LAST_LINES_SECONDS = 10.0
 _ENDED_RUNS = 20  # whose late lines are still sent
 _STARTS = 3  # a keeper that dies again and again would only be a burden
@@ -94,6 +95,7 @@ class OwnAttempt(Server):
         self._client = Client(url, mine.token, timeout=_ANSWER_SECONDS, patience=None)
         self._root, self._attempt = mine.run.id, mine.id
         self._log_client = Client(url, mine.token, patience=_LOG_PATIENCE_SECONDS)
+        self.tell(self._log_client, mine.id, [mine.run.id])
         _keepers.of(url).keep(mine.id, mine.token, self._hear)
         return Opened(mine.run.id, mine.run.name)
 
@@ -113,6 +115,7 @@ class OwnAttempt(Server):
         if self._attempt is not None:
             _keepers.drop(self._attempt)
             self._attempt = None
+            self.finish(_LAST_TASKS_SECONDS)
             _logs.ended(self._runs)
             self._client.close()
 

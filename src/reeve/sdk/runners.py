@@ -1,12 +1,17 @@
-"""Threads for the tasks of one try of a flow run."""
+"""Who executes the tasks that one try of a flow run has started: threads, by themselves or with workers."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
 
+from reeve.errors import InvalidInputError
 from reeve.sdk.futures import TaskFuture, in_thread
 from reeve.sdk.states import RunStopped
 
@@ -25,6 +30,49 @@ def interrupt(thread_id: int, error: type[BaseException] | None) -> None:
 
     raised = None if error is None else ctypes.py_object(error)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), raised)
+
+
+class Workers(Protocol):
+    """Other processes that call the functions of tasks."""
+
+    def reference(self, owner: str, fn: Callable[..., Any]) -> Any:
+        """Return what stands for a function there; NotPicklableError if nothing can."""
+
+    def call(self, owner: str, call: Any) -> Any:
+        """Have a call performed and return its Outcome; raises NotPicklableError."""
+
+    def interrupt(self) -> None:
+        """Have running calls end, with time for their clean-up."""
+
+    def close(self) -> None:
+        """Let the workers go; none performs a call of this flow after that."""
+
+
+class TaskRunner(Protocol):
+    """Says where submitted tasks are executed, for each try of a flow anew."""
+
+    def start(self) -> tuple[int, Workers | None]:
+        """Return how many tasks run at once, and the workers that execute them; None: threads do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadTaskRunner:
+    """Threads of the flow's process: for tasks that mostly wait; by default as many as CPUs, and 4 more."""
+
+    max_workers: int | None = None
+
+    def __post_init__(self) -> None:
+        checked_size(self.max_workers)
+
+    def start(self) -> tuple[int, Workers | None]:
+        """Return the number of threads."""
+        return self.max_workers or min(32, (os.cpu_count() or 1) + 4), None
+
+
+def checked_size(max_workers: int | None) -> None:
+    """Raise InvalidInputError for a number of workers that is none."""
+    if max_workers is not None and max_workers < 1:
+        raise InvalidInputError(f"max_workers must be 1 or more, got {max_workers!r}", field="max_workers")
 
 
 class ThreadRunner:
@@ -68,6 +116,10 @@ class ThreadRunner:
         for thread in self._threads:
             if thread.is_alive() and thread.ident is not None:
                 interrupt(thread.ident, Abandoned)
+        self.join(seconds)
+
+    def join(self, seconds: float) -> None:
+        """Wait for the threads' end, at most ``seconds``."""
         deadline = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(deadline - time.monotonic(), 0))

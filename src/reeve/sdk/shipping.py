@@ -105,6 +105,7 @@ class LogShipper(logging.Handler):
         self._characters = 0
         self._dropped = 0
         self._closing = False
+        self._hurried = False
         self._news = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -122,13 +123,21 @@ class LogShipper(logging.Handler):
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="reeve-logs", daemon=True)
                 self._thread.start()
-            self._news.notify()
+            self._news.notify_all()  # who waits in ``catch_up`` waits here as well
+
+    def catch_up(self, seconds: float) -> None:
+        """Wait until what there is has been sent, for at most ``seconds``."""
+        with self._news:
+            self._hurried = True
+            self._news.notify_all()
+            self._news.wait_for(lambda: not (self._waiting or self._flying), seconds)
+            self._hurried = False
 
     def finish(self, seconds: float) -> None:
         """Send what there is, for at most ``seconds``; write the rest to standard error."""
         with self._news:
             self._closing = True
-            self._news.notify()
+            self._news.notify_all()
         if self._thread is None:
             return
         self._thread.join(seconds)
@@ -160,7 +169,12 @@ class LogShipper(logging.Handler):
             return bool(self._flying)
 
     def _has_enough(self) -> bool:
-        return self._closing or self._characters >= _BATCH_CHARACTERS or len(self._waiting) >= _BATCH_LINES
+        return (
+            self._closing
+            or self._hurried
+            or self._characters >= _BATCH_CHARACTERS
+            or len(self._waiting) >= _BATCH_LINES
+        )
 
     def _deliver(self) -> None:
         try:
@@ -172,6 +186,7 @@ class LogShipper(logging.Handler):
             return
         with self._news:
             self._flying = []
+            self._news.notify_all()
 
     def _put_back(self) -> None:
         with self._news:

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from reeve.sdk.futures import TaskFuture
-from reeve.sdk.runners import ThreadRunner
+from reeve.sdk.runners import TaskRunner, ThreadRunner, Workers
 
 if TYPE_CHECKING:
     import asyncio
@@ -19,11 +19,15 @@ class StartedTasks:
     """Submitted tasks, on threads and on the event loop. A flow run waits for all of them at its end.
 
     When the flow's function raises, tasks that have not begun are dropped. When it is interrupted (its
-    timeout, a signal, the server), running ones are interrupted too.
+    timeout, a signal, the server), running ones are interrupted too. ``above`` begins the positions of their
+    runs, where a flow run has several of these.
     """
 
-    def __init__(self, threads: int) -> None:
-        self._runner = ThreadRunner(threads)
+    def __init__(self, task_runner: TaskRunner, above: str = "") -> None:
+        self._task_runner = task_runner
+        self._above = above
+        self._runner: ThreadRunner | None = None
+        self._workers: Workers | None = None
         self._open: set[TaskFuture[Any]] = set()
         self._on_loop: set[asyncio.Task[None]] = set()
         self._calls: Counter[str] = Counter()
@@ -33,12 +37,18 @@ class StartedTasks:
         """Count the calls of a task, from 0: with the task's key this identifies a task run (2.20)."""
         with self._lock:
             self._calls[key] += 1
-            return str(self._calls[key] - 1)
+            return f"{self._above}{self._calls[key] - 1}"
+
+    @property
+    def workers(self) -> Workers | None:
+        """The other processes that call the functions of submitted tasks, if such do."""
+        self._threads()
+        return self._workers
 
     def on_thread(self, future: TaskFuture[Any]) -> None:
         """Have a thread do the future's work."""
         self._track(future)
-        self._runner.submit(future)
+        self._threads().submit(future)
 
     def on_loop(self, future: TaskFuture[Any], task: asyncio.Task[None]) -> None:
         """Take note of a future whose work is done by a task of the event loop."""
@@ -58,7 +68,7 @@ class StartedTasks:
         except BaseException:
             self._abandon()
             raise
-        self._runner.close()
+        self._close()
 
     async def finish_async(self, raised: type[BaseException] | None) -> None:
         """Do as ``finish``, in an event loop."""
@@ -72,7 +82,21 @@ class StartedTasks:
         except BaseException:
             await self._abandon_async()
             raise
-        self._runner.close()
+        self._close()
+
+    def _threads(self) -> ThreadRunner:
+        """Return what takes tasks to their end, started when it is first needed."""
+        with self._lock:
+            if self._runner is None:
+                threads, self._workers = self._task_runner.start()
+                self._runner = ThreadRunner(threads)
+            return self._runner
+
+    def _close(self) -> None:
+        if self._runner is not None:
+            self._runner.close()
+        if self._workers is not None:
+            self._workers.close()
 
     def _track(self, future: TaskFuture[Any]) -> None:
         with self._lock:
@@ -88,13 +112,22 @@ class StartedTasks:
             return next(iter(self._open), None)
 
     def _drop_waiting(self, raised: type[BaseException] | None) -> None:
-        if raised is not None:
+        if raised is not None and self._runner is not None:
             self._runner.drop_waiting("Not started: the flow run had ended.")
 
     def _abandon(self) -> None:
         self._drop_waiting(BaseException)
+        if self._runner is None:
+            return
         self._runner.close()
-        self._runner.interrupt(_CLEAN_UP_SECONDS)
+        if self._workers is None:
+            self._runner.interrupt(_CLEAN_UP_SECONDS)
+            return
+        self._workers.interrupt()
+        self._runner.join(_CLEAN_UP_SECONDS)
+        self._runner.interrupt(0)
+        self._workers.close()
+        self._runner.join(_CLEAN_UP_SECONDS)
 
     async def _abandon_async(self) -> None:
         import asyncio

@@ -6,7 +6,7 @@ import datetime as dt
 import inspect
 import logging
 import os
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import cached_property, partial, update_wrapper
@@ -28,6 +28,7 @@ from reeve.sdk.caching import (
 from reeve.sdk.context import NoActiveRunError, Scope, Surroundings, aside, current_run
 from reeve.sdk.declared import Declared
 from reeve.sdk.engine import sync
+from reeve.sdk.engine.outcomes import Outcome
 from reeve.sdk.engine.run import Kind, Opened, Run, TaskRunSpec
 from reeve.sdk.engine.script import run_task
 from reeve.sdk.formats import result_type
@@ -35,14 +36,12 @@ from reeve.sdk.futures import (
     TaskFuture,
     TaskFutures,
     UpstreamFailedError,
-    allow_failure,
-    elements,
     in_event_loop,
-    unmapped,
 )
 from reeve.sdk.hooks import Given, HookT, hooks_of
 from reeve.sdk.local import surroundings
 from reeve.sdk.logging import TASK_LOGGER, run_logger
+from reeve.sdk.mapping import rows
 from reeve.sdk.naming import RunName, checked_placeholders, named, run_name
 from reeve.sdk.options import (
     checked_log_prints,
@@ -61,6 +60,7 @@ from reeve.sdk.retries import (
     checked_jitter,
     task_delays,
 )
+from reeve.sdk.runners import Workers
 from reeve.sdk.started import StartedTasks
 from reeve.sdk.states import Failed, State
 
@@ -193,7 +193,8 @@ class Task(Bindable, Generic[P, R]):
     ) -> TaskFuture[Any]:
         """Run the task beside the flow and return its future at once.
 
-        It runs on a thread; an async task that is submitted in an event loop, on that loop. Futures may be
+        It runs where the flow's task runner has it run: on a thread, unless it names another. With threads,
+        an async task that is submitted in an event loop runs on that loop. Futures may be
         given as arguments, or to ``wait_for``: the task starts when they have ended.
         Raises NoActiveRunError outside of a flow.
         """
@@ -204,7 +205,8 @@ class Task(Bindable, Generic[P, R]):
                 f"Task '{self.name}' was submitted outside of a flow. Call it directly, or inside a flow."
             )
             raise NoActiveRunError(message)
-        if self.is_async and in_event_loop():
+        call.workers = started.workers
+        if call.workers is None and self.is_async and in_event_loop():
             return _submit_to_loop(call, started)
         context = copy_context()
         future = TaskFuture[Any](call.name, lambda: context.run(_perform, call))
@@ -224,7 +226,7 @@ class Task(Bindable, Generic[P, R]):
         ``unmapped(…)`` go to every call as they are.
         """
         waits_for = tuple(wait_for)
-        calls = _rows(self.name, args, kwargs)
+        calls = rows(self.name, args, kwargs)
         return TaskFutures(self.submit(*row, wait_for=waits_for, **named) for row, named in calls)
 
     def _call(
@@ -249,6 +251,7 @@ class _TaskCall:
     waits_for: tuple[Any, ...]
     around: Surroundings
     position: str
+    workers: Workers | None = None
 
     @property
     def name(self) -> str:
@@ -290,6 +293,7 @@ class _TaskCall:
             id=opened.id,
             name=opened.name,
             body=lambda: fn(*resolved(bound.args), **resolved(bound.kwargs)),
+            elsewhere=None if self.workers is None else partial(self._elsewhere, self.workers),
             scope=self._scope,
             aside=self._aside,
             log=run_logger(TASK_LOGGER, opened.name, self.around.flow_run_id, opened.id),
@@ -302,6 +306,12 @@ class _TaskCall:
             keeper=self._keeper(),
             caching=self._caching() if task.cache_key else None,
         )
+
+    def _elsewhere(self, workers: Workers, run: Run) -> Outcome:
+        from reeve.sdk.workers.sending import send  # few flows have workers
+
+        around = self._scope(run).around
+        return send(workers, self.task, run, resolved(self.bound.args), resolved(self.bound.kwargs), around)
 
     def _scope(self, run: Run) -> Scope:
         log_prints = self.task.log_prints
@@ -360,7 +370,7 @@ def _task_run_ids(value: Any) -> list[UUID]:
 
 def _perform(call: _TaskCall) -> State[Any]:
     """Take a task run to its end in this thread, an async one on a loop of its own."""
-    if call.task.is_async:
+    if call.task.is_async and call.workers is None:
         import asyncio
 
         return asyncio.run(_perform_on_loop(call))
@@ -392,28 +402,6 @@ def _submit_to_loop(call: _TaskCall, started: StartedTasks) -> TaskFuture[Any]:
 
     started.on_loop(future, asyncio.get_running_loop().create_task(conclude()))
     return future
-
-
-def _rows(
-    name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Iterator[tuple[list[Any], dict[str, Any]]]:
-    """Take the arguments of ``map`` apart into those of its calls."""
-    given: dict[int | str, Any] = dict(enumerate(args))
-    given.update(kwargs)
-    columns = {key: elements(value) for key, value in given.items()}
-    lengths = {len(column) for column in columns.values() if column is not None}
-    if len(lengths) != 1:
-        found = "none was given" if not lengths else f"they have {sorted(lengths)} elements"
-        raise ValueError(f"Task '{name}': map needs iterables of one length, but {found}.")
-    for index in range(lengths.pop()):
-        row = {key: _same(given[key]) if one is None else one[index] for key, one in columns.items()}
-        yield [row[place] for place in range(len(args))], {key: row[key] for key in kwargs}
-
-
-def _same(value: Any) -> Any:
-    if isinstance(value, allow_failure):
-        return allow_failure(_same(value.value))
-    return value.value if isinstance(value, unmapped) else value
 
 
 class _MakesTask(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import traceback
+from contextlib import suppress
 
 _OURS = (
     os.path.dirname(os.path.dirname(__file__)) + os.sep,  # noqa: PTH120  # pathlib costs each start 5 ms
@@ -13,8 +14,17 @@ _OURS = (
 )
 
 
+def came_from_elsewhere(error: BaseException, places: str) -> None:
+    """Have an error that was raised in another process be written out as it was there."""
+    with suppress(AttributeError):  # an error may have no room for it
+        error.__reeve_places__ = places  # type: ignore[attr-defined]  # of ours
+
+
 def of_user_code(error: BaseException) -> str:
     """Write out an error with its causes, without the frames of reeve and of the import system."""
+    elsewhere: str | None = getattr(error, "__reeve_places__", None)
+    if elsewhere is not None:
+        return elsewhere
     told = traceback.TracebackException.from_exception(error)
     _strip(told)
     return "".join(told.format()).rstrip()

@@ -7,25 +7,19 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from reeve.sdk.engine import sync
+from reeve.sdk.engine.outcomes import Outcome, Raised, Returned, TimedOut
+from reeve.sdk.engine.reports import Look, OpenFlowRun, OpenTaskRun, Propose
 from reeve.sdk.engine.run import Reporter, Run
 from reeve.sdk.engine.script import (
     Call,
     Consult,
     Effect,
     Load,
-    Look,
-    OpenFlowRun,
-    OpenTaskRun,
-    Outcome,
-    Propose,
-    Raised,
-    Returned,
     Save,
     Script,
     Settle,
     Sleep,
     T,
-    TimedOut,
 )
 from reeve.sdk.states import Terminated
 from reeve.sdk.termination import termination
@@ -51,7 +45,7 @@ async def perform(script: Script[T], reporter: Reporter) -> T:
 async def _do(effect: Effect, reporter: Reporter) -> Any:  # noqa: PLR0911  # a table
     match effect:
         case Call(run):
-            return await _call(run)
+            return await call(run)
         case Sleep(seconds):
             await asyncio.sleep(seconds)
             return None
@@ -66,12 +60,12 @@ async def _do(effect: Effect, reporter: Reporter) -> Any:  # noqa: PLR0911  # a 
         case Load(run, state):
             return await asyncio.to_thread(sync.load, run, state)
         case OpenFlowRun() | OpenTaskRun() | Propose() | Look():
-            if reporter.blocks:
+            if reporter.blocks(effect):
                 return await asyncio.to_thread(sync.report, effect, reporter)
             return sync.report(effect, reporter)
 
 
-async def _call(run: Run) -> Outcome:
+async def call(run: Run) -> Outcome:
     """Call within the run's timeout, which strikes at the next ``await`` that waits."""
     outcome: Outcome
     try:

@@ -41,8 +41,6 @@ class Nowhere:
     Runs are forgotten as they end.
     """
 
-    blocks = False
-
     def __init__(self) -> None:
         self._flow_runs: dict[UUID, FlowRun] = {}
         self._task_runs: dict[UUID, TaskRun] = {}
@@ -51,6 +49,16 @@ class Nowhere:
         self._kept: dict[UUID, dict[tuple[str, str], TaskRun]] = {}
         self._refused: dict[UUID, tuple[TaskRun, Shelf | None]] = {}
         self._lock = threading.Lock()
+
+    def blocks(self, report: object) -> bool:
+        """Nobody is asked who is not here."""
+        del report
+        return False
+
+    @property
+    def server(self) -> None:
+        """Nobody hears."""
+        return
 
     def open_flow_run(self, spec: FlowRunSpec) -> Opened:
         """Make a flow run that is Pending."""
@@ -105,6 +113,11 @@ class Nowhere:
         """Return None: nobody but this process could have changed a state."""
         del flow_run_id
         return None
+
+    def forget(self, task_run_id: UUID) -> None:
+        """Judge a task run no more: others do."""
+        with self._lock:
+            self._task_runs.pop(task_run_id, None)
 
     def _propose_flow_state(self, run: FlowRun, state: ProposedState, now: datetime) -> Answer:
         verdict = flow_runs.decide(run, state, flow_runs.FlowRunFacts(), now)

@@ -86,12 +86,14 @@ class Shelf(Protocol):
 class Run(Subject):
     """A run that this process executes. ``body`` is one try of the user's function: value or coroutine.
 
+    ``elsewhere`` calls it in another process instead, and returns its Outcome.
     ``asks_retry`` says of a try's final state whether another is wanted; None: of every failure. ``hooks``
     are called by ``tell(hook, state)``, inside of ``aside``. ``process_id``: the flow run this process was
     launched for.
     """
 
     body: Callable[[], Any]
+    elsewhere: Callable[[Run], Any] | None = None
     scope: Callable[[Run], Scope]
     aside: Callable[[Run], Scope]
     timeout: float | None = None
@@ -186,9 +188,14 @@ Answer = Accepted | Rejected | Wait | Aborted
 
 
 class Reporter(Protocol):
-    """Where runs are opened and states go. ``blocks``: whether an answer may take its time."""
+    """Where runs are opened and states go."""
 
-    blocks: bool
+    def blocks(self, report: Any) -> bool:
+        """Whether the answer to a Report may take its time, so that it must not be waited for on a loop."""
+
+    @property
+    def server(self) -> tuple[str, str | None] | None:
+        """The address and the key with which other processes report as well; None if nobody hears."""
 
     def open_flow_run(self, spec: FlowRunSpec) -> Opened:
         """Make a flow run that is Pending."""

@@ -16,11 +16,12 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
-from uuid import UUID
 
 from reeve import clock
 from reeve.core.rules.shared import is_persisted
-from reeve.core.states import CACHED, ProposedState, StateDetails, StateType, propose
+from reeve.core.states import CACHED, StateDetails, StateType, propose
+from reeve.sdk.engine.outcomes import Died, Outcome, Raised, Returned, TimedOut
+from reeve.sdk.engine.reports import Look, OpenFlowRun, OpenTaskRun, Propose, Report
 from reeve.sdk.engine.run import (
     Aborted,
     Accepted,
@@ -63,30 +64,6 @@ class Awaited(Protocol):
 
 
 # Effects: what a script wants done. The type in the comment is what is sent back.
-
-
-@dataclass(frozen=True, slots=True)
-class OpenFlowRun:
-    """Make a flow run → Opened."""
-
-    spec: FlowRunSpec
-
-
-@dataclass(frozen=True, slots=True)
-class OpenTaskRun:
-    """Make a task run → Opened."""
-
-    spec: TaskRunSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Propose:
-    """Ask for a state → Answer."""
-
-    kind: Kind
-    run_id: UUID
-    state: ProposedState
-    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,43 +111,8 @@ class Load:
     state: State[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Find out what state the process's flow run is in → StateType, or None if nobody says."""
-
-    flow_run_id: UUID
-
-
-Report: TypeAlias = OpenFlowRun | OpenTaskRun | Propose | Look
 Effect: TypeAlias = Report | Sleep | Settle | Call | Consult | Save | Load
 Script: TypeAlias = Generator[Effect, Any, T]
-
-
-# Outcomes of a Call. BaseExceptions are none: they pass through the script.
-
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """The function returned."""
-
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Raised:
-    """The function raised."""
-
-    error: Exception
-
-
-@dataclass(frozen=True, slots=True)
-class TimedOut:
-    """The function was stopped because its time was over."""
-
-    seconds: float
-
-
-Outcome: TypeAlias = Returned | Raised | TimedOut
 
 
 class FlowCall(Protocol):
@@ -392,6 +334,9 @@ def _conclude(run: Run, outcome: Outcome) -> State[Any]:
         message = f"{run.kind.value} exceeded timeout of {outcome.seconds:g} second(s)"
         run.log.error("%s", message)
         return Failed(message, name="TimedOut", error=RunTimedOutError(message))
+    if isinstance(outcome, Died):
+        run.log.error("%s", outcome.error)
+        return State(propose(StateType.CRASHED, message=str(outcome.error)), error=outcome.error)
     error = from_user_code(outcome.error)
     if isinstance(error, EndRun):
         return error.state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +15,8 @@ from reeve.core.rules.verdict import SetStateStatus
 from reeve.core.runs import FlowRunPolicy, TaskRunPolicy
 from reeve.core.states import ProposedState, StateDetails, StateType
 from reeve.errors import AttemptSupersededError, ReeveError
+from reeve.sdk.engine.own_tasks import OwnTasks
+from reeve.sdk.engine.reports import OpenTaskRun, Propose, Report
 from reeve.sdk.engine.run import (
     Aborted,
     Accepted,
@@ -37,19 +39,55 @@ class Server:
     """Runs are opened and states proposed over HTTP.
 
     ``client`` must be patient: a run is not given up because its server is away, so that a network error
-    never comes out of here. ``hasty`` is not: it is asked what can do without an answer.
+    never comes out of here. ``hasty`` is not: it is asked what can do without an answer. What ``tell`` makes
+    known of tasks need not be asked.
     """
-
-    blocks = True
 
     def __init__(self, client: Client, hasty: Client | None = None) -> None:
         self._client = client
         self._hasty = hasty
+        self._own: OwnTasks | None = None
 
     @property
     def client(self) -> Client:
         """Calls of that server in the name of the attempt, for what user code asks of it."""
         return self._client
+
+    def catch_up(self) -> None:
+        """Wait until the server has heard what this process has done: what it is asked may be about that."""
+        if self._own is not None:
+            self._own.ledger.flush()
+
+    @property
+    def server(self) -> tuple[str, str | None]:
+        """The address and the key with which other processes report as well."""
+        return self._client.url, self._client.key
+
+    def tell(self, client: Client, attempt_id: UUID, fresh: Sequence[UUID] = ()) -> None:
+        """Judge the tasks of these flow runs here, and of those that are opened, where that can be done.
+
+        ``client`` should give up after a few seconds: what it could not tell is told again.
+        """
+
+        def send(body: requests.TaskRunReports) -> responses.TaskRunReceipt:
+            return client.call(endpoints.report_task_runs, body, id=attempt_id)
+
+        self._own = OwnTasks(send, fresh)
+
+    def finish(self, seconds: float) -> None:
+        """Tell the rest, for at most ``seconds``."""
+        if self._own is not None:
+            self._own.ledger.close(seconds)
+
+    def blocks(self, report: Report) -> bool:
+        """Whether the server has to be asked."""
+        own = self._own
+        match report:
+            case OpenTaskRun(spec) if own is not None and own.takes(spec):
+                return own.waits()
+            case Propose(Kind.TASK, run_id, state) if own is not None and own.judges(run_id, state):
+                return own.waits(state)
+        return True
 
     def announce(self, run_id: UUID, version: str | None, policy: FlowRunPolicy, name: str | None) -> None:
         """Tell what a deployed flow's code says about its run.
@@ -92,10 +130,14 @@ class Server:
                 idempotency_key=str(uuid4()),  # for the repetitions of this one request
             ),
         )
+        if self._own is not None:
+            self._own.flow_run_opened(run.id)
         return Opened(run.id, run.name)
 
     def open_task_run(self, spec: TaskRunSpec) -> Opened:
         """Make a task run, or find the one that an earlier try of the flow run made for the same call."""
+        if self._own is not None and self._own.takes(spec):
+            return self._own.open(spec)
         run = self._create_task_run(spec)
         return Opened(run.id, run.name)
 
@@ -118,6 +160,24 @@ class Server:
         )
 
     def propose(self, kind: Kind, run_id: UUID, state: ProposedState, *, force: bool = False) -> Answer:
+        """Judge a state of a task if that can be done here; else ask the server, which has heard the rest."""
+        own = self._own
+        if own is None:
+            return self._ask(kind, run_id, state, force=force)
+        if kind is Kind.TASK:
+            if own.judges(run_id, state) and not force:
+                return own.propose(run_id, state)
+            own.hand_over(run_id)
+        else:
+            own.ledger.flush()
+        answer = self._ask(kind, run_id, state, force=force)
+        if isinstance(answer, Accepted) and kind is Kind.FLOW:
+            own.flow_run_entered(run_id, answer.state)
+        elif isinstance(answer, Accepted) and answer.state.type is StateType.RUNNING:
+            own.goes_on()
+        return answer
+
+    def _ask(self, kind: Kind, run_id: UUID, state: ProposedState, *, force: bool) -> Answer:
         """Ask the server for a state. The transition id makes the request safe to repeat."""
         transition = uuid4()
         body = requests.SetState(

@@ -8,20 +8,14 @@ from typing import Any
 
 from reeve.core.states import CACHED
 from reeve.errors import ReeveError
+from reeve.sdk.engine.outcomes import Outcome, Raised, Returned
+from reeve.sdk.engine.reports import Look, OpenFlowRun, OpenTaskRun, Propose, Report
 from reeve.sdk.engine.run import Reporter, Run
 from reeve.sdk.engine.script import (
     Call,
     Consult,
     Effect,
     Load,
-    Look,
-    OpenFlowRun,
-    OpenTaskRun,
-    Outcome,
-    Propose,
-    Raised,
-    Report,
-    Returned,
     Save,
     Script,
     Settle,
@@ -49,7 +43,7 @@ def perform(script: Script[T], reporter: Reporter) -> T:
 def _do(effect: Effect, reporter: Reporter) -> Any:  # noqa: PLR0911  # a table
     match effect:
         case Call(run):
-            return _call(run)
+            return call(run)
         case Sleep(seconds):
             return time.sleep(seconds)
         case Settle(futures):
@@ -94,12 +88,17 @@ def load(run: Run, state: State[Any]) -> Outcome:
         return Raised(error)
 
 
-def _call(run: Run) -> Outcome:
+def call(run: Run) -> Outcome:
+    """Call the run's function once, here or where it is to be called, within its timeout."""
+
     def in_scope() -> Any:
         with run.scope(run):
             return run.body()
 
     try:
+        if run.elsewhere is not None:
+            outcome: Outcome = run.elsewhere(run)
+            return outcome
         if run.timeout is None:
             return Returned(in_scope())
         from reeve.sdk.engine.timeouts import call_within

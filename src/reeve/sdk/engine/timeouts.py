@@ -15,7 +15,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from reeve.sdk.engine.script import Outcome, Returned, TimedOut
+from reeve.sdk.engine.outcomes import Outcome, Returned, TimedOut
 from reeve.sdk.runners import interrupt
 
 

@@ -96,6 +96,30 @@ async def enter(tx: Transaction, runs: Sequence[TaskRun]) -> None:
     await tx.executemany(ENTER, [_entered(run) for run in runs])
 
 
+async def tell(
+    tx: Transaction, new: Sequence[TaskRun], known: Sequence[TaskRun], states: Sequence[State]
+) -> None:
+    """Store task runs that have entered several states: the new ones, those that changed, all their states.
+
+    Raises IntegrityError for a new one whose key in its flow run is taken.
+    """
+    await tx.executemany(INSERT, [tuple(_inserted(run)) for run in new])
+    await tx.executemany(INSERT_STATE, [state_values(_task_run_id(state), state) for state in states])
+    await tx.executemany(ENTER, [_entered(run) for run in known])
+
+
+async def known_states(tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
+    """Return which of these states are stored."""
+    found = await tx.fetch("select id from task_run_states where id = any($1::uuid[])", list(ids))
+    return {rows.uuid(row["id"]) for row in found}
+
+
+async def by_ids(tx: Transaction, ids: Sequence[UUID]) -> list[TaskRun]:
+    """Return these task runs, in any order."""
+    found = await tx.fetch(f"{TASK_RUN} where r.id = any($1::uuid[])", list(ids))
+    return [rows.task_run(row) for row in found]
+
+
 async def rename(tx: Transaction, task_run_id: UUID, name: str, now: datetime) -> None:
     """Give a task run another name."""
     await tx.execute(
@@ -144,10 +168,12 @@ async def failed(tx: Transaction, flow_run_id: UUID) -> list[TaskRun]:
 
 
 async def _by_ids(tx: Transaction, locked: list[Row]) -> list[TaskRun]:
-    found = await tx.fetch(
-        f"{TASK_RUN} where r.id = any($1::uuid[])", [rows.uuid(row["id"]) for row in locked]
-    )
-    return [rows.task_run(row) for row in found]
+    return await by_ids(tx, [rows.uuid(row["id"]) for row in locked])
+
+
+def _task_run_id(state: State) -> UUID:
+    assert state.details.task_run_id is not None, "an entered state knows its run"
+    return state.details.task_run_id
 
 
 async def cached_state(tx: Transaction, cache_key: str, now: datetime) -> State | None:

@@ -29,6 +29,7 @@ from reeve.wire.endpoints.attempts import flow_run_attempts as flow_run_attempts
 from reeve.wire.endpoints.attempts import open_self_attempt as open_self_attempt
 from reeve.wire.endpoints.attempts import renew_attempts as renew_attempts
 from reeve.wire.endpoints.attempts import report_attempts as report_attempts
+from reeve.wire.endpoints.attempts import report_task_runs as report_task_runs
 from reeve.wire.endpoints.attempts import set_code_version as set_code_version
 from reeve.wire.endpoints.blocks import block_capabilities as block_capabilities
 from reeve.wire.endpoints.blocks import block_documents_of_type as block_documents_of_type

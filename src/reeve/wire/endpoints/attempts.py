@@ -40,6 +40,16 @@ report_attempts: Endpoint[requests.Reports, list[responses.Receipt]] = Endpoint(
 attempt_output: Endpoint[requests.Output, None] = Endpoint(
     "attempt_output", "POST", "/attempts/{id}/output", requests.Output, None, 204, dialect=False
 )
+report_task_runs: Endpoint[requests.TaskRunReports, responses.TaskRunReceipt] = Endpoint(
+    "report_task_runs",
+    "POST",
+    "/attempts/{id}/task_runs",
+    requests.TaskRunReports,
+    responses.TaskRunReceipt,
+    refusals=(409,),
+    door=Door.ATTEMPT,  # the holder of the flow runs alone
+    dialect=False,
+)
 set_code_version: Endpoint[requests.CodeVersion, None] = Endpoint(
     "set_code_version",
     "PUT",

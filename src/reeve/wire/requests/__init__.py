@@ -13,8 +13,10 @@ from reeve.wire.requests.attempts import AttemptReports as AttemptReports
 from reeve.wire.requests.attempts import AttemptToken as AttemptToken
 from reeve.wire.requests.attempts import CodeVersion as CodeVersion
 from reeve.wire.requests.attempts import EndAttempt as EndAttempt
+from reeve.wire.requests.attempts import EnteredState as EnteredState
 from reeve.wire.requests.attempts import Exited as Exited
 from reeve.wire.requests.attempts import Launched as Launched
+from reeve.wire.requests.attempts import MadeTaskRun as MadeTaskRun
 from reeve.wire.requests.attempts import Note as Note
 from reeve.wire.requests.attempts import NotLaunched as NotLaunched
 from reeve.wire.requests.attempts import OpenAttempt as OpenAttempt
@@ -24,6 +26,7 @@ from reeve.wire.requests.attempts import Renew as Renew
 from reeve.wire.requests.attempts import Report as Report
 from reeve.wire.requests.attempts import Reports as Reports
 from reeve.wire.requests.attempts import StopFailed as StopFailed
+from reeve.wire.requests.attempts import TaskRunReports as TaskRunReports
 from reeve.wire.requests.blocks import BlockDocumentCreate as BlockDocumentCreate
 from reeve.wire.requests.blocks import BlockDocumentUpdate as BlockDocumentUpdate
 from reeve.wire.requests.blocks import BlockSchemaCreate as BlockSchemaCreate

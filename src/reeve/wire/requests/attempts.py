@@ -9,7 +9,8 @@ from uuid import UUID
 from msgspec import Meta, Struct, field
 
 from reeve.core.crashes import CrashReason
-from reeve.core.runs import FlowRunPolicy
+from reeve.core.runs import FlowRunPolicy, TaskRunPolicy
+from reeve.core.states import StateDetails, StateType
 
 
 class AttemptToken(Struct, kw_only=True):
@@ -142,3 +143,38 @@ class CodeVersion(Struct, kw_only=True):
     """Body of ``PUT /attempts/{id}/code_version``: what its process has fetched, such as a commit."""
 
     code_version: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class MadeTaskRun(Struct, kw_only=True, omit_defaults=True):
+    """A task run that the process of an attempt has made, with the id it gave it.
+
+    ``task_inputs`` names for each parameter the task runs whose results it holds.
+    """
+
+    id: UUID
+    flow_run_id: UUID
+    task_key: str
+    dynamic_key: str
+    name: str
+    empirical_policy: TaskRunPolicy | None = None
+    task_inputs: dict[str, list[UUID]] = field(default_factory=dict)
+
+
+class EnteredState(Struct, kw_only=True, omit_defaults=True):
+    """A state that a task run has entered, ``age`` seconds before this was sent: clocks need not agree."""
+
+    id: UUID
+    task_run_id: UUID
+    age: Annotated[float, Meta(ge=0)]
+    type: StateType
+    name: str
+    message: str | None = None
+    data: Any = None
+    state_details: StateDetails = StateDetails()
+
+
+class TaskRunReports(Struct, kw_only=True):
+    """What became of the tasks of an attempt, in order; what is stored already is passed over."""
+
+    made: Annotated[list[MadeTaskRun], Meta(max_length=1000)] = field(default_factory=list)
+    entered: Annotated[list[EnteredState], Meta(max_length=1000)] = field(default_factory=list)

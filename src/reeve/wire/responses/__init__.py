@@ -17,6 +17,7 @@ from reeve.wire.responses.attempts import Attempt as Attempt
 from reeve.wire.responses.attempts import Receipt as Receipt
 from reeve.wire.responses.attempts import Renewal as Renewal
 from reeve.wire.responses.attempts import SelfAttempt as SelfAttempt
+from reeve.wire.responses.attempts import TaskRunReceipt as TaskRunReceipt
 from reeve.wire.responses.blocks import BlockDocument as BlockDocument
 from reeve.wire.responses.blocks import BlockSchema as BlockSchema
 from reeve.wire.responses.blocks import BlockType as BlockType

@@ -61,6 +61,12 @@ class Renewal(Struct, kw_only=True):
     over: list[UUID] = field(default_factory=list)
 
 
+class TaskRunReceipt(Struct, kw_only=True):
+    """The answer to what became of tasks. ``halted``: their flow runs that are not RUNNING."""
+
+    halted: list[UUID]
+
+
 class Receipt(Struct, kw_only=True):
     """The answer to an attempt's reports: the number expected next, and whether the attempt is closed now.
 

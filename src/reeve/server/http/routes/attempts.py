@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reeve.server.http.request import Request, serves
-from reeve.server.services import attempts, self_attempts
+from reeve.server.services import attempts, self_attempts, task_reports
 from reeve.wire import endpoints, requests, responses
 
 
@@ -30,6 +30,11 @@ async def report_attempts(request: Request[requests.Reports]) -> list[responses.
 @serves(endpoints.attempt_output)
 async def attempt_output(request: Request[requests.Output]) -> None:
     await attempts.output(request.context, request.path["id"], request.body)
+
+
+@serves(endpoints.report_task_runs)
+async def report_task_runs(request: Request[requests.TaskRunReports]) -> responses.TaskRunReceipt:
+    return await task_reports.take(request.context, request.principal, request.path["id"], request.body)
 
 
 @serves(endpoints.set_code_version)
