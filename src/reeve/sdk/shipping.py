@@ -10,8 +10,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
 
+from reeve import clock
 from reeve.errors import (
     ConflictError,
     ForbiddenError,
@@ -105,6 +105,7 @@ class LogShipper(logging.Handler):
         self._characters = 0
         self._dropped = 0
         self._closing = False
+        self._hurried = False
         self._news = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -122,13 +123,21 @@ class LogShipper(logging.Handler):
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="reeve-logs", daemon=True)
                 self._thread.start()
-            self._news.notify()
+            self._news.notify_all()
+
+    def deliver(self, seconds: float) -> None:
+        """Send now what there is, and wait for that, for at most ``seconds``."""
+        with self._news:
+            self._hurried = True
+            self._news.notify_all()
+            self._news.wait_for(lambda: not self._waiting and not self._flying, seconds)
+            self._hurried = False
 
     def finish(self, seconds: float) -> None:
         """Send what there is, for at most ``seconds``; write the rest to standard error."""
         with self._news:
             self._closing = True
-            self._news.notify()
+            self._news.notify_all()
         if self._thread is None:
             return
         self._thread.join(seconds)
@@ -160,7 +169,8 @@ class LogShipper(logging.Handler):
             return bool(self._flying)
 
     def _has_enough(self) -> bool:
-        return self._closing or self._characters >= _BATCH_CHARACTERS or len(self._waiting) >= _BATCH_LINES
+        hurried = self._closing or self._hurried
+        return hurried or self._characters >= _BATCH_CHARACTERS or len(self._waiting) >= _BATCH_LINES
 
     def _deliver(self) -> None:
         try:
@@ -172,6 +182,7 @@ class LogShipper(logging.Handler):
             return
         with self._news:
             self._flying = []
+            self._news.notify_all()
 
     def _put_back(self) -> None:
         with self._news:
@@ -188,7 +199,7 @@ def log_line(record: logging.LogRecord, message: str) -> requests.LogCreate:
         name=record.name,
         level=record.levelno,
         message=message,
-        timestamp=datetime.fromtimestamp(record.created, UTC),
+        timestamp=clock.at(record.created),
         flow_run_id=getattr(record, "flow_run_id", None),
         task_run_id=getattr(record, "task_run_id", None),
     )
