@@ -18,7 +18,7 @@ import jsonschema
 import msgspec
 import pydantic
 import pytest
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
 
 from reeve.sdk.deployments import _as_json
@@ -26,7 +26,13 @@ from reeve.sdk.parameters import ParameterError, Parameters
 from reeve.sdk.schema import parameter_schema
 from reeve.wire import codec
 
-FEW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Without the phase that explains, which traces each line.
+FEW = settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[phase for phase in Phase if phase is not Phase.explain],
+)
 
 
 class Colour(Enum):
