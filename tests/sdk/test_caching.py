@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.sdk.api import Api
 from tests.sdk.conftest import Launch
@@ -280,6 +280,21 @@ def test_keys_follow_the_inputs(parameters: dict[str, Any], a: Any, b: Any) -> N
     context = CacheContext(task(name="t")(test_the_keys_of_2_20), None)  # type: ignore[arg-type]  # not asked
     left, right = (INPUTS(context, {**parameters, "it": value}) for value in (a, b))
     assert (left == right) is same(a, b)
+
+
+@settings(max_examples=30, deadline=None)
+@given(_VALUES)
+def test_how_an_input_is_given_does_not_count(value: Any) -> None:
+    asked: list[str] = []
+
+    def key(context: CacheContext, parameters: dict[str, Any]) -> None:
+        asked.append(INPUTS(context, parameters))
+
+    @task(cache_by=key)
+    def of(x: Any, y: Any = None, *, z: Any = 3) -> None: ...
+
+    of(value), of(x=value), of(value, None), of(z=3, y=None, x=value)
+    assert len(set(asked)) == 1
 
 
 def test_numbers_that_look_alike_are_others() -> None:

@@ -37,7 +37,7 @@ class Window(TypedDict):
     days: int
 
 
-def accepts(hint: Any) -> Callable[[Any], Any]:
+def accepts(hint: Any) -> Any:
     """Return a flow with one parameter of this type that returns it."""
 
     def nightly(value: Any) -> Any:
@@ -220,6 +220,19 @@ def test_the_schema_has_the_shape_of_2_20() -> None:
     jsonschema.validate({"day": "2026-01-31", "options": {"limit": 1}}, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"day": "2026-01-31", "options": {}}, schema)
+
+
+@pytest.mark.parametrize(
+    ("hint", "format_"),
+    [(dt.datetime, "date-time"), (dt.time, "time"), (dt.date, "date"), (uuid.UUID, "uuid")],
+)
+def test_the_schema_names_formats_so_that_the_server_refuses_what_does_not_fit(
+    hint: Any, format_: str
+) -> None:
+    given = accepts(dict[str, list[Annotated[hint, "a note"] | None]])
+    schema = given.parameter_schema()["properties"]["value"]
+    (stated, null) = schema["additionalProperties"]["items"]["anyOf"]
+    assert (stated, null) == ({"type": "string", "format": format_}, {"type": "null"})
 
 
 dates = st.dates().map(dt.date.isoformat)

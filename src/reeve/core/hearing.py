@@ -42,9 +42,14 @@ class Hearing:
         elif at < last:
             self._turn_back(last - at)
         elif at - last > self._longest:
-            self._gaps.append(Gap(last, at))
-            return self._gaps[-1]
+            return self.missed_between(last, at)
         return None
+
+    def missed_between(self, start: datetime, end: datetime) -> Gap:
+        """Note a gap that is known as such, and return it; ``end`` is heard."""
+        self._last = end
+        self._gaps.append(Gap(start, end))
+        return self._gaps[-1]
 
     def _turn_back(self, by: timedelta) -> None:
         """Follow a clock that was set back; the leases of before last so much longer by themselves."""

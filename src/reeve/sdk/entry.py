@@ -17,12 +17,11 @@ neither is tried again.
 
 from __future__ import annotations
 
-import inspect
 import io
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -41,7 +40,7 @@ from reeve.sdk.load import EntrypointError, FlowLoadError, load_flow
 from reeve.sdk.logging import FLOW_LOGGER, run_logger
 from reeve.sdk.parameters import ParameterError
 from reeve.sdk.shipping import QUOTA_BYTES, LogShipper, RecordFile
-from reeve.sdk.states import Failed, RunStopped, Terminated
+from reeve.sdk.states import Failed, RunStopped, State, Terminated
 from reeve.sdk.termination import termination
 from reeve.wire import codec, endpoints, requests, responses
 
@@ -157,33 +156,41 @@ def _note_code(environ: Mapping[str, str], version: str | None) -> None:
 
 
 def _run(job: Job, path: str | None, subject: Subject, server: Server) -> None:
+    run_job(job, lambda: load(job, path), subject, server)
+
+
+def run_job(job: Job, flow_of: Callable[[], Flow[Any, Any]], subject: Subject, server: Server) -> State[Any]:
+    """Load the flow of a run, check its parameters and execute it; return the state it is in then.
+
+    Raises RunStopped when the server takes the run away.
+    """
     try:
-        flow, bound = _prepare(job, path)
+        flow = flow_of()
+        bound = flow.parameters.validate(flow.parameters.bind((), job.parameters))
     except FlowLoadError as error:
-        _fail(subject, server, f"Flow could not be loaded: {error}")
-        return
+        return _fail(subject, server, f"Flow could not be loaded: {error}")
     except ParameterError as error:
-        _fail(subject, server, str(error))
-        return
+        return _fail(subject, server, str(error))
     name = flow.run_name(bound)
     server.announce(subject.id, flow.version, flow.policy, name)
     subject.name = name or subject.name
     origin = Origin(attempt=job.attempt_number, deployment_name=job.deployment_name, tags=tuple(job.tags))
-    run_deployed(flow, bound, subject, server, origin)
+    return run_deployed(flow, bound, subject, server, origin)
 
 
-def _prepare(job: Job, path: str | None) -> tuple[Flow[Any, Any], inspect.BoundArguments]:
+def load(job: Job, path: str | None) -> Flow[Any, Any]:
+    """Load the flow of a run; a subclass of FlowLoadError says why it cannot be."""
     if job.entrypoint is None:
         raise EntrypointError(
             "Its deployment names no entrypoint. Deploy it again: reeve deploy FILE.py:FLOW"
         )
-    flow = load_flow(job.entrypoint, path)
-    return flow, flow.parameters.validate(flow.parameters.bind((), job.parameters))
+    return load_flow(job.entrypoint, path)
 
 
-def _fail(subject: Subject, server: Server, message: str) -> None:
+def _fail(subject: Subject, server: Server, message: str) -> State[Any]:
     subject.log.error("%s", message)
-    sync.perform(ask(subject, Failed(message)), server)
+    state, _ = sync.perform(ask(subject, Failed(message)), server)
+    return state
 
 
 def _handle_logs(environ: Mapping[str, str], client: Client) -> RecordFile | LogShipper:

@@ -80,8 +80,9 @@ def _client(url: str, key: str | None, patience: float | None) -> Client:
 
 def hang_up() -> None:
     """Close the connections to the servers of the settings; the next question opens new ones."""
-    for made in _made:
-        made.close()
+    while _made:
+        _made.pop().close()
+    _client.cache_clear()
 
 
 _made: list[Client] = []

@@ -1,11 +1,11 @@
 """The process that keeps the attempts of its parent: renews their leases, and tells the server of its death.
 
-``python -m reeve.sdk.keeper PID URL``, a child of the process PID. (A thread would do neither: code that
+``python -m reeve.sdk.keeper PID``, a child of the process PID. (A thread would do neither: code that
 holds the GIL for longer than a lease would lose it, and who is killed tells nothing.)
 
-Standard input: a line of JSON for each attempt to keep from now on, ``{"id": …, "token": …}``, or no more,
-``{"id": …}``. Standard output: ``stop ID`` when the run is to be cancelled, ``over ID`` when its attempt is
-held no more. It ends with its parent, when it has told the server.
+Standard input: a line of JSON for each attempt to keep from now on, ``{"id": …, "url": …, "token": …}``, or
+no more, ``{"id": …}``. Standard output: ``stop ID`` when the run is to be cancelled, ``over ID`` when its
+attempt is held no more. It ends with its parent, when it has told the servers.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ _LOOK_SECONDS = 0.5  # where the kernel cannot say that a process has ended
 
 
 class Line(Struct, omit_defaults=True):
-    """An attempt to be kept; without its token, to be kept no more."""
+    """An attempt to be kept at the server ``url``; without a token, to be kept no more."""
 
     id: UUID
+    url: str = ""
     token: str | None = None
 
 
 class Keeper:
     """What is kept for the process ``parent``."""
 
-    def __init__(self, parent: int, url: str) -> None:
+    def __init__(self, parent: int) -> None:
         self._parent = parent
-        self._url = url
-        self._client = Client(url, timeout=_ANSWER_SECONDS, patience=0)
-        self._kept: dict[UUID, str] = {}
+        self._clients: dict[str, Client] = {}
+        self._kept: dict[str, dict[UUID, str]] = {}  # tokens, by server
         self._told: set[UUID] = set()
         self._rest = b""
         self._next = 0.0
@@ -85,26 +85,38 @@ class Keeper:
 
     def _take(self, line: Line) -> None:
         if line.token is None:
-            self._kept.pop(line.id, None)
+            self._drop(line.id)
             self._told.discard(line.id)
             return
-        if not self._kept:
-            self._next = time.monotonic() + _FIRST_SECONDS
-        self._kept[line.id] = line.token
+        if line.url not in self._kept:
+            first = time.monotonic() + _FIRST_SECONDS
+            self._next = min(self._next, first) if self._kept else first
+        self._kept.setdefault(line.url, {})[line.id] = line.token
+
+    def _drop(self, id_: UUID) -> None:
+        for url, tokens in list(self._kept.items()):
+            tokens.pop(id_, None)
+            if not tokens:
+                del self._kept[url]
 
     def _renew(self) -> None:
-        tokens = [requests.AttemptToken(id=id_, token=token) for id_, token in self._kept.items()]
+        waits = [self._renew_at(url, tokens) for url, tokens in list(self._kept.items())]
+        self._next = time.monotonic() + min(waits)
+
+    def _renew_at(self, url: str, tokens: dict[UUID, str]) -> float:
+        """Renew what is kept at a server; return the seconds until the next time."""
+        client = self._clients.setdefault(url, Client(url, timeout=_ANSWER_SECONDS, patience=0))
+        kept = [requests.AttemptToken(id=id_, token=token) for id_, token in tokens.items()]
         try:
-            said = self._client.call(endpoints.renew_attempts, requests.Renew(attempts=tokens))
+            said = client.call(endpoints.renew_attempts, requests.Renew(attempts=kept))
         except ReeveError:
-            self._next = time.monotonic() + _AGAIN_SECONDS
-            return
-        self._next = time.monotonic() + said.lease_seconds / _RENEWALS
+            return _AGAIN_SECONDS
         for id_ in said.over:
-            self._kept.pop(id_, None)
+            self._drop(id_)
             self._say("over", id_)
         for id_ in said.stop:
             self._say("stop", id_)
+        return said.lease_seconds / _RENEWALS
 
     def _say(self, word: str, id_: UUID) -> None:
         if id_ in self._told:
@@ -115,10 +127,11 @@ class Keeper:
 
     def _tell_death(self) -> None:
         cause = f"Its process (pid {self._parent} on {os.uname().nodename}) is gone and had not ended it."
-        for id_, token in self._kept.items():
-            client = Client(self._url, token, timeout=_ANSWER_SECONDS, patience=_TELL_SECONDS)
-            with client, contextlib.suppress(ReeveError):
-                client.call(endpoints.end_self_attempt, requests.EndAttempt(cause=cause), id=id_)
+        for url, tokens in self._kept.items():
+            for id_, token in tokens.items():
+                client = Client(url, token, timeout=_ANSWER_SECONDS, patience=_TELL_SECONDS)
+                with client, contextlib.suppress(ReeveError):
+                    client.call(endpoints.end_self_attempt, requests.EndAttempt(cause=cause), id=id_)
 
 
 def _pidfd(pid: int) -> int | None:
@@ -130,4 +143,4 @@ def _pidfd(pid: int) -> int | None:
 
 
 if __name__ == "__main__":
-    Keeper(int(sys.argv[1]), sys.argv[2]).run()
+    Keeper(int(sys.argv[1])).run()

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import msgspec
@@ -57,9 +57,7 @@ class OwnAttempt(Server):
     def open_flow_run(self, spec: FlowRunSpec) -> Opened:
         """Open the run with its attempt, the first time; a subflow after that."""
         opened = self._open(spec) if self._root is None else super().open_flow_run(spec)
-        assert self._log_client is not None, "it is open"
-        self._runs.append(opened.id)
-        _logs.ship(opened.id, self._log_client)
+        self._ship(opened.id)
         return opened
 
     def propose(self, kind: Kind, run_id: UUID, state: ProposedState, *, force: bool = False) -> Answer:
@@ -79,6 +77,11 @@ class OwnAttempt(Server):
             self._end("Its process has left the flow.")
         return answer
 
+    def _ship(self, run_id: UUID) -> None:
+        assert self._log_client is not None, "it is open"
+        self._runs.append(run_id)
+        _logs.ship(run_id, self._log_client)
+
     def _open(self, spec: FlowRunSpec) -> Opened:
         asked = requests.OpenAttempt(
             flow_name=spec.flow_name,
@@ -90,14 +93,18 @@ class OwnAttempt(Server):
             pid=os.getpid(),
             idempotency_key=str(uuid4()),  # for the repetitions of this one request
         )
-        url = self._client.url
         mine = self._client.call(endpoints.open_self_attempt, asked)
-        self._client = Client(url, mine.token, timeout=_ANSWER_SECONDS, patience=None)
-        self._root, self._attempt = mine.run.id, mine.id
-        self._log_client = Client(url, mine.token, patience=_LOG_PATIENCE_SECONDS)
-        self.tell(self._log_client, mine.id, [mine.run.id])
-        _keepers.of(url).keep(mine.id, mine.token, self._hear)
+        self._hold(mine.run.id, mine.id, mine.token)
         return Opened(mine.run.id, mine.run.name)
+
+    def _hold(self, run_id: UUID, attempt_id: UUID, token: str) -> None:
+        """Speak for an attempt from now on, and have its lease kept."""
+        url = self._client.url
+        self._client = Client(url, token, timeout=_ANSWER_SECONDS, patience=None)
+        self._root, self._attempt = run_id, attempt_id
+        self._log_client = Client(url, token, patience=_LOG_PATIENCE_SECONDS)
+        self.tell(self._log_client, attempt_id, [run_id])
+        _keeper.keep(attempt_id, Kept(url, token, self._hear))
 
     def _hear(self, word: str) -> None:
         """Interrupt the flow: it is to be cancelled, or belongs to this process no more."""
@@ -113,11 +120,31 @@ class OwnAttempt(Server):
 
     def _let_go(self) -> None:
         if self._attempt is not None:
-            _keepers.drop(self._attempt)
+            _keeper.drop(self._attempt)
             self._attempt = None
             self.finish(_LAST_TASKS_SECONDS)
             _logs.ended(self._runs)
             self._client.close()
+
+
+class Granted(OwnAttempt):
+    """The reporter of a run of a deployment that this process has claimed, as an agent does, and executes.
+
+    ``leave`` once the run's process would have ended; who claimed it reports that.
+    """
+
+    def __init__(self, run_id: UUID, attempt_id: UUID, token: str) -> None:
+        super().__init__()
+        self._hold(run_id, attempt_id, token)
+        self._ship(run_id)
+
+    def leave(self) -> None:
+        """Keep the attempt no more."""
+        self._let_go()
+
+    def _end(self, cause: str) -> None:
+        del cause
+        self._let_go()
 
 
 def _interrupter() -> Callable[[], object]:
@@ -166,6 +193,8 @@ class Logs:
             self._shipper = LogShipper(self._send)
             self._shipper.addFilter(lambda record: getattr(record, "flow_run_id", None) in self._clients)
             _ROOT_LOGGER.addHandler(self._shipper)
+        if (earlier := self._clients.get(run_id)) is not None:  # of a suspended run's attempt before
+            earlier.close()
         self._clients[run_id] = client
 
     def ended(self, run_ids: Iterable[UUID]) -> None:
@@ -174,6 +203,16 @@ class Logs:
         while len(self._ended) > _ENDED_RUNS:
             if (client := self._clients.pop(self._ended.popleft(), None)) is not None:
                 client.close()
+
+    def deliver(self) -> None:
+        """Send now what there is."""
+        if self._shipper is not None:
+            self._shipper.catch_up(_LAST_LINES_SECONDS)
+
+    def forget(self, url: str) -> None:
+        """Send no more to a server."""
+        for run_id in [one for one, client in self._clients.items() if client.url == url]:
+            self._clients.pop(run_id).close()
 
     def finish(self) -> None:
         """Send what there is."""
@@ -192,11 +231,19 @@ class Logs:
 _logs = Logs()
 
 
-# Keepers
+# The keeper
 
 
-class Keepers:
-    """The keepers of this process, one for each server."""
+class Kept(NamedTuple):
+    """An attempt that is kept, and who hears of it."""
+
+    url: str
+    token: str
+    heard: Callable[[str], None]
+
+
+class KeeperLink:
+    """The keeper's end in this process: starts it when first needed, and again if it dies."""
 
     def __init__(self) -> None:
         self.forget()
@@ -204,45 +251,21 @@ class Keepers:
         atexit.register(self._finish)
 
     def forget(self) -> None:
-        """Have none: a child of a fork is another process, whose parent keeps its own attempts."""
-        self._all: dict[str, KeeperLink] = {}
-        self._lock = threading.Lock()
-
-    def of(self, url: str) -> KeeperLink:
-        """Return the keeper for a server."""
-        with self._lock:
-            return self._all.setdefault(url, KeeperLink(url))
-
-    def drop(self, attempt_id: UUID) -> None:
-        """Keep an attempt no more."""
-        for keeper in list(self._all.values()):
-            keeper.drop(attempt_id)
-
-    def _finish(self) -> None:
-        _logs.finish()
-        for keeper in self._all.values():
-            keeper.finish()
-
-
-class KeeperLink:
-    """The keeper's end in this process: starts it when first needed, and again if it dies."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._kept: dict[UUID, tuple[str, Callable[[str], None]]] = {}
+        """Keep nothing: a child of a fork is another process, whose parent keeps its own attempts."""
+        self._kept: dict[UUID, Kept] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
         self._lock = threading.RLock()
 
-    def keep(self, attempt_id: UUID, token: str, heard: Callable[[str], None]) -> None:
-        """Have an attempt kept; ``heard`` is called with ``stop`` or ``over``, on a thread of its own."""
+    def keep(self, attempt_id: UUID, kept: Kept) -> None:
+        """Have an attempt kept; it hears ``stop`` or ``over``, on a thread of its own."""
         with self._lock:
-            self._kept[attempt_id] = token, heard
+            self._kept[attempt_id] = kept
             if self._process is None:
                 self._starts = 0
                 self._start()
             else:
-                self._write(Line(attempt_id, token))
+                self._write(Line(attempt_id, kept.url, kept.token))
 
     def drop(self, attempt_id: UUID) -> None:
         """Have an attempt kept no more."""
@@ -250,8 +273,15 @@ class KeeperLink:
             if self._kept.pop(attempt_id, None) is not None:
                 self._write(Line(attempt_id))
 
-    def finish(self) -> None:
+    def drop_all_of(self, url: str) -> None:
+        """Have nothing kept any more at a server."""
+        with self._lock:
+            for attempt_id in [one for one, kept in self._kept.items() if kept.url == url]:
+                self.drop(attempt_id)
+
+    def _finish(self) -> None:
         """End the keeper, unless it keeps something: that is lost with this process, and it tells so."""
+        _logs.finish()
         with self._lock:
             process, self._process = self._process, None
             if process is not None and not self._kept:
@@ -262,7 +292,7 @@ class KeeperLink:
         self._starts += 1
         # -P: the user's directory is no place to look for modules. Of a session of its own, so that no
         # Ctrl-C, and no signal to the group of a job, ends it together with whom it watches.
-        command = [sys.executable, "-P", "-m", "reeve.sdk.keeper", str(os.getpid()), self._url]
+        command = [sys.executable, "-P", "-m", "reeve.sdk.keeper", str(os.getpid())]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -270,8 +300,8 @@ class KeeperLink:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        for attempt_id, (token, _) in self._kept.items():
-            self._write(Line(attempt_id, token))
+        for attempt_id, kept in self._kept.items():
+            self._write(Line(attempt_id, kept.url, kept.token))
         threading.Thread(target=self._listen, args=(self._process,), name="reeve-keeper", daemon=True).start()
 
     def _write(self, line: Line) -> None:
@@ -286,12 +316,13 @@ class KeeperLink:
 
     def _listen(self, process: subprocess.Popen[Any]) -> None:
         assert process.stdout is not None, "it is a pipe"
-        for line in process.stdout:
-            word, _, told = line.decode().strip().partition(" ")
-            with self._lock:
-                _, heard = self._kept.get(UUID(told), (None, None))
-            if heard is not None:
-                heard(word)
+        with process.stdout as said:
+            for line in said:
+                word, _, told = line.decode().strip().partition(" ")
+                with self._lock:
+                    kept = self._kept.get(UUID(told))
+                if kept is not None:
+                    kept.heard(word)
         process.wait()
         with self._lock:
             if self._process is not process:
@@ -303,4 +334,16 @@ class KeeperLink:
                 _ROOT_LOGGER.warning("Nobody renews the leases of this process: its runs will look lost.")
 
 
-_keepers = Keepers()
+_keeper = KeeperLink()
+
+
+def deliver_logs() -> None:
+    """Have what runs of this process have logged so far at their servers, if these are there."""
+    _logs.deliver()
+
+
+def part_from(url: str) -> None:
+    """Have nothing more to do with a server: its runs of this process have ended."""
+    _logs.deliver()
+    _logs.forget(url)
+    _keeper.drop_all_of(url)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar, overload
 from uuid import UUID, uuid4
 
 import msgspec
 
+from reeve import clock
 from reeve.core.states import SUSPENDED, ProposedState, StateDetails, StateType, propose
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
 from reeve.sdk import home
@@ -186,7 +187,7 @@ class _Pause:
         return cls(scope=scope, wanted=wanted, timeout=timeout, key=key, name=name, keyset=keyset)
 
     def state(self) -> ProposedState:
-        ends = None if self.timeout is None else datetime.now(UTC) + timedelta(seconds=self.timeout)
+        ends = None if self.timeout is None else clock.now() + timedelta(seconds=self.timeout)
         details = StateDetails(
             flow_run_id=self.scope.run.id,
             pause_timeout=ends,

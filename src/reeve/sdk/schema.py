@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
 import os
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
 from reeve.sdk.parameters import Parameters
 
 _REFERENCE = "#/definitions/{name}"
+# msgspec names them only where a zone is asked for; the server checks what is named.
+_FORMATS: dict[Any, str] = {dt.datetime: "date-time", dt.time: "time"}
 
 
 def parameter_schema(parameters: Parameters) -> dict[str, Any]:
@@ -42,11 +46,24 @@ def parameter_schema(parameters: Parameters) -> dict[str, Any]:
 def _schema(type_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         (schema,), used = msgspec.json.schema_components(
-            [type_], schema_hook=_foreign_schema, ref_template=_REFERENCE
+            [_with_format(type_)], schema_hook=_foreign_schema, ref_template=_REFERENCE
         )
     except (TypeError, NotImplementedError):  # a type, or a union, that msgspec does not know
         return {}, {}
     return schema, used
+
+
+def _with_format(type_: Any) -> Any:
+    """Have the format of dates with times named, in the type itself and in what it is a list, … of."""
+    if type_ in _FORMATS:
+        return Annotated[type_, msgspec.Meta(extra_json_schema={"format": _FORMATS[type_]})]
+    origin, args = get_origin(type_), get_args(type_)
+    if origin is Annotated:
+        return Annotated[(_with_format(args[0]), *args[1:])]
+    inner = tuple(_with_format(one) for one in args)
+    if origin in {None, Literal} or inner == args:
+        return type_
+    return Union[inner] if origin is UnionType else origin[inner]  # noqa: UP007  # it is built here
 
 
 def _foreign_schema(type_: type) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
 
+from reeve import clock
 from reeve.errors import (
     ConflictError,
     ForbiddenError,
@@ -169,12 +169,8 @@ class LogShipper(logging.Handler):
             return bool(self._flying)
 
     def _has_enough(self) -> bool:
-        return (
-            self._closing
-            or self._hurried
-            or self._characters >= _BATCH_CHARACTERS
-            or len(self._waiting) >= _BATCH_LINES
-        )
+        hurried = self._closing or self._hurried
+        return hurried or self._characters >= _BATCH_CHARACTERS or len(self._waiting) >= _BATCH_LINES
 
     def _deliver(self) -> None:
         try:
@@ -203,7 +199,7 @@ def log_line(record: logging.LogRecord, message: str) -> requests.LogCreate:
         name=record.name,
         level=record.levelno,
         message=message,
-        timestamp=datetime.fromtimestamp(record.created, UTC),
+        timestamp=clock.at(record.created),
         flow_run_id=getattr(record, "flow_run_id", None),
         task_run_id=getattr(record, "task_run_id", None),
     )

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from types import FrameType
@@ -97,20 +98,9 @@ async def _serve(
 ) -> None:
     key = None if open_door else settings.api_key or make_home_key(settings.home)
     async with running(settings, key=key, services=services, allow_reset=allow_reset) as (api, ctx):
-        config = uvicorn.Config(
-            api,
-            http="httptools",
-            ws="websockets-sansio",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=FAREWELL_SECONDS,
-        )
         host, port = listener.getsockname()[:2]
         log.info("serving http://%s:%s/api from %s", host, port, masked_url(settings.database_url))
-        await _Server(config, ctx).serve(sockets=[listener])
+        await WebServer(api, ctx).serve(sockets=[listener])
     log.info("stopped")
 
 
@@ -137,7 +127,7 @@ async def running(
         )
         names = [settings.server_host, *_names(settings.allowed_hosts)]
         doors = Doors.of(key=key, secret=ctx.secret, hosts=names)
-        started = _loops(ctx, settings) if services else []
+        started = loops(ctx, settings) if services else []
         for loop in started:
             loop.start()
         yield Api(ctx, doors), ctx
@@ -205,7 +195,7 @@ def lease_terms(settings: Settings) -> LeaseTerms:
     )
 
 
-def _loops(ctx: Context, settings: Settings) -> list[Loop]:
+def loops(ctx: Context, settings: Settings) -> list[Loop]:
     """Return the duties with their intervals in seconds (api-contract §10; the rest are reeve's own)."""
     return [
         Scheduler(ctx, 60),
@@ -234,16 +224,33 @@ def _days(days: float) -> timedelta:
     return timedelta(days=days) if days else FOREVER
 
 
-class _Server(uvicorn.Server):
+class WebServer(uvicorn.Server):
     """uvicorn, which does not wait for polls that are held open: they are answered when it stops."""
 
-    def __init__(self, config: uvicorn.Config, ctx: Context) -> None:
+    def __init__(self, api: Api, ctx: Context) -> None:
+        config = uvicorn.Config(
+            api,
+            http="httptools",
+            ws="websockets-sansio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=FAREWELL_SECONDS,
+        )
         super().__init__(config)
         self._ctx = ctx
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """End quietly on SIGINT and SIGTERM; raised again they would look like a crash."""
+        """End quietly on SIGINT and SIGTERM; raised again they would look like a crash.
+
+        Signals are those of a process; beside its main thread, a server is told in another way to stop.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.handle_exit, number, None)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from reeve import clock
 from reeve.sdk.engine import sync
 from reeve.sdk.engine.outcomes import Outcome, Raised, Returned, TimedOut
 from reeve.sdk.engine.reports import Look, OpenFlowRun, OpenTaskRun, Propose
@@ -46,8 +47,8 @@ async def _do(effect: Effect, reporter: Reporter) -> Any:  # noqa: PLR0911  # a 
     match effect:
         case Call(run):
             return await call(run)
-        case Sleep(seconds):
-            await asyncio.sleep(seconds)
+        case Sleep(seconds, asks_again):
+            await asyncio.sleep(clock.to_sleep(seconds, asks_again=asks_again))
             return None
         case Settle(futures):
             for future in futures:

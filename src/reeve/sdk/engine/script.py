@@ -68,9 +68,10 @@ class Awaited(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Wait for ``seconds`` → None."""
+    """Wait for ``seconds`` → None; ``asks_again``: nobody knows how long it takes."""
 
     seconds: float
+    asks_again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,7 @@ def _to_the_end(run: Run) -> Script[State[Any]]:
             yield Sleep(delay)
             state, delay = yield from _start(run)
         elif state.type is StateType.PAUSED and run.kind is Kind.TASK:
-            yield Sleep(PAUSE_SECONDS)
+            yield Sleep(PAUSE_SECONDS, asks_again=True)
             state, delay = yield from _start(run)
         else:
             raise RunStopped(f"{run.kind.value} '{run.name}' is {state.name}: nothing more to do here.")
@@ -304,7 +305,7 @@ def ask(run: Subject, state: State[Any], *, force: bool = False) -> Script[tuple
             raise _aborted(run, answer)
         if isinstance(answer, Wait):
             run.log.info("%s waits %g s: %s", run.kind.value, answer.delay, answer.reason)
-            yield Sleep(answer.delay)
+            yield Sleep(answer.delay, asks_again=True)
             continue
         return State(answer.state), answer.delay
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from reeve import clock
 from reeve.core.states import CACHED
 from reeve.errors import ReeveError
 from reeve.sdk.engine.outcomes import Outcome, Raised, Returned
@@ -44,8 +45,8 @@ def _do(effect: Effect, reporter: Reporter) -> Any:  # noqa: PLR0911  # a table
     match effect:
         case Call(run):
             return call(run)
-        case Sleep(seconds):
-            return time.sleep(seconds)
+        case Sleep(seconds, asks_again):
+            return time.sleep(clock.to_sleep(seconds, asks_again=asks_again))
         case Settle(futures):
             for future in futures:
                 future.settle()

@@ -18,6 +18,7 @@ from reeve.core.schedules import (
     MAX_CANDIDATES,
     Schedule,
     dates_to_schedule,
+    occurrences,
     own_parameters_key,
     schedule_from_json,
     scheduled_idempotency_key,
@@ -101,7 +102,7 @@ async def _schedule(tx: Transaction, deployment: Deployment, dates: Dates, now: 
     kept = await schedule_policies.of_deployment(tx, deployment.id)
     made: list[FlowRun] = []
     ours: list[ScheduledRun] = []
-    for plan in _plans(deployment, kept, dates, now):
+    for plan in plans(deployment, kept, dates, now):
         run = _scheduled_run(deployment, plan, now)
         if await runs.insert(tx, run):
             made.append(run)
@@ -115,7 +116,25 @@ async def _schedule(tx: Transaction, deployment: Deployment, dates: Dates, now: 
         await settle(tx, schedule_id)
 
 
-def _plans(
+async def coming_runs(ctx: Context, deployment_id: UUID, until: datetime) -> list[Planned]:
+    """Return the runs that a deployment's schedules ask for from now on, those of a moment included.
+
+    Nothing is made. A schedule has at most 1000 dates; a deployment that is not there, or paused, no runs.
+    """
+
+    async def look(tx: Transaction) -> list[Planned]:
+        now = await tx.now()
+        deployment = await deployments.read(tx, deployment_id)
+        if deployment is None or deployment.paused:
+            return []
+        kept = await schedule_policies.of_deployment(tx, deployment_id)
+        found = plans(deployment, kept, partial(occurrences, start=now, end=until), now)
+        return sorted((one for one in found if one.date >= now), key=lambda one: one.date)
+
+    return await ctx.store.read(look)
+
+
+def plans(
     deployment: Deployment, kept: Mapping[UUID, Kept], dates: Dates, now: datetime
 ) -> Iterable[Planned]:
     """Return the runs that should be there; schedules that meet share one if their parameters are the same.
