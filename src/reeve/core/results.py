@@ -40,6 +40,9 @@ class ResultReference(msgspec.Struct, frozen=True, kw_only=True, tag_field="type
         return f"{self.storage.rstrip('/')}/{self.key}"
 
 
+msgspec.json.Decoder(ResultReference)  # read now: two threads that have msgspec do it at once would crash
+
+
 def reference_in(data: Any) -> ResultReference | None:
     """Return the reference that a state's data is; None if it is something else."""
     try:

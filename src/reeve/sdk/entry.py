@@ -105,8 +105,8 @@ def warm() -> None:
 
     import reeve.sdk.engine.nowhere  # noqa: F401  # the rules, which a run with tasks asks
 
-    for read in (Job, responses.OrchestrationResult, responses.TaskRunReceipt):
-        msgspec.json.Decoder(read)
+    for read in (Job, responses.OrchestrationResult, responses.FlowRun, responses.TaskRunReceipt):
+        codec.decoder(read)
 
 
 def _outcome(job: Job, subject: Subject, server: Server, environ: Mapping[str, str]) -> int:

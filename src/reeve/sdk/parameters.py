@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origi
 import msgspec
 
 from reeve.errors import InvalidInputError
+from reeve.wire import codec
 
 _VARIADIC = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 
@@ -79,6 +80,7 @@ class Parameters:
 
 def convert(value: Any, wanted: Any) -> Any:
     """Make ``value`` a ``wanted``; msgspec.ValidationError if it cannot be one."""
+    codec.read_type(wanted)
     try:
         return _read(value, wanted)
     except TypeError:

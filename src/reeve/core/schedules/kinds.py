@@ -50,6 +50,10 @@ _KINDS: dict[str, type[Schedule]] = {
 }
 
 
+for _kind in _KINDS.values():
+    msgspec.json.Decoder(_kind)  # read now: two threads that have msgspec do it at once would crash
+
+
 def schedule_from_json(obj: dict[str, Any]) -> Schedule:
     """Read a schedule; its shape is checked here, its meaning by :func:`validate`.
 

@@ -29,6 +29,7 @@ from reeve.core.states import State, StateDetails, StateType
 from reeve.core.time_limits import NO_LIMITS, Then, TimeLimit, TimeLimits
 from reeve.core.work import OnLost, WorkPool, WorkQueue, WorkStatus
 from reeve.server.storage.dialects.base import Row
+from reeve.wire import codec
 
 S = TypeVar("S")
 
@@ -75,7 +76,7 @@ def loaded(text: str | None) -> Any:
 
 def loaded_as(text: str, type_: type[S]) -> S:
     """Return a stored structure as a value of ``type_``."""
-    return msgspec.json.decode(text, type=type_)
+    return codec.decode(text, type_)
 
 
 def uuid(stored: str | UUID) -> UUID:
