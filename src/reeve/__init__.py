@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         create_table_artifact,
         update_progress_artifact,
     )
-    from reeve.sdk.blocks import Block, Secret
+    from reeve.sdk.blocks import Block
     from reeve.sdk.caching import INPUTS, CacheContext
     from reeve.sdk.context import RunInfo, current_run
     from reeve.sdk.deployments import DeploymentRun, arun_deployment, run_deployment
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         suspend_flow_run,
     )
     from reeve.sdk.retries import exponential_backoff
+    from reeve.sdk.secret import Secret
     from reeve.sdk.states import Completed, EndRun, Failed, RunFailedError, RunTimedOutError, State
     from reeve.sdk.storage import ResultError
     from reeve.sdk.tasks import Task, task
@@ -64,7 +65,7 @@ _HOMES = {
         "create_table_artifact",
         "update_progress_artifact",
     ),
-    "reeve.sdk.blocks": ("Block", "Secret"),
+    "reeve.sdk.blocks": ("Block",),
     "reeve.sdk.caching": ("INPUTS", "CacheContext"),
     "reeve.sdk.context": ("RunInfo", "current_run"),
     "reeve.sdk.deployments": ("DeploymentRun", "arun_deployment", "run_deployment"),
@@ -83,6 +84,7 @@ _HOMES = {
         "suspend_flow_run",
     ),
     "reeve.sdk.retries": ("exponential_backoff",),
+    "reeve.sdk.secret": ("Secret",),
     "reeve.sdk.states": ("Completed", "EndRun", "Failed", "RunFailedError", "RunTimedOutError", "State"),
     "reeve.sdk.storage": ("ResultError",),
     "reeve.sdk.tasks": ("Task", "task"),

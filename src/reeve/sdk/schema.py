@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 
 from reeve.sdk.parameters import Parameters
+from reeve.sdk.secret import Secret, holds_secret
 
+_SECRET = {"writeOnly": True, "format": "password"}
 _REFERENCE = "#/definitions/{name}"
 
 
@@ -45,11 +47,13 @@ def _schema(type_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
             [type_], schema_hook=_foreign_schema, ref_template=_REFERENCE
         )
     except (TypeError, NotImplementedError):  # a type, or a union, that msgspec does not know
-        return {}, {}
+        return (dict(_SECRET) if holds_secret(type_) else {}), {}
     return schema, used
 
 
 def _foreign_schema(type_: type) -> dict[str, Any]:
+    if issubclass(type_, Secret):
+        return {"type": "string", **_SECRET}
     if issubclass(type_, os.PathLike):
         return {"type": "string", "format": "path"}
     raise NotImplementedError
