@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from tests.acceptance.house import House, until
+from tests.acceptance.house import PATIENCE, House, until
 
 SOURCE = """
-import hashlib, os, pathlib, signal, time
+import hashlib, os, pathlib, signal, sys, time
 from reeve import Secret, flow, get_run_logger, task
 
 @task(cache_by="{password}", task_run_name="connect with {password}")
@@ -35,6 +37,9 @@ def main(password: Secret, at: str) -> None:
     connect(password)
     inner(password)
     place.joinpath("digest").write_text(hashlib.sha256(password.get_secret_value().encode()).hexdigest())
+
+if __name__ == "__main__":
+    inner(sys.stdin.readline())
 """
 TEXT = "open sesame 4711"
 
@@ -76,7 +81,18 @@ def test_a_secret_is_nowhere_but_in_its_flow(house: House, database_url: str, tm
         house.cli(*words, str(run_id))
         for words in (("runs", "show"), ("runs", "show", "--json"), ("runs", "logs"), ("explain",))
     ]
-    said.append(house.cli("runs", "ls", "--json"))
+    subprocess.run(
+        [sys.executable, "flows.py"],
+        cwd=house.flows,
+        env=house.environ(REEVE_REPORT="server"),
+        input=TEXT,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
+    )
+    listed = house.cli("runs", "ls", "--json")
+    assert listed.count("load with ********") == 2, "the subflow, and the direct call"
+    said.append(listed)
     assert "********" in said[0]
     assert "flow ********" in said[2]
     assert TEXT not in "".join(said)

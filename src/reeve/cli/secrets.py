@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +18,45 @@ STDIN = "-"
 
 
 def given_parameters(deployment: DeploymentResponse, pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Return the parameters that a user gives a run, the secret ones read from where ``@FILE`` says.
+    """Return the parameters that a user gives a run.
 
-    A secret that is required and nowhere given is asked for, if there is somebody to ask. Raises
+    A secret text that is required and nowhere given is asked for, if there is somebody to ask. Raises
     InvalidInputError for a file that cannot be read.
     """
     schema = deployment.parameter_openapi_schema or {}
-    secret, pairs = secret_names(schema), list(pairs)
-    given = parameters(pairs)
-    texts = secret & set(_plain_texts(schema))
-    for name, text in pairs:
-        if name in secret and text.startswith("@"):
-            read = _read(name, text[1:])
-            given[name] = read if name in texts else parameters([(name, read)])[name]
-        elif name in texts:
-            given[name] = text  # a password of digits is no number
+    given = read_parameters(schema, pairs)
     if sys.stdin.isatty():
-        for name in schema.get("required", ()):
-            if name in texts and name not in given and name not in deployment.parameters:
+        for name in _plain_texts(schema) & set(schema.get("required", ())):
+            if name not in given and name not in deployment.parameters:
                 given[name] = click.prompt(name, hide_input=True, err=True)
     return given
 
 
-def _plain_texts(schema: dict[str, Any]) -> Collection[str]:
+def read_parameters(schema: dict[str, Any], pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Return parameters as values; those that the schema calls secret are read from where ``@FILE`` says.
+
+    Raises InvalidInputError for a file that cannot be read.
+    """
+    secret, texts = secret_names(schema), _plain_texts(schema)
+    found: dict[str, Any] = {}
+    for name, said in pairs:
+        text = _read(name, said[1:]) if name in secret and said.startswith("@") else said
+        found |= (
+            {name: text} if name in texts else parameters([(name, text)])
+        )  # a password of digits is no number
+    return found
+
+
+def _plain_texts(schema: dict[str, Any]) -> set[str]:
     """Return the parameters that are one secret text, or null, and not a mapping with secrets in it."""
-    return [name for name, one in schema.get("properties", {}).items() if _is_text(one)]
+    return {name for name, one in schema.get("properties", {}).items() if _is_text(one)}
 
 
-def _is_text(schema: dict[str, Any]) -> bool:
+def _is_text(schema: Any) -> bool:
+    if not isinstance(schema, dict):
+        return False
     if members := schema.get("anyOf"):
-        return all(one.get("type") == "null" or _is_text(one) for one in members)
+        return all(one == {"type": "null"} or _is_text(one) for one in members)
     return schema.get("format") == "password"
 
 
