@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         create_table_artifact,
         update_progress_artifact,
     )
-    from reeve.sdk.blocks import Block, Secret
+    from reeve.sdk.blocks import Block
     from reeve.sdk.caching import INPUTS, CacheContext, task_input_hash
     from reeve.sdk.context import RunInfo, current_run
     from reeve.sdk.deployments import DeploymentRun, arun_deployment, run_deployment
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from reeve.sdk.retries import exponential_backoff
     from reeve.sdk.runners import ThreadTaskRunner
+    from reeve.sdk.secret import Secret
     from reeve.sdk.states import Completed, EndRun, Failed, RunFailedError, RunTimedOutError, State
     from reeve.sdk.storage import ResultError
     from reeve.sdk.task_runners import DaskTaskRunner, ProcessTaskRunner, RayTaskRunner
@@ -66,7 +67,7 @@ _HOMES = {
         "create_table_artifact",
         "update_progress_artifact",
     ),
-    "reeve.sdk.blocks": ("Block", "Secret"),
+    "reeve.sdk.blocks": ("Block",),
     "reeve.sdk.caching": ("INPUTS", "CacheContext", "task_input_hash"),
     "reeve.sdk.context": ("RunInfo", "current_run"),
     "reeve.sdk.deployments": ("DeploymentRun", "arun_deployment", "run_deployment"),
@@ -86,6 +87,7 @@ _HOMES = {
     ),
     "reeve.sdk.retries": ("exponential_backoff",),
     "reeve.sdk.runners": ("ThreadTaskRunner",),
+    "reeve.sdk.secret": ("Secret",),
     "reeve.sdk.states": ("Completed", "EndRun", "Failed", "RunFailedError", "RunTimedOutError", "State"),
     "reeve.sdk.storage": ("ResultError",),
     "reeve.sdk.task_runners": (

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.making import untimed
 
-from reeve.core.blocks import HIDDEN, checksum, hidden, reference, restored, secret_fields, slugs_referred_to
+from reeve.core.blocks import checksum, hidden, reference, restored, secret_fields, slugs_referred_to
+from reeve.core.sealing import HIDDEN
 from reeve.core.system_blocks import SYSTEM_BLOCKS
 from reeve.errors import InvalidInputError
 

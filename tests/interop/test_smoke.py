@@ -67,7 +67,7 @@ def test_a_2_20_deployment_is_run_and_fenced_by_the_agent_of_reeve(house: GuestH
     house.start("agent", "agent", "start", "-q", "ours", "--name", "ours")
     told, go = tmp_path / "told", tmp_path / "go"
 
-    run = asked_for(house, deployed, word="ours", told=str(told), go=str(go))
+    run = asked_for(house, deployed, word="ours", told=str(told), go=str(go), pin="471147114711")
     token = until("the engine to tell its key", lambda: told.read_text() if told.exists() else "")
 
     assert house.state_is(run, "Running")["infrastructure_pid"]
@@ -82,7 +82,8 @@ def test_a_2_20_deployment_is_run_and_fenced_by_the_agent_of_reeve(house: GuestH
 
     go.touch()
     assert house.state_is(run, "Completed", "Failed", "Crashed")["state_name"] == "Completed"
-    assert "the word is ours" in house.log_lines(run)
+    assert {"the word is ours", "the pin has 12 signs"} <= set(house.log_lines(run))
+    assert house.told("GET", f"/flow_runs/{run}")["parameters"]["pin"] == "********"
     until("the attempt to end", lambda: all(each["closed"] for each in attempts(house, run)))
     late = house.ask("POST", f"/flow_runs/{run}/set_state", {"state": {"type": "RUNNING"}}, key=token)
     assert late.json()["status"] == "ABORT"

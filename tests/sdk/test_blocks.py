@@ -14,7 +14,8 @@ import pytest
 from tests.sdk.real import Real, real, shared
 
 from reeve import Block, Secret, flow
-from reeve.core.blocks import HIDDEN, checksum
+from reeve.core.blocks import checksum
+from reeve.core.sealing import HIDDEN
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
 from reeve.sdk.blocks import block_schema
 from reeve.wire import endpoints

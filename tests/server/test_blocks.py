@@ -11,9 +11,9 @@ import httpx2
 import pytest
 from tests.server.outside import KEYRING, Json, Outside, made, serving
 
-from reeve.core.blocks import HIDDEN
+from reeve.core.sealing import HIDDEN
 from reeve.core.system_blocks import SYSTEM_BLOCKS
-from reeve.server.services import secrets
+from reeve.server.services import rotation
 from reeve.server.services.blocks import install_system_types
 from reeve.server.services.secrets import Keyring, SecretsKeyError
 from reeve.server.storage import rows
@@ -480,14 +480,14 @@ async def test_keys_rotate(blocks: Blocks, database_url: str) -> None:
     ctx = blocks.api.ctx
     ids = [await blocks.document(f"doc-{place}", token=str(place)) for place in range(3)]
     both = Keyring({**KEYRING.keys, **keyring("n").keys}, keyring("n").newest)
-    await secrets.check_keys(ctx.store, both)
+    await rotation.check_keys(ctx.store, both)
     with pytest.raises(SecretsKeyError, match=KEYRING.newest):
-        await secrets.check_keys(ctx.store, keyring("n"))
-    assert await secrets.rotate(ctx.store, both) == 3
-    assert await secrets.rotate(ctx.store, both) == 0
-    await secrets.check_keys(ctx.store, keyring("n"))
+        await rotation.check_keys(ctx.store, keyring("n"))
+    assert await rotation.rotate(ctx.store, both) == 3
+    assert await rotation.rotate(ctx.store, both) == 0
+    await rotation.check_keys(ctx.store, keyring("n"))
     with pytest.raises(SecretsKeyError):
-        await secrets.check_keys(ctx.store, KEYRING)
+        await rotation.check_keys(ctx.store, KEYRING)
     object.__setattr__(ctx, "keyring", keyring("n"))
     assert [(await blocks.data(one))["token"] for one in ids] == ["0", "1", "2"]
 
@@ -514,7 +514,7 @@ async def test_a_database_opens_again_with_its_keys(database_url: str) -> None:
     store = await open_store(database_url)
     try:
         with pytest.raises(SecretsKeyError, match="sealed with a key that this server lacks"):
-            await secrets.check_keys(store, keyring("x"))
+            await rotation.check_keys(store, keyring("x"))
     finally:
         await store.close()
 

@@ -12,8 +12,9 @@ import click
 
 from reeve.cli import show
 from reeve.cli.frame import example, help_all, json_option, rare
+from reeve.cli.secrets import read_parameters
 from reeve.cli.session import connect
-from reeve.cli.values import DURATION, INSTANT, LIMIT, PAIR, TIME_LIMIT, job_variables, parameters
+from reeve.cli.values import DURATION, INSTANT, LIMIT, PAIR, TIME_LIMIT, job_variables
 from reeve.core.crashes import CrashReason
 from reeve.core.schedule_policies import Catchup, Overlap, SchedulePolicy
 from reeve.core.time_limits import TimeLimit, TimeLimits
@@ -145,15 +146,16 @@ def _of_options(entrypoint: str, name: str | None, everything: bool, given: dict
     schedules = _schedules(given)
     limits = _limits(given["max_run"], given["max_pending"], given["must_start_by"])
     root, inside = place(entrypoint, Path.cwd())
+    flow = load_flow(inside, root)
     return DeploymentSpec(
         name=name,
-        flow=load_flow(inside, root),
+        flow=flow,
         entrypoint=inside,
         path=root,
         pool=given["pool"] or DEFAULT_POOL,
         queue=given["queue"] or DEFAULT_QUEUE,
         schedules=schedules,
-        parameters=parameters(given["params"]),
+        parameters=read_parameters(flow.parameter_schema(), given["params"]),
         tags=list(given["tags"]),
         description=given["description"],
         version=given["version"],

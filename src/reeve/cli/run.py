@@ -10,8 +10,9 @@ import click
 
 from reeve.cli import find, news, show
 from reeve.cli.frame import example, json_option
+from reeve.cli.secrets import given_parameters
 from reeve.cli.session import connect, connect_for_long
-from reeve.cli.values import DURATION, INSTANT, PAIR, parameters
+from reeve.cli.values import DURATION, INSTANT, PAIR
 from reeve.core.states import StateDetails, StateType
 from reeve.errors import InvalidInputError
 from reeve.wire import endpoints, requests
@@ -22,7 +23,14 @@ INTERRUPTED = 130  # as a shell reports SIGINT
 
 @click.command(epilog=example("reeve run nightly/prod -P day=2026-01-31 --watch"))
 @click.argument("deployment", metavar="FLOW/DEPLOYMENT")
-@click.option("-P", "--param", "params", type=PAIR, multiple=True, help="A parameter; JSON or text.")
+@click.option(
+    "-P",
+    "--param",
+    "params",
+    type=PAIR,
+    multiple=True,
+    help="A parameter; JSON or text. Of a secret one @FILE, or @- for the standard input.",
+)
 @click.option("--at", type=INSTANT, help="When it is due. Default: now")
 @click.option("--in", "in_", type=DURATION, help="How long from now it is due: 30s, 5m, 1h.")
 @click.option("--name", help="Name of the run. Default: the server makes one up")
@@ -43,16 +51,17 @@ def run(
     as_json: bool,
 ) -> None:
     """Ask for a run of a deployment, and watch it."""
-    body = requests.DeploymentFlowRunCreate(
-        state=_scheduled(_due(at, in_)),
-        name=name,
-        parameters=parameters(params),
-        tags=list(tags),
-        # One key for all repetitions of the request: an answer lost on the way doubles nothing.
-        idempotency_key=idempotency_key or str(uuid4()),
-    )
+    state = _scheduled(_due(at, in_))
     with connect() as client:
         target = find.deployment(client, deployment)
+        body = requests.DeploymentFlowRunCreate(
+            state=state,
+            name=name,
+            parameters=given_parameters(target, params),
+            tags=list(tags),
+            # One key for all repetitions of the request: an answer lost on the way doubles nothing.
+            idempotency_key=idempotency_key or str(uuid4()),
+        )
         asked_for = client.call(endpoints.create_run_of_deployment, body, id=target.id)
     if watch:
         sys.exit(_watch(asked_for, as_json=as_json))

@@ -39,7 +39,7 @@ def start(
 @server.command(epilog=example("reeve server rotate-key"))
 @click.option("--database-url", help="sqlite:////path or postgresql://… Default: SQLite in the home")
 def rotate_key(*, database_url: str | None) -> None:
-    """Seal what all blocks hold with a new key, while no server runs.
+    """Seal all blocks and secret parameters with a new key, while no server runs.
 
     The new key takes the place of the old ones in secrets.key of the home. Where REEVE_SECRETS_KEY holds the
     keys, add the new one at its end first, apart by a comma, and take the others away afterwards.
@@ -49,6 +49,6 @@ def rotate_key(*, database_url: str | None) -> None:
     from reeve.server.app import rotate_key
 
     count = rotate_key(chosen)
-    show.notice(f"{count} block document{'s' * (count != 1)} sealed with the newest key.")
+    show.notice(f"Blocks and secret parameters: {count} sealed with the newest key.")
     if chosen.secrets_key is not None:
         show.notice("No others are needed: take them out of REEVE_SECRETS_KEY before a server starts.")

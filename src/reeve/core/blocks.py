@@ -10,9 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from reeve.core.names import check_name
+from reeve.core.sealing import HIDDEN
 from reeve.errors import InvalidFieldsError, InvalidInputError
 
-HIDDEN = "********"  # what stands for a secret in an answer (api-contract §2)
 EVERY = "*"  # a step of a path: everything below
 
 _ALLOWED = re.compile(r"[a-z0-9-]*")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date, datetime, time
 from difflib import get_close_matches
 from functools import lru_cache, partial
@@ -12,6 +12,7 @@ from reprlib import Repr
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from reeve.core.sealing import secret_names
 from reeve.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def check_parameters(schema: Mapping[str, Any], parameters: Mapping[str, Any]) -
     """Raise InvalidInputError for the first parameter that does not fit, saying what was expected.
 
     ``schema`` is JSON Schema as pydantic and msgspec write it for a signature, ``parameters`` are JSON
-    values. A parameter that the schema does not name is refused unless it allows others. Of the formats
-    date, date-time, time and uuid are checked.
+    values; those of secret ones are never quoted. A parameter that the schema does not name is refused unless
+    it allows others. Of the formats date, date-time, time and uuid are checked.
     """
     validator = validator_of(json.dumps(schema, sort_keys=True))
     if validator is None:
@@ -52,7 +53,7 @@ def check_parameters(schema: Mapping[str, Any], parameters: Mapping[str, Any]) -
     given = {name: value for name, value in parameters.items() if not _left_out(schema, name, value)}
     error = _first_error(validator, given)
     if error is not None:
-        raise _misfit(error)
+        raise _misfit(error, secret_names(schema))
 
 
 def _left_out(schema: Mapping[str, Any], name: str, value: object) -> bool:
@@ -114,13 +115,15 @@ def _reads(read: Callable[[str], object], value: object) -> bool:
     return not isinstance(value, str) or bool(read(value))
 
 
-def _misfit(error: ValidationError) -> InvalidInputError:
+def _misfit(error: ValidationError, secret: Collection[str]) -> InvalidInputError:
     # In a union tell the member that fits from outside and not within, else the union as a whole.
     while deeper := [inner for inner in error.context or () if inner.path]:
         error = deeper[0]
     name, *path = error.absolute_path or ("",)
     where = str(name) + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    if error.validator in _DESCRIBED:
+    if name in secret or (secret and not name):  # without a name it is about all of them
+        wrong = "it does not fit its type; what was given is a secret, and not shown"
+    elif error.validator in _DESCRIBED:
         members = [inner.schema for inner in error.context or ()] or [error.schema]
         expected = " or ".join(dict.fromkeys(map(_describe, members)))
         wrong = f"expected {expected}, got {_short.repr(error.instance)}"

@@ -17,10 +17,10 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
-from reeve.core.blocks import HIDDEN
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
 from reeve.sdk.asking import Question, answer, answer_on_loop, ask
 from reeve.sdk.futures import in_event_loop
+from reeve.sdk.secret import Secret
 from reeve.wire import codec, endpoints, requests
 from reeve.wire.responses import BlockSchema, BlockType
 
@@ -29,31 +29,6 @@ if TYPE_CHECKING:
 
 _REFERENCE = "#/definitions/{name}"
 _WITH_SECRETS = {"include_secrets": "true"}
-
-
-class Secret:
-    """A text that is shown to nobody by accident: printed, formatted or logged it is ``********``."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def get_secret_value(self) -> str:
-        """Return the text."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return f"Secret('{HIDDEN}')"
-
-    def __str__(self) -> str:
-        return HIDDEN
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._value == other._value
-
-    def __hash__(self) -> int:
-        return hash((Secret, self._value))
 
 
 class Block(Struct, dict=True):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -20,9 +20,11 @@ from reeve.core.crashes import CrashReason
 from reeve.core.deployments import Engine
 from reeve.core.schedule_policies import PLAIN, SchedulePolicy
 from reeve.core.schedules import IntervalSchedule, schedule_from_json
+from reeve.core.sealing import HIDDEN, is_hidden, secret_names
 from reeve.core.time_limits import TimeLimits, check_limits
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
 from reeve.sdk.code import code_version
+from reeve.sdk.secret import revealed
 from reeve.wire import codec, endpoints, requests
 from reeve.wire.responses import DeploymentOptions, DeploymentResponse, DeploymentSchedule
 from reeve.wire.responses import SchedulePolicy as PolicyResponse
@@ -30,6 +32,7 @@ from reeve.wire.responses import SchedulePolicy as PolicyResponse
 DEFAULT_POOL = "default"  # what ``reeve up`` serves and a deployment goes to
 DEFAULT_QUEUE = "default"
 POOL_TYPE = "process"
+GIVEN_ANEW = f"{HIDDEN} (given anew)"
 _DEFAULTS = {"overlap": PLAIN.overlap, "day_or": True}
 
 
@@ -166,11 +169,27 @@ def _wanted(spec: DeploymentSpec) -> dict[str, Any]:
     """Return all that can differ, by the names that people know, as plain values."""
     values = {
         **_plain_fields(spec),
-        "schedules": [_schedule(one.rule, one.active, one.policy) for one in spec.schedules],
+        "parameters": _told(spec, spec.parameters),
+        "schedules": [
+            _schedule(one.rule, one.active, _told_policy(spec, one.policy)) for one in spec.schedules
+        ],
         **msgspec.structs.asdict(_options(spec)),
     }
     plain: dict[str, Any] = msgspec.to_builtins(values)
     return plain
+
+
+def _told(spec: DeploymentSpec, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters without what is secret: nobody knows whether it differs, so it is given anew."""
+    secret = secret_names(spec.flow.parameter_schema())
+    return {
+        name: GIVEN_ANEW if name in secret and value is not None and not is_hidden(value) else value
+        for name, value in parameters.items()
+    }
+
+
+def _told_policy(spec: DeploymentSpec, policy: SchedulePolicy) -> SchedulePolicy:
+    return msgspec.structs.replace(policy, parameters=_told(spec, policy.parameters))
 
 
 def _plain_fields(spec: DeploymentSpec) -> dict[str, Any]:
@@ -281,7 +300,7 @@ def _policies(spec: DeploymentSpec, made: DeploymentResponse) -> list[requests.S
     return [
         requests.SchedulePolicy(
             schedule_id=there.id,
-            parameters=wanted.policy.parameters,
+            parameters=msgspec.to_builtins(wanted.policy.parameters, enc_hook=revealed),
             catchup=wanted.policy.catchup,
             max_late=wanted.policy.max_late,
             overlap=wanted.policy.overlap,
@@ -315,7 +334,7 @@ def _upsert(
         path=plain["path"],
         entrypoint=spec.entrypoint,
         pull_steps=spec.pull_steps,
-        parameters=msgspec.to_builtins(spec.parameters),
+        parameters=msgspec.to_builtins(spec.parameters, enc_hook=revealed),
         parameter_openapi_schema=plain["parameter_schema"],
         enforce_parameter_schema=True,
         schedules=[

@@ -17,6 +17,7 @@ from reeve.sdk import home
 from reeve.sdk.asking import Question, ask, both
 from reeve.sdk.context import Scope, current_scope
 from reeve.sdk.following import state_of, until
+from reeve.sdk.secret import Secret
 from reeve.sdk.states import State
 from reeve.wire import endpoints, requests, responses
 
@@ -188,6 +189,8 @@ def _as_json(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return value.get_secret_value()
     if hasattr(value, "__fspath__"):
         return value.__fspath__()
     if hasattr(value, "model_dump"):  # pydantic

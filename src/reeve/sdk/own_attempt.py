@@ -29,6 +29,7 @@ from reeve.sdk.futures import in_event_loop
 from reeve.sdk.keeper import Line
 from reeve.sdk.logging import FLOW_LOGGER
 from reeve.sdk.runners import interrupt
+from reeve.sdk.secret import shown
 from reeve.sdk.shipping import LogShipper
 from reeve.sdk.states import RunStopped
 from reeve.wire import codec, endpoints, requests
@@ -87,7 +88,7 @@ class OwnAttempt(Server):
             flow_name=spec.flow_name,
             flow_version=spec.version,
             run_name=spec.run_name,
-            parameters=msgspec.to_builtins(dict(spec.parameters), enc_hook=repr, str_keys=True),
+            parameters=msgspec.to_builtins(dict(spec.parameters), enc_hook=shown, str_keys=True),
             empirical_policy=spec.policy,
             host=os.uname().nodename,
             pid=os.getpid(),

@@ -2,7 +2,7 @@
 
 A value that already is right stays as it is; else the lax reading is tried, in which the text "5" is the
 whole number 5. Types that msgspec does not know are taken by ``isinstance``, by their own constructor
-(paths) or by their own ``model_validate`` (pydantic). Hints that cannot be checked accept anything.
+(paths, secrets) or by their own ``model_validate`` (pydantic). Hints that cannot be checked accept anything.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origi
 import msgspec
 
 from reeve.errors import InvalidInputError
+from reeve.sdk.secret import Secret, holds_secret
 from reeve.wire import codec
 
 _VARIADIC = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
@@ -54,8 +55,9 @@ class Parameters:
         try:
             return convert(value, wanted)
         except msgspec.ValidationError as error:
-            message = f"{self.owner}: parameter '{name}' must be {describe(wanted)}, got {_shown(value)}"
-            raise ParameterError(f"{message}{_place(error)}.", field=name) from None
+            message = f"{self.owner}: parameter '{name}' must be {describe(wanted)}"
+            given = "" if holds_secret(wanted) else f", got {_shown(value)}"
+            raise ParameterError(f"{message}{given}{_place(error)}.", field=name) from None
 
     def _misfit(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], error: TypeError) -> ParameterError:
         known = [name for name, one in self.signature.parameters.items() if one.kind not in _VARIADIC]
@@ -110,7 +112,7 @@ def _foreign(wanted: type, value: Any) -> Any:
     """Read a type that msgspec does not know."""
     if isinstance(value, wanted):
         return value
-    if issubclass(wanted, os.PathLike) and isinstance(value, str):
+    if isinstance(value, str) and (wanted is Secret or issubclass(wanted, os.PathLike)):
         return wanted(value)  # type: ignore[call-arg]  # the protocol says nothing of its constructor
     if hasattr(wanted, "model_validate"):
         return wanted.model_validate(value)
@@ -159,6 +161,7 @@ _WORDS = {
     "float": "a number",
     "int": "a whole number",
     "NoneType": "null",
+    "Secret": "a secret text",
     "str": "text",
     "time": "a time of day like 08:30:00",
     "timedelta": "a duration in seconds, or like PT90S",

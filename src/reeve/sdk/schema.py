@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from reeve.sdk.parameters import Parameters
+from reeve.sdk.secret import Secret, holds_secret
 
+_SECRET = {"writeOnly": True, "format": "password"}
 _REFERENCE = "#/definitions/{name}"
 # msgspec names them only where a zone is asked for; the server checks what is named.
 _FORMATS: dict[Any, str] = {dt.datetime: "date-time", dt.time: "time"}
@@ -49,7 +51,7 @@ def _schema(type_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
             [_with_format(type_)], schema_hook=_foreign_schema, ref_template=_REFERENCE
         )
     except (TypeError, NotImplementedError):  # a type, or a union, that msgspec does not know
-        return {}, {}
+        return (dict(_SECRET) if holds_secret(type_) else {}), {}
     return schema, used
 
 
@@ -67,6 +69,8 @@ def _with_format(type_: Any) -> Any:
 
 
 def _foreign_schema(type_: type) -> dict[str, Any]:
+    if issubclass(type_, Secret):
+        return {"type": "string", **_SECRET}
     if issubclass(type_, os.PathLike):
         return {"type": "string", "format": "path"}
     raise NotImplementedError

@@ -34,7 +34,8 @@ from reeve.server.loops.time_limits import TimeLimits
 from reeve.server.services.blocks import install_system_types
 from reeve.server.services.context import Context
 from reeve.server.services.hub import Hub
-from reeve.server.services.secrets import Keyring, SecretsKeyError, check_keys, rotate
+from reeve.server.services.rotation import check_keys, rotate
+from reeve.server.services.secrets import Keyring, SecretsKeyError
 from reeve.server.services.tokens import installation_secret
 from reeve.server.storage.store import Store, open_store
 from reeve.settings import (

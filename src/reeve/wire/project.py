@@ -15,6 +15,7 @@ from reeve.core.graphs import upstream
 from reeve.core.logs import LogLine
 from reeve.core.rules.verdict import SetStateStatus, Verdict
 from reeve.core.runs import FlowRun, TaskRun
+from reeve.core.sealing import shown
 from reeve.core.states import State
 from reeve.core.work import WorkPool, WorkQueue
 from reeve.wire import responses
@@ -76,7 +77,7 @@ def _flow_run(noun: FlowRun, now: datetime) -> dict[str, Any]:
         "work_queue_id": noun.work_queue_id,
         "work_queue_name": noun.work_queue_name,
         "flow_version": noun.flow_version,
-        "parameters": noun.parameters,
+        "parameters": shown(noun.parameters),
         "idempotency_key": noun.idempotency_key,
         "context": noun.context,
         "empirical_policy": noun.empirical_policy,
@@ -193,7 +194,7 @@ def deployment(noun: Deployment) -> responses.DeploymentResponse:
         is_schedule_active=not noun.paused,
         paused=noun.paused,
         schedules=schedules,
-        parameters=noun.parameters,
+        parameters=shown(noun.parameters),
         tags=noun.tags,
         work_queue_name=noun.work_queue_name,
         last_polled=iso_or_none(noun.last_polled),

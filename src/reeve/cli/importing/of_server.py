@@ -21,8 +21,9 @@ from reeve.cli.importing.plan import (
     with_refs,
 )
 from reeve.cli.importing.reading import Snapshot
-from reeve.core.blocks import HIDDEN, checksum, slugs_referred_to
+from reeve.core.blocks import checksum, slugs_referred_to
 from reeve.core.schedules import schedule_from_json, schedule_to_json, validate
+from reeve.core.sealing import HIDDEN
 from reeve.errors import InvalidInputError, ReeveError
 from reeve.wire.codec import parse
 from reeve.wire.responses import BlockDocument, DeploymentResponse, DeploymentSchedule

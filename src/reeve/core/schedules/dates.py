@@ -13,6 +13,7 @@ import msgspec
 from reeve.core.schedules import cron, interval, rrule
 from reeve.core.schedules.kinds import CronSchedule, IntervalSchedule, Schedule
 from reeve.core.schedules.local import zone_of
+from reeve.core.sealing import told_apart
 
 MAX_CANDIDATES = 1000  # api-contract §10
 
@@ -96,4 +97,4 @@ def own_parameters_key(parameters: Mapping[str, Any]) -> str:
         return ""
     from hashlib import sha256  # OpenSSL costs each start of a run 5 ms
 
-    return sha256(msgspec.json.encode(parameters, order="deterministic")).hexdigest()[:16]
+    return sha256(msgspec.json.encode(told_apart(parameters), order="deterministic")).hexdigest()[:16]

@@ -28,6 +28,7 @@ from reeve.sdk.engine.run import (
     TaskRunSpec,
     Wait,
 )
+from reeve.sdk.secret import shown
 from reeve.sdk.states import RunStopped
 from reeve.wire import codec, endpoints, requests, responses
 from reeve.wire.endpoints.table import Endpoint, Req, Res
@@ -254,8 +255,8 @@ def _state(state: responses.State) -> ProposedState:
 
 
 def _as_json(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters as JSON knows them; what it has no words for is told by its ``repr``."""
-    values: dict[str, Any] = msgspec.to_builtins(dict(parameters), enc_hook=repr, str_keys=True)
+    """Return parameters as JSON knows them; what it has no words for by its ``repr``, a secret as stars."""
+    values: dict[str, Any] = msgspec.to_builtins(dict(parameters), enc_hook=shown, str_keys=True)
     return values
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from reeve.core.sealing import HIDDEN, secret_names
 from reeve.errors import (
     ConflictError,
     ForbiddenError,
@@ -138,7 +139,10 @@ def _echo(raw: bytes) -> Any:
     if not raw:
         return None
     try:
-        msgspec.json.decode(raw)
+        sent = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return raw.decode(errors="replace")
+    secret = secret_names(sent.get("parameter_openapi_schema")) if isinstance(sent, dict) else None
+    if secret and isinstance(given := sent.get("parameters"), dict):
+        return {**sent, "parameters": {name: HIDDEN if name in secret else given[name] for name in given}}
     return msgspec.Raw(raw)

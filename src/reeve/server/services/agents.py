@@ -24,6 +24,7 @@ from reeve.server.services.attempts import give_back, lose
 from reeve.server.services.claims import claim, fitness, named_document, selected, served
 from reeve.server.services.context import Context
 from reeve.server.services.hub import agent_topic, pool_topic, woken
+from reeve.server.services.sealing import for_grant
 from reeve.server.services.tokens import token_of
 from reeve.server.storage import agents, attempts, claims, deployments, events, flows, runs, work
 from reeve.wire import project, responses
@@ -345,7 +346,7 @@ async def _grants(ctx: Context, tx: Transaction, agent: Agent, granted: list[Hel
                 token=token_of(ctx.secret, held.id),
                 lease_seconds=ctx.terms.lease,
                 attempt_number=attempt.number,
-                run=project.flow_run(run, now),
+                run=project.flow_run(for_grant(ctx.keyring, run), now),
                 flow_name=named[run.flow_id].name,
                 deployment=project.deployment(deployment) if deployment else None,
                 engine=(deployment.options if deployment else DeploymentOptions()).engine,

@@ -16,8 +16,10 @@ from reeve.core.deployments import Deployment, DeploymentOptions, DeploymentSche
 from reeve.core.names import check_name
 from reeve.core.parameters import check_parameters
 from reeve.core.schedules import IntervalSchedule
+from reeve.core.sealing import is_hidden
 from reeve.core.time_limits import TimeLimits, check_limits
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
+from reeve.server.services import sealing
 from reeve.server.services.context import Context
 from reeve.server.services.hub import SCHEDULES_TOPIC, pool_topic
 from reeve.server.storage import blocks, deployments, schedule_policies, work
@@ -77,8 +79,9 @@ async def create(
             job_variables=known.job_variables if variables is UNSET else variables,
             **_plain(given),
         )
+        changed = sealing.deployment(ctx.keyring, changed, known)
         changed = await _placed(tx, changed, body.work_pool_name, body.work_queue_name, sent, now)
-        return await _store(tx, changed, _new_schedules(known, wanted, now), created_by, now), new
+        return await _store(ctx, tx, changed, _new_schedules(known, wanted, now), created_by, now), new
 
     return await ctx.store.write(upsert)
 
@@ -113,8 +116,9 @@ async def update(
             job_variables=known.job_variables if variables is UNSET else variables,
             **_plain(given),
         )
+        changed = sealing.deployment(ctx.keyring, changed, known)
         changed = await _placed(tx, changed, body.work_pool_name, body.work_queue_name, sent, now)
-        await _store(tx, changed, _changed_schedules(known, body, now), updated_by, now)
+        await _store(ctx, tx, changed, _changed_schedules(known, body, now), updated_by, now)
 
     await ctx.store.write(change)
 
@@ -260,6 +264,7 @@ async def set_options(
 
 
 async def _store(
+    ctx: Context,
     tx: Transaction,
     changed: Deployment,
     wanted: list[DeploymentSchedule] | None,
@@ -269,10 +274,10 @@ async def _store(
     """Write a changed deployment, and its schedules unless they stay as they are."""
     await _check_blocks(tx, changed)
     if changed.enforce_parameter_schema and changed.parameter_openapi_schema is not None:
-        # What has no default here is given with each run.
-        check_parameters({**changed.parameter_openapi_schema, "required": []}, changed.parameters)
+        sealing.check(ctx.keyring, changed, changed.parameters, whole=False)
     changed = replace(changed, updated=now, updated_by=updated_by or changed.updated_by)
     await deployments.update(tx, changed)
+    await sealing.seal_policies(tx, ctx.keyring, changed)
     await deployments.delete_scheduled_runs(tx, changed.id)
     if wanted is not None:
         await deployments.replace_schedules(tx, changed.id, wanted)
@@ -286,7 +291,8 @@ def _check_given_parameters(body: requests.DeploymentCreate) -> None:
     if not (body.enforce_parameter_schema and isinstance(body.parameter_openapi_schema, dict)):
         return
     try:
-        check_parameters({**body.parameter_openapi_schema, "required": []}, body.parameters or {})
+        given = {name: value for name, value in (body.parameters or {}).items() if not is_hidden(value)}
+        check_parameters({**body.parameter_openapi_schema, "required": []}, given)
     except InvalidInputError as error:
         raise InvalidInputError(error.message, field="parameters") from None
 

@@ -15,7 +15,6 @@ from reeve.core.attempts import Attempt, AttemptKind, AttemptState, overdue
 from reeve.core.crashes import CrashBudget
 from reeve.core.events import Event, EventKind
 from reeve.core.names import slug
-from reeve.core.parameters import check_parameters
 from reeve.core.rules.fence import EXECUTING, Caller
 from reeve.core.rules.flow_runs import FlowRunFacts, decide
 from reeve.core.rules.verdict import SetStateStatus, Verdict
@@ -25,6 +24,7 @@ from reeve.core.states import propose as proposal
 from reeve.core.time_limits import Then
 from reeve.core.work import Limit
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
+from reeve.server.services import sealing
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.fence import Holding, holding
 from reeve.server.services.hub import SCHEDULED_RUNS_TOPIC, pool_topic, run_topic
@@ -80,6 +80,7 @@ async def create_flow_run(
 
     async def create(tx: Transaction) -> tuple[FlowRun, bool]:
         now = await tx.now()
+        parameters = await sealing.of_run(tx, ctx.keyring, body.deployment_id, body.parameters)
         run = FlowRun(
             id=uuid4(),
             created=now,
@@ -88,7 +89,7 @@ async def create_flow_run(
             flow_id=body.flow_id,
             deployment_id=body.deployment_id,
             flow_version=body.flow_version,
-            parameters=body.parameters,
+            parameters=parameters,
             idempotency_key=body.idempotency_key,
             context=body.context,
             empirical_policy=body.empirical_policy or FlowRunPolicy(),
@@ -121,10 +122,11 @@ async def create_run_of_deployment(
         deployment = await deployments.read(tx, deployment_id)
         if deployment is None:
             raise NotFoundError("Deployment not found")
-        parameters = {**deployment.parameters, **(body.parameters or {})}
+        given = {**deployment.parameters, **(body.parameters or {})}
+        parameters = sealing.sealed(ctx.keyring, deployment, given, deployment.parameters)
         enforce = body.enforce_parameter_schema
         if deployment.enforce_parameter_schema if enforce is None else enforce:
-            check_parameters(deployment.parameter_openapi_schema or {}, parameters)
+            sealing.check(ctx.keyring, deployment, parameters, whole=True)
         run = run_of(deployment, now, parameters=parameters)
         run = replace(
             run,
@@ -174,6 +176,11 @@ async def read(ctx: Context, run_id: UUID) -> FlowRun:
     return run
 
 
+async def read_for(ctx: Context, principal: Principal, run_id: UUID) -> FlowRun:
+    """Return a run as the one who asks may have it; raises NotFoundError."""
+    return await sealing.for_reader(ctx, principal, await read(ctx, run_id))
+
+
 async def states(ctx: Context, run_id: UUID) -> list[State]:
     """Return all states of a run, oldest first; none for an unknown run."""
     return await ctx.store.read(lambda tx: runs.states(tx, run_id))
@@ -202,7 +209,14 @@ async def update(ctx: Context, principal: Principal, run_id: UUID, body: FlowRun
             raise InvalidInputError(
                 "Job variables can only be set on a SCHEDULED run of a deployment.", field="job_variables"
             )
-        await runs.update(tx, _updated(run, body, await tx.now()))
+        if isinstance(body.parameters, dict):
+            parameters = await sealing.of_run(
+                tx, ctx.keyring, run.deployment_id, body.parameters, run.parameters
+            )
+            changed = replace(body, parameters=parameters)
+        else:
+            changed = body
+        await runs.update(tx, _updated(run, changed, await tx.now()))
 
     await ctx.store.write(change)
 

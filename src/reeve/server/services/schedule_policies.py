@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from reeve.core import schedule_policies as core
-from reeve.core.parameters import check_parameters
 from reeve.core.schedule_policies import PLAIN, SKIPPED, SchedulePolicy
 from reeve.core.states import StateType
 from reeve.core.states import propose as proposal
 from reeve.errors import InvalidInputError, NotFoundError
+from reeve.server.services import sealing
 from reeve.server.services.context import Context
 from reeve.server.services.hub import SCHEDULES_TOPIC, pool_topic
 from reeve.server.services.runs import order
@@ -49,9 +51,10 @@ async def set_policies(
 
     async def change(tx: Transaction) -> dict[UUID, SchedulePolicy]:
         known = _found(await deployments.lock(tx, deployment_id))
-        _check(known, wanted)
         before = await _policies(tx, known)
-        after = {one.id: wanted.get(one.id, PLAIN) for one in known.schedules}
+        sealed = {key: _sealed(ctx, known, policy, before.get(key, PLAIN)) for key, policy in wanted.items()}
+        _check(ctx, known, sealed)
+        after = {one.id: sealed.get(one.id, PLAIN) for one in known.schedules}
         if after != before:
             kept = {key: policy for key, policy in after.items() if not policy.is_plain}
             await schedule_policies.replace(tx, deployment_id, kept)
@@ -102,7 +105,14 @@ async def _policies(tx: Transaction, deployment: Deployment) -> dict[UUID, Sched
     return {one.id: kept[one.id].policy if one.id in kept else PLAIN for one in deployment.schedules}
 
 
-def _check(deployment: Deployment, wanted: dict[UUID, SchedulePolicy]) -> None:
+def _sealed(
+    ctx: Context, deployment: Deployment, wanted: SchedulePolicy, before: SchedulePolicy
+) -> SchedulePolicy:
+    stored = {**deployment.parameters, **before.parameters}
+    return replace(wanted, parameters=sealing.sealed(ctx.keyring, deployment, wanted.parameters, stored))
+
+
+def _check(ctx: Context, deployment: Deployment, wanted: dict[UUID, SchedulePolicy]) -> None:
     known = {one.id for one in deployment.schedules}
     for schedule_id, policy in wanted.items():
         if schedule_id not in known:
@@ -113,7 +123,8 @@ def _check(deployment: Deployment, wanted: dict[UUID, SchedulePolicy]) -> None:
             )
         schema = deployment.parameter_openapi_schema
         if deployment.enforce_parameter_schema and schema is not None:
-            check_parameters({**schema, "required": []}, {**deployment.parameters, **policy.parameters})
+            merged = {**deployment.parameters, **policy.parameters}
+            sealing.check(ctx.keyring, deployment, merged, whole=False)
 
 
 def _found(deployment: Deployment | None) -> Deployment:

@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from reeve.core.notifications import Policy
+from reeve.core.sealing import SEALED, shown
 from reeve.server.storage import rows
 from reeve.server.storage.store import Row, Transaction
 from reeve.wire.codec import iso, parse
@@ -168,10 +169,14 @@ def _notification(row: Row) -> Notification:
             "flow_name": row["flow_name"],
             "flow_run_id": str(run_id),
             "flow_run_name": row["run_name"],
-            "flow_run_parameters": row["parameters"],
+            "flow_run_parameters": _shown(row["parameters"]),
             "flow_run_state_type": row["type"],
             "flow_run_state_name": row["name"],
             "flow_run_state_timestamp": iso(rows.instant(row["timestamp"])),
             "flow_run_state_message": row["message"] or "",
         },
     )
+
+
+def _shown(parameters: str) -> str:
+    return rows.json(shown(rows.loaded(parameters))) if SEALED in parameters else parameters

@@ -7,6 +7,7 @@ from uuid import UUID
 from reeve import clock
 from reeve.core.deployments import DeploymentOptions
 from reeve.core.schedule_policies import SchedulePolicy
+from reeve.core.sealing import shown
 from reeve.server.http.body import page
 from reeve.server.http.created_by import created_by
 from reeve.server.http.request import Answer, Request, created, serves
@@ -132,7 +133,7 @@ def _policies(policies: dict[UUID, SchedulePolicy]) -> list[responses.SchedulePo
     return [
         responses.SchedulePolicy(
             schedule_id=schedule_id,
-            parameters=policy.parameters,
+            parameters=shown(policy.parameters),
             catchup=policy.catchup,
             max_late=policy.max_late,
             overlap=policy.overlap,

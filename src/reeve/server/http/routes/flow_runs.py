@@ -20,7 +20,8 @@ async def create_flow_run(request: Request[requests.FlowRunCreate]) -> Answer[re
 
 @serves(endpoints.read_flow_run)
 async def read_flow_run(request: Request[None]) -> responses.FlowRunResponse:
-    return project.flow_run(await runs.read(request.context, request.path["id"]), clock.now())
+    run = await runs.read_for(request.context, request.principal, request.path["id"])
+    return project.flow_run(run, clock.now())
 
 
 @serves(endpoints.update_flow_run)
