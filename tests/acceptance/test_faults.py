@@ -226,7 +226,8 @@ def main(marks: str):
 
 def test_cancelled_means_that_nothing_is_left(house: House, marks: Path) -> None:
     house.start_agent()
-    run_id = house.run(house.deploy(STUBBORN), f"-Pmarks={marks}")
+    deployment = house.deploy(STUBBORN, "main", "--job", "grace_seconds=3")
+    run_id = house.run(deployment, f"-Pmarks={marks}")
     until("the child", lambda: pids(marks))
     attempt_id = str(house.attempts(run_id)[0].id)
     census = [sys.executable, str(Path(__file__).parents[2] / "scripts" / "census"), attempt_id]

@@ -166,7 +166,8 @@ class Claims:
             held=held,
             stopping=stopping,
             acked_grant=self._acked,
-            hold_seconds=0.0 if self._once and free else registration.poll_seconds,
+            # The first is answered at once: until then nobody knows that this agent can work (/readyz).
+            hold_seconds=0.0 if not self.answers or (self._once and free) else registration.poll_seconds,
             mode=self.mode,
         )
 

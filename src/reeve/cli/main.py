@@ -31,7 +31,7 @@ COMMANDS = {
     "artifacts": ("reeve.cli.artifacts:artifacts", "List and show what runs left for people to look at."),
     "variables": ("reeve.cli.variables:variables", "Texts by name that all flows share."),
     "blocks": ("reeve.cli.blocks:blocks", "Documents that flows keep: list, show and delete them."),
-    "import": ("reeve.cli.imports:import_", "Bring over what a server of Prefect 2.20 holds."),
+    "import": ("reeve.cli.imports:import_", "Bring over what another system holds."),
     "server": ("reeve.cli.server:server", "Start a server."),
     "agent": ("reeve.cli.agent:agent", "Start an agent; list, show, pause, resume and drain agents."),
     "config": ("reeve.cli.config:config", "Show the settings and where each came from."),

@@ -17,11 +17,12 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from reeve.decoders import read_type
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
 from reeve.sdk.asking import Question, answer, answer_on_loop, ask
 from reeve.sdk.futures import in_event_loop
 from reeve.sdk.secret import Secret
-from reeve.wire import codec, endpoints, requests
+from reeve.wire import endpoints, requests
 from reeve.wire.responses import BlockSchema, BlockType
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _load(cls: type[Any], name: str) -> Question[Any]:
         )
         raise NotFoundError(message) from None
     try:
-        codec.read_type(cls)
+        read_type(cls)
         block = msgspec.convert(found.data, cls, dec_hook=_decoded)
     except msgspec.ValidationError as error:
         message = f"The {_type_name(cls)} block {name!r} does not fit the class {cls.__name__}: {error}"

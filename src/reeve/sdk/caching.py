@@ -11,9 +11,9 @@ import msgspec
 
 from reeve.core.results import reference_in
 from reeve.core.runs import LONGEST_CACHE_KEY
+from reeve.decoders import decoder
 from reeve.errors import InvalidInputError
 from reeve.sdk.storage import Storage
-from reeve.wire import codec
 
 if TYPE_CHECKING:
     from reeve.sdk.context import RunInfo
@@ -110,7 +110,7 @@ class Shelf:
         if content is None:
             return None
         try:
-            entry = codec.decode(content, _Entry)
+            entry = decoder(_Entry).decode(content)
         except msgspec.DecodeError:
             return None
         if entry.expires is not None and entry.expires <= now:

@@ -29,6 +29,7 @@ from uuid import UUID
 import msgspec
 
 from reeve.client.sync import Client
+from reeve.decoders import decoder
 from reeve.errors import ReeveError
 from reeve.sdk.context import Origin
 from reeve.sdk.engine import sync
@@ -106,7 +107,7 @@ def warm() -> None:
     import reeve.sdk.engine.nowhere  # noqa: F401  # the rules, which a run with tasks asks
 
     for read in (Job, responses.OrchestrationResult, responses.FlowRun, responses.TaskRunReceipt):
-        codec.decoder(read)
+        decoder(read)
 
 
 def _outcome(job: Job, subject: Subject, server: Server, environ: Mapping[str, str]) -> int:

@@ -10,9 +10,9 @@ from typing import Any, get_type_hints
 import msgspec
 
 from reeve.core.results import ResultFormat
+from reeve.decoders import read_type
 from reeve.errors import InvalidInputError, ReeveError
 from reeve.sdk.parameters import convert
-from reeve.wire import codec
 
 _ANY: tuple[Any, ...] = (Any, object)
 
@@ -65,7 +65,7 @@ def decode(content: bytes, format_: ResultFormat, hint: Any) -> Any:
         return pickle.loads(content)  # noqa: S301  # asked for by who reads: sdk.persistence
     if hint in _ANY:
         return msgspec.json.decode(content)
-    codec.read_type(hint)
+    read_type(hint)
     try:
         return msgspec.json.decode(content, type=hint, dec_hook=_typed)
     except (TypeError, msgspec.ValidationError):  # what ``convert`` has words for, and msgspec has not

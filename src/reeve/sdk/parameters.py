@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origi
 
 import msgspec
 
+from reeve.decoders import read_type
 from reeve.errors import InvalidInputError
 from reeve.sdk.secret import Secret, holds_secret
-from reeve.wire import codec
 
 _VARIADIC = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 
@@ -82,7 +82,7 @@ class Parameters:
 
 def convert(value: Any, wanted: Any) -> Any:
     """Make ``value`` a ``wanted``; msgspec.ValidationError if it cannot be one."""
-    codec.read_type(wanted)
+    read_type(wanted)
     try:
         return _read(value, wanted)
     except TypeError:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
+
+from reeve.decoders import decoder
 
 T = TypeVar("T")
 
@@ -20,11 +20,6 @@ Count = Annotated[int, Meta(ge=0)]
 
 _encoder = msgspec.json.Encoder()
 
-# msgspec reads a class at its first use, and threads that have it read one at the same time end the process
-# (SIGSEGV in 0.22.0): it is done under a lock.
-_reading = threading.RLock()
-_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
-
 
 def encode(value: Any) -> bytes:
     """Return ``value`` as JSON."""
@@ -34,20 +29,6 @@ def encode(value: Any) -> bytes:
 def decode(data: bytes | str, type_: type[T]) -> T:
     """Return ``data`` as a value of ``type_``; raises msgspec.DecodeError or msgspec.ValidationError."""
     return decoder(type_).decode(data)
-
-
-def decoder(type_: type[T]) -> msgspec.json.Decoder[T]:
-    """Return the decoder of a type of reeve's own; threads may share it."""
-    if (known := _decoders.get(type_)) is None:
-        with _reading:
-            known = _decoders[type_] = msgspec.json.Decoder(type_)
-    return known
-
-
-def read_type(type_: Any) -> None:
-    """Have msgspec read a type of a user's, before a value is made one; what it makes of it, it says then."""
-    with _reading, suppress(Exception):
-        msgspec.json.Decoder(type_)
 
 
 def iso(instant: datetime) -> str:
