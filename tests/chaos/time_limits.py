@@ -129,11 +129,10 @@ def _count(
     site: Site, row: Row, counts: Counts, deployment: str, ends: str, *, with_shim_alone: bool
 ) -> None:
     total = counts.trials(100, 2)
-    known = {mark.run_id for mark in site.marked()}
     site.employ(Agent("agent", ("--limit", str(total))))
     runs = [run_id for n in range(total) for run_id in site.begin(deployment, 1, is_deaf=bool(n % 2))]
-    until("all runs to begin", lambda: len(site.marked()) == len(known) + total)
-    marks = [mark for mark in site.marked() if mark.run_id not in known]
+    until("all runs to begin", lambda: {mark.run_id for mark in site.marked()} >= set(runs))
+    marks = [mark for mark in site.marked() if mark.run_id in runs]
     if with_shim_alone:
         site.kill("agent")
         site.kill("server")
