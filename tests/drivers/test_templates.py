@@ -18,7 +18,7 @@ from reeve.drivers.base import Handle, Launch, NotLaunchedError
 from reeve.drivers.process import messages, start, tree
 
 ENGINE = """
-import atexit, json, os, random, resource, runpy, signal, sys, tempfile, threading, time
+import atexit, json, os, random, resource, signal, sys, tempfile, threading, time
 
 SEEN = []
 

@@ -28,15 +28,10 @@ class Birth:
         self.output = spool.Output(order["spool_dir"], order.get("output_quota", spool.DEFAULT_QUOTA))
         try:
             self._pipes = spawn.Pipes()
+            self._ask()
         except OSError:
             self.output.close()
             raise
-        if found := templates.find(order):
-            self._template, packet = found
-            try:
-                self._template.ask(packet, self._pipes)
-            except TemplateLostError as error:
-                self._start_cold(error)
 
     def child(self) -> spawn.Child:
         """Return the process, watched. One of a template waits for ``go``.
@@ -62,6 +57,15 @@ class Birth:
         """Let the run begin: from now on it is in the shim's hands."""
         if self._template:
             os.write(self._pipes.verdict, GO)
+
+    def _ask(self) -> None:
+        """Order the run of a template, if there is one that takes it."""
+        if found := self._templates.find(self._order):
+            self._template, packet = found
+            try:
+                self._template.ask(packet, self._pipes)
+            except TemplateLostError as error:
+                self._start_cold(error)
 
     def _answer(self) -> int | None:
         """Return the pid from the template; None: the run is started cold."""

@@ -53,7 +53,7 @@ class Pipes:
     ``verdict`` says why the program could not be started; it ends without a word when it was.
     """
 
-    __slots__ = ("ends", "stderr", "stdout", "verdict")
+    __slots__ = ("_own", "ends", "stderr", "stdout", "verdict")
 
     def __init__(self) -> None:
         """Raises OSError when there is no room for them."""
@@ -68,6 +68,7 @@ class Pipes:
         self.stdout, stdout_end, self.stderr, stderr_end, self.verdict, verdict_end = files
         os.set_blocking(self.verdict, False)
         self.ends = [stdout_end, stderr_end, verdict_end]
+        self._own = [self.stdout, self.stderr, self.verdict]
 
     def close_ends(self) -> None:
         """Leave the run's ends to the run."""
@@ -75,9 +76,10 @@ class Pipes:
         self.ends = []
 
     def close(self) -> None:
-        """Close everything: there is no run."""
+        """Close everything: there is no run. Closed twice is fine."""
         self.close_ends()
-        _close([self.stdout, self.stderr, self.verdict])
+        _close(self._own)
+        self._own = []
 
 
 class Child:
