@@ -51,7 +51,11 @@ def test_it_waits_for_a_late_delivery_and_reports(house: House, tmp_path: Path) 
         mine = filters.TaskRunQuery(flow_runs=filters.FlowRunFilter(id=filters.RunIds(any_=[run])))
         return {one.name: str(one.state_name) for one in house.client.call(endpoints.filter_task_runs, mine)}
 
-    until("the late one to be tried again", lambda: tasks().get("extract-west") == "AwaitingRetry")
+    def is_tried_again() -> bool:
+        assert (now := house.read(run)).end_time is None, house.cli("explain", str(now.id))
+        return tasks().get("extract-west") == "AwaitingRetry"
+
+    until("the late one to be tried again", is_tried_again)
     (inbox / f"west-{DAY}.csv").write_text(ROWS)
 
     assert house.ends(run).state_name == "Completed"

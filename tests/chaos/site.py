@@ -278,6 +278,12 @@ class Site(House):
         count: int = self.rows(f"select count(*) from flow_runs where state_type in {FINAL}")[0][0]
         return count
 
+    def ended_of(self, runs: Sequence[UUID]) -> set[UUID]:
+        """Return those of some runs that have ended."""
+        ids = ", ".join(f"'{run_id}'" for run_id in runs)
+        found = self.rows(f"select id from flow_runs where id in ({ids}) and state_type in {FINAL}")
+        return {UUID(str(row[0])) for row in found}
+
     def states(self) -> dict[str, int]:
         """Count the runs by the name of their state."""
         found = self.rows("select state_name, count(*) from flow_runs group by state_name")
