@@ -295,3 +295,24 @@ def test_a_full_disk_loses_output_and_not_the_run(house: House, marks: Path) -> 
     log = house.cli("runs", "logs", str(run_id))
     assert "bytes of this run's output were lost: the agent's disk was full." in log
     assert "100 " + "x" * 100 in log
+
+
+SPEAKS = """
+from reeve import flow, task
+
+@task
+def word():
+    return 1
+
+@flow
+def main(marks: str = ""):
+    word()
+"""
+
+
+@pytest.mark.parametrize("cut", ["REEVE_API_URL=http://127.0.0.1:9/api", "REEVE_AGENT_SOCKET=/nowhere/calls"])
+def test_a_run_reports_by_its_agent_or_by_itself(house: House, cut: str) -> None:
+    """Either way alone will do."""
+    house.start_agent()
+    deployment = house.deploy(SPEAKS, "main", f"--job=env.{cut}")
+    assert house.ends(house.run(deployment)).state_name == "Completed"

@@ -21,6 +21,7 @@ from reeve.agent.link import OwnLink
 from reeve.agent.meeting import MeetingLink
 from reeve.agent.notes import Notes
 from reeve.agent.polling import PollingLink
+from reeve.agent.relay import Relay
 from reeve.agent.slots import DEFAULT_LIMIT
 from reeve.agent.status import Door
 from reeve.client.calls import VERSION
@@ -107,8 +108,12 @@ class Agent:
             identity = resources.enter_context(occupy(chosen.home, self.name))
             journal = Journal.open(identity.directory / "journal.db")
             resources.push_async_callback(journal.close)
-            link = _link(chosen, identity, journal)
+            own = OwnLink(chosen.api_url, chosen.api_key, identity.id)
+            link = _link(chosen, identity, journal, own)
             resources.push_async_callback(link.close)
+            relay = Relay(own.pass_on)
+            resources.push_async_callback(relay.close)
+            await relay.open(identity.directory)
             driver: Driver = registry.load(DRIVER)(identity.directory)
             self._check_default(driver)
             resources.push_async_callback(driver.close)
@@ -121,6 +126,7 @@ class Agent:
                 once=self.run_once,
                 default_infrastructure=self.default_infrastructure,
                 output_quota=chosen.output_quota,
+                relay=relay,
             )
             noting = Notes()
             logging.getLogger("reeve").addHandler(noting)
@@ -223,12 +229,11 @@ class Agent:
         )
 
 
-def _link(settings: Settings, identity: Identity, journal: Journal) -> MeetingLink:
+def _link(settings: Settings, identity: Identity, journal: Journal, own: OwnLink) -> MeetingLink:
     """Return the link to the server, of reeve's or of 2.20's, whichever is found at the address.
 
     Only a key that was given is shown by the runs of a 2.20 server as well: the home's own is for reeve.
     """
-    own = OwnLink(settings.api_url, settings.api_key, identity.id)
     given = None if settings.api_key == home_key(settings.home) else settings.api_key
     theirs = PollingLink(
         own.client,

@@ -19,6 +19,7 @@ from reeve.agent.course import CANCELLED, OVER, Course, Means
 from reeve.agent.journal import Entry, Journal, claimed
 from reeve.agent.leases import Leases
 from reeve.agent.link import Link, SupersededError
+from reeve.agent.relay import Relay
 from reeve.agent.slots import Slots
 from reeve.agent.status import HeldRun, Status
 from reeve.client.calls import ServerUnreachableError
@@ -56,6 +57,7 @@ class Conductor:
         once: bool,
         default_infrastructure: Infrastructure | None,
         output_quota: int,
+        relay: Relay,
     ) -> None:
         self._link = link
         self._journal = journal
@@ -82,6 +84,7 @@ class Conductor:
             dict(os.environ),
             default_infrastructure,
             output_quota,
+            relay,
         )
         self._running: set[asyncio.Task[None]] = set()
         self._has_told_limit = False

@@ -17,6 +17,7 @@ from reeve.agent.journal import Entry, Journal, JournalError
 from reeve.agent.leases import Leases
 from reeve.agent.link import Link
 from reeve.agent.output import Shipper
+from reeve.agent.relay import Relay
 from reeve.agent.report import Outbox
 from reeve.agent.slots import Slots
 from reeve.core.work import OnLost
@@ -56,6 +57,7 @@ class Means:
     environ: Mapping[str, str]
     default_infrastructure: Infrastructure | None
     output_quota: int  # bytes
+    relay: Relay
 
 
 class Course:
@@ -185,6 +187,7 @@ class Course:
             default=self._means.default_infrastructure,
             margin_seconds=registration.margin_seconds,
             output_quota=self._means.output_quota,
+            relay_path=self._means.relay.path,
         )
         try:
             return prepare.prepare(grant, common, sent_at)
@@ -230,6 +233,7 @@ class Course:
                 self._ending.cancel()
             shipper.finish()
             await self._wait_for_output(shipping)
+            await self._means.relay.settled(self.entry.token)
         finally:
             shipping.cancel()
         await self._report_exit(record, handle)

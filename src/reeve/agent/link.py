@@ -21,6 +21,8 @@ from reeve.wire.requests import (
     AnyReport,
     AttemptReports,
     AttemptToken,
+    Call,
+    Calls,
     Farewell,
     Output,
     OutputChunk,
@@ -29,7 +31,7 @@ from reeve.wire.requests import (
     Renew,
     Reports,
 )
-from reeve.wire.responses import Receipt, Registration, Renewal, Work
+from reeve.wire.responses import CallReply, Receipt, Registration, Renewal, Work
 
 Res = TypeVar("Res")
 
@@ -89,6 +91,8 @@ class OwnLink:
 
     def __init__(self, url: str, key: str | None, agent_id: UUID) -> None:
         self.client = AsyncClient(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=self._on_fault)
+        # For what others ask under keys of their own; they know best how long to try.
+        self._hasty = AsyncClient(url, None, timeout=_ANSWER_SECONDS, patience=0)
         self._agent_id = agent_id
         self._registration: Registration | None = None
         self._registered = asyncio.Event()
@@ -163,6 +167,10 @@ class OwnLink:
         self.answered()
         return renewal
 
+    async def pass_on(self, asked: Sequence[Call]) -> list[CallReply]:
+        """Ask what processes of runs ask, once. Raises the ReeveError of a fault or a refusal."""
+        return await self._hasty.call(endpoints.relay_calls, Calls(calls=[*asked]))
+
     async def farewell(self) -> None:
         """Tell the server that this agent stops in order."""
         body = Farewell(epoch=self.registration.epoch)
@@ -171,6 +179,7 @@ class OwnLink:
     async def close(self) -> None:
         """Close all connections."""
         await self._reports.close()
+        await self._hasty.close()
         await self.client.close()
 
     async def _insist(self, what: str, ask: Callable[[int], Awaitable[Res]]) -> Res:

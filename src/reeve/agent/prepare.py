@@ -41,7 +41,8 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     """What all runs of an agent have in common. Durations in seconds.
 
     ``environ`` is the agent's own environment, ``directory`` where job files are put, ``kinds`` the types of
-    blocks that its driver launches. ``default``: the block for runs that name none (A80).
+    blocks that its driver launches. ``default``: the block for runs that name none (A80). ``relay_path``: the
+    agent's local socket.
     """
 
     api_url: str
@@ -51,6 +52,7 @@ class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     default: Infrastructure | None = None
     margin_seconds: float
     output_quota: int = OUTPUT_QUOTA
+    relay_path: Path | None = None
 
 
 def prepare(grant: Grant, common: Preparation, sent_at: float) -> Launch:
@@ -130,10 +132,12 @@ def environment(grant: Grant, common: Preparation, job_path: Path) -> dict[str, 
     """Return what the run's process finds around it, before the job's own variables (A85, protocol §4)."""
     inherited = {name: text for name, text in common.environ.items() if _may_inherit(name)}
     run_id = str(grant.run.id)
+    local = {"REEVE_AGENT_SOCKET": str(common.relay_path)} if common.relay_path else {}
     key = {"REEVE_API_KEY": grant.token, "PREFECT_API_KEY": grant.token} if grant.token else {}
     return {
         **inherited,
         **key,
+        **local,
         "REEVE_API_URL": common.api_url,
         "REEVE_RUN_ID": run_id,
         "REEVE_ATTEMPT": str(grant.attempt_id),

@@ -2,7 +2,8 @@
 
 It reads from its environment ``REEVE_API_URL``; ``REEVE_API_KEY``, the attempt's token; ``REEVE_RUN_ID``;
 ``REEVE_JOB``, the path of a JSON file with a Job; and, where an agent sends on what is logged,
-``REEVE_RECORDS``, the path of the file for it, and ``REEVE_RECORDS_QUOTA``, its bytes. Its exit codes:
+``REEVE_RECORDS``, the path of the file for it, and ``REEVE_RECORDS_QUOTA``, its bytes; where it passes on
+requests, ``REEVE_AGENT_SOCKET``, the path to its socket. Its exit codes:
 
     0    the run's final state was reported, whichever; or the run was taken away (aborted, superseded:
          another attempt has it, so this process has neither failed nor anything to say)
@@ -28,6 +29,7 @@ from uuid import UUID
 
 import msgspec
 
+from reeve.client.local import LocalLine
 from reeve.client.sync import Client
 from reeve.decoders import decoder
 from reeve.errors import ReeveError
@@ -86,11 +88,21 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     # A line that was printed is written when print returns: whatever becomes of this process, it is kept.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
+    path = environ.get("REEVE_AGENT_SOCKET")
+    local = LocalLine(path) if path else None
     patient = Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait)
+    reporting = Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait, local=local)
     hasty = Client(url, key, timeout=_LOOK_SECONDS, patience=_LOOK_SECONDS)
-    server = Server(patient, hasty)
+    server = Server(patient, hasty, reporting)
     if "REEVE_ATTEMPT" in environ:
-        teller = Client(url, key, timeout=_ANSWER_SECONDS, patience=_TELL_PATIENCE_SECONDS, notice=_tell_wait)
+        teller = Client(
+            url,
+            key,
+            timeout=_ANSWER_SECONDS,
+            patience=_TELL_PATIENCE_SECONDS,
+            notice=_tell_wait,
+            local=local,
+        )
         server.tell(teller, UUID(environ["REEVE_ATTEMPT"]), [run_id] if job.attempt_number == 1 else [])
     try:
         return _outcome(job, subject, server, environ)

@@ -40,13 +40,15 @@ class Server:
     """Runs are opened and states proposed over HTTP.
 
     ``client`` must be patient: a run is not given up because its server is away, so that a network error
-    never comes out of here. ``hasty`` is not: it is asked what can do without an answer. What ``tell`` makes
+    never comes out of here. ``hasty`` is not: it is asked what can do without an answer. ``reporting`` is as
+    patient as ``client``, and may have a shorter way for what the engine itself asks. What ``tell`` makes
     known of tasks need not be asked.
     """
 
-    def __init__(self, client: Client, hasty: Client | None = None) -> None:
+    def __init__(self, client: Client, hasty: Client | None = None, reporting: Client | None = None) -> None:
         self._client = client
         self._hasty = hasty
+        self._reporting = reporting or client
         self._own: OwnTasks | None = None
 
     @property
@@ -205,7 +207,7 @@ class Server:
 
     def _call(self, endpoint: Endpoint[Req, Res], body: Req, **path: Any) -> Res:
         try:
-            return self._client.call(endpoint, body, **path)
+            return self._reporting.call(endpoint, body, **path)
         except AttemptSupersededError as error:
             raise RunStopped(str(error)) from error
 

@@ -27,6 +27,7 @@ from reeve.wire.endpoints.attempts import attempt_output as attempt_output
 from reeve.wire.endpoints.attempts import end_self_attempt as end_self_attempt
 from reeve.wire.endpoints.attempts import flow_run_attempts as flow_run_attempts
 from reeve.wire.endpoints.attempts import open_self_attempt as open_self_attempt
+from reeve.wire.endpoints.attempts import relay_calls as relay_calls
 from reeve.wire.endpoints.attempts import renew_attempts as renew_attempts
 from reeve.wire.endpoints.attempts import report_attempts as report_attempts
 from reeve.wire.endpoints.attempts import report_task_runs as report_task_runs

@@ -14,6 +14,15 @@ renew_attempts: Endpoint[requests.Renew, responses.Renewal] = Endpoint(
     door=Door.ANYONE,  # each attempt's token is checked
     dialect=False,
 )
+relay_calls: Endpoint[requests.Calls, list[responses.CallReply]] = Endpoint(
+    "relay_calls",
+    "POST",
+    "/attempts/calls",
+    requests.Calls,
+    list[responses.CallReply],
+    door=Door.ANYONE,  # each call's key is checked
+    dialect=False,
+)
 open_self_attempt: Endpoint[requests.OpenAttempt, responses.SelfAttempt] = Endpoint(
     "open_self_attempt",
     "POST",

@@ -11,6 +11,8 @@ from reeve.wire.requests.artifacts import ArtifactUpdate as ArtifactUpdate
 from reeve.wire.requests.attempts import AnyReport as AnyReport
 from reeve.wire.requests.attempts import AttemptReports as AttemptReports
 from reeve.wire.requests.attempts import AttemptToken as AttemptToken
+from reeve.wire.requests.attempts import Call as Call
+from reeve.wire.requests.attempts import Calls as Calls
 from reeve.wire.requests.attempts import CodeVersion as CodeVersion
 from reeve.wire.requests.attempts import EndAttempt as EndAttempt
 from reeve.wire.requests.attempts import EnteredState as EnteredState

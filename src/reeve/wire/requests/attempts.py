@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Raw, Struct, field
 
 from reeve.core.crashes import CrashReason
 from reeve.core.runs import FlowRunPolicy, TaskRunPolicy
@@ -24,6 +24,24 @@ class Renew(Struct, kw_only=True):
     """Renew leases: the tokens are the authority, whoever sends them (protocol §9, the shim)."""
 
     attempts: list[AttemptToken]
+
+
+class Call(Struct, kw_only=True):
+    """A request of a run's process, passed on by its agent; ``key`` is the process's own authority.
+
+    ``path`` is relative to the API and has no query; ``body`` is JSON, ``null`` for none.
+    """
+
+    method: str
+    path: str
+    key: str | None
+    body: Raw
+
+
+class Calls(Struct, kw_only=True):
+    """Requests of many processes; none waits for another of them."""
+
+    calls: list[Call]
 
 
 class OpenAttempt(Struct, kw_only=True):

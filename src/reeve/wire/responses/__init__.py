@@ -13,7 +13,9 @@ from reeve.wire.responses.agents import ServedQueue as ServedQueue
 from reeve.wire.responses.agents import Work as Work
 from reeve.wire.responses.artifacts import Artifact as Artifact
 from reeve.wire.responses.artifacts import ArtifactCollection as ArtifactCollection
+from reeve.wire.responses.attempts import NOT_PASSED_ON as NOT_PASSED_ON
 from reeve.wire.responses.attempts import Attempt as Attempt
+from reeve.wire.responses.attempts import CallReply as CallReply
 from reeve.wire.responses.attempts import Receipt as Receipt
 from reeve.wire.responses.attempts import Renewal as Renewal
 from reeve.wire.responses.attempts import SelfAttempt as SelfAttempt

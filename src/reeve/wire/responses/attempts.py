@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 from reeve.core.attempts import AttemptKind, AttemptState
 from reeve.core.crashes import CrashReason
@@ -59,6 +59,17 @@ class Renewal(Struct, kw_only=True):
     lease_seconds: float
     stop: list[UUID]
     over: list[UUID] = field(default_factory=list)
+
+
+NOT_PASSED_ON = 0  # for a status: nobody has taken the request, ask the server itself
+
+
+class CallReply(Struct, kw_only=True):
+    """The answer to a request that was passed on; ``retry_after``: the header of that name."""
+
+    status: int
+    body: Raw
+    retry_after: str | None = None
 
 
 class TaskRunReceipt(Struct, kw_only=True):

@@ -1,0 +1,150 @@
+"""The agent's local socket: what the processes of runs ask of the server goes there together (protocol §7).
+
+Nothing is answered here: a process gets the server's own answer, or is told to ask it itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Raw
+
+from reeve.agent.batch import Batches
+from reeve.client.calls import ServerTimeoutError, ServerUnreachableError
+from reeve.client.local import LENGTH_BYTES, LONGEST, NAME
+from reeve.errors import ReeveError, UnavailableError
+from reeve.wire import codec
+from reeve.wire.requests import Call
+from reeve.wire.responses import NOT_PASSED_ON, CallReply
+
+_AWAY = (ServerUnreachableError, ServerTimeoutError, UnavailableError)
+_UNAVAILABLE = 503
+_BACKLOG = 1024  # runs that begin at once
+
+log = logging.getLogger("reeve.agent")
+
+Send = Callable[[Sequence[Call]], Awaitable[Sequence[CallReply]]]
+
+
+class Relay:
+    """Listens in a directory, as long as the agent lives; ``send`` brings calls to the server, once.
+
+    ``path`` is where processes find it; None where it could not be made, and they do without.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self.path: Path | None = None
+        self._calls = Batches(send)
+        self._on_the_way: Counter[str | None] = Counter()
+        self._settled = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def open(self, directory: Path) -> None:
+        """Listen."""
+        path = directory / NAME
+        folder = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            path.unlink(missing_ok=True)  # an earlier process of this agent is gone: it had the lock
+            door = socket.socket(socket.AF_UNIX)
+            door.bind(f"/proc/self/fd/{folder}/{NAME}")  # its own path may be too long: 107 bytes
+            path.chmod(0o600)
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_unix_server(lambda: _Line(self), sock=door, backlog=_BACKLOG)
+        except OSError as error:
+            log.warning("Runs report to the server themselves: no socket at %s (%s)", path, error.strerror)
+        else:
+            self.path = path
+        finally:
+            os.close(folder)
+
+    async def close(self) -> None:
+        """Listen no more. Who waits for an answer finds the line closed, and asks the server."""
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._calls.close()
+
+    async def settled(self, key: str) -> None:
+        """Wait until what came under a key has been answered: the end of its run is told after that."""
+        while self._on_the_way[key]:
+            self._settled.clear()
+            await self._settled.wait()
+
+    def take(self, call: Call, line: _Line) -> None:
+        """Pass a call on, and its answer back."""
+        task = asyncio.create_task(self._pass_on(call, line))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _pass_on(self, call: Call, line: _Line) -> None:
+        self._on_the_way[call.key] += 1
+        try:
+            reply = await self._calls.put(call)
+        except _AWAY as error:
+            reply = CallReply(status=_UNAVAILABLE, body=Raw(codec.encode({"detail": str(error)})))
+        except ReeveError:
+            reply = CallReply(status=NOT_PASSED_ON, body=Raw(b"null"))
+        finally:
+            self._on_the_way[call.key] -= 1
+            if not self._on_the_way[call.key]:
+                del self._on_the_way[call.key]
+                self._settled.set()
+        line.answer(reply)
+
+
+class _Line(asyncio.Protocol):
+    """One connection: calls come one after the other."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._transport: asyncio.Transport | None = None
+        self._data = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        while (size := self._size()) is not None and len(self._data) >= LENGTH_BYTES + size:
+            frame = bytes(self._data[LENGTH_BYTES : LENGTH_BYTES + size])
+            del self._data[: LENGTH_BYTES + size]
+            try:
+                self._relay.take(codec.decode(frame, Call), self)
+            except msgspec.DecodeError:
+                self._hang_up()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's name
+        self._transport = None
+
+    def answer(self, reply: CallReply) -> None:
+        """Send an answer, if anybody still waits for it."""
+        frame = codec.encode(reply)
+        if self._transport is not None:
+            with contextlib.suppress(OSError):
+                self._transport.write(len(frame).to_bytes(LENGTH_BYTES) + frame)
+
+    def _size(self) -> int | None:
+        if len(self._data) < LENGTH_BYTES:
+            return None
+        size = int.from_bytes(self._data[:LENGTH_BYTES])
+        if size > LONGEST:
+            self._hang_up()
+            return None
+        return size
+
+    def _hang_up(self) -> None:
+        self._data.clear()
+        if self._transport is not None:
+            self._transport.close()
