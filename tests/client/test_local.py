@@ -85,7 +85,7 @@ async def test_a_call_goes_by_the_agent(
 async def test_calls_of_many_processes_go_together(server: ScriptedServer, relay: Relay, far: Far) -> None:
     far.free.clear()
     waiting = [asyncio.create_task(ask(client(server, relay))) for _ in range(4)]
-    while not far.asked or len(relay._tasks) < 4:  # noqa: SLF001 - no other sign of it
+    while not far.asked or len(relay._tasks) < 4:
         await asyncio.sleep(0.01)
     far.free.set()
     await asyncio.gather(*waiting)
@@ -160,7 +160,7 @@ async def test_an_end_waits_for_what_is_on_its_way(server: ScriptedServer, relay
 
 async def test_nonsense_is_hung_up_on(relay: Relay, far: Far) -> None:
     for nonsense in (b"\0\0\0\2{}", b"\xff" * 8):
-        line = LocalLine(str(relay.path))._connected()  # noqa: SLF001 - the bare socket
+        line = LocalLine(str(relay.path))._connected()
         with line:
             await asyncio.to_thread(line.sendall, nonsense)
             assert await asyncio.to_thread(line.recv, 1) == b""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reeve.core.missed_dates import missed_dates
 from reeve.core.schedule_policies import (
     PROMPT,
     Begun,
@@ -17,7 +18,6 @@ from reeve.core.schedule_policies import (
     Overlap,
     SchedulePolicy,
     Waiting,
-    missed_dates,
     settle,
 )
 from reeve.core.schedules import CronSchedule, IntervalSchedule, dates_to_schedule, occurrences

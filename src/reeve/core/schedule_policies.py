@@ -1,12 +1,12 @@
 """Policies of a schedule: what becomes of dates that were missed, and of runs that would overlap.
 
-Pure: which dates become runs (``missed_dates``), and which waiting runs start, are skipped, or have another
-one cancelled (``settle``). Runs that wait are *held* until the schedule's earlier runs are out of the way.
+Pure: which waiting runs start, are skipped, or have another one cancelled (``settle``). Which dates become
+runs is in ``missed_dates``. Runs that wait are *held* until the schedule's earlier runs are out of the way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -14,14 +14,12 @@ from uuid import UUID
 
 import msgspec
 
-from reeve.core.schedules import Schedule, occurrences
 from reeve.core.time_limits import in_words
 
 SKIPPED = "Skipped"  # the name of the state, of type CANCELLED
 # How late a run may start when what was missed is not made up for: an agent that is busy for a moment, or is
 # started anew, misses nothing.
 PROMPT = timedelta(seconds=60)
-_FIRST_LOOK = timedelta(hours=1)
 
 
 class Catchup(StrEnum):
@@ -75,46 +73,6 @@ class SchedulePolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 PLAIN = SchedulePolicy()
-
-
-def missed_dates(
-    schedule: Schedule, policy: SchedulePolicy, since: datetime, now: datetime
-) -> list[datetime]:
-    """Return the dates later than ``since``, up to now, that are to be made up for; at most 1000."""
-    if not policy.makes_up or since >= now:
-        return []
-    start = since if policy.longest_wait is None else max(since, now - policy.longest_wait)
-    if policy.catchup is Catchup.LAST:
-        return _last(schedule, since, start, now)
-    return [date for date in occurrences(schedule, start, end=now) if date > since]
-
-
-def _last(schedule: Schedule, since: datetime, start: datetime, now: datetime) -> list[datetime]:
-    """Return the newest date, looked for backwards: 25 days of minutes need not all be counted."""
-    for begin, end in _windows(start, now):
-        found = [date for date in _all(schedule, begin, end) if date > since]
-        if found:
-            return found[-1:]
-    return []
-
-
-def _windows(first: datetime, now: datetime) -> Iterator[tuple[datetime, datetime]]:
-    end, length = now, _FIRST_LOOK
-    while end > first:
-        start = max(first, end - length)
-        yield start, end
-        end, length = start, length * 2
-
-
-def _all(schedule: Schedule, start: datetime, end: datetime) -> Iterator[datetime]:
-    """Yield all dates of a window, however many."""
-    while True:
-        last = None
-        for last in occurrences(schedule, start, end=end):
-            yield last
-        if last is None or last >= end:
-            return
-        start = last + timedelta(microseconds=1)
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):

@@ -114,8 +114,6 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
 
 def warm() -> None:
     """Do beforehand what every run does once: a process that forks runs has it done for all of them."""
-    import encodings.idna  # noqa: F401  # asked for with every name of a server
-
     import reeve.sdk.engine.nowhere  # noqa: F401  # the rules, which a run with tasks asks
 
     for read in (Job, responses.OrchestrationResult, responses.FlowRun, responses.TaskRunReceipt):

@@ -12,8 +12,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reeve.core import bookkeeping
+from reeve.core.missed_dates import missed_dates
 from reeve.core.runs import FlowRun
-from reeve.core.schedule_policies import PLAIN, Overlap, missed_dates
+from reeve.core.schedule_policies import PLAIN, Overlap
 from reeve.core.schedules import (
     MAX_CANDIDATES,
     Schedule,
