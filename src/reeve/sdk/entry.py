@@ -116,7 +116,13 @@ def warm() -> None:
     """Do beforehand what every run does once: a process that forks runs has it done for all of them."""
     import reeve.sdk.engine.nowhere  # noqa: F401  # the rules, which a run with tasks asks
 
-    for read in (Job, responses.OrchestrationResult, responses.FlowRun, responses.TaskRunReceipt):
+    for read in (
+        Job,
+        responses.CallReply,
+        responses.OrchestrationResult,
+        responses.FlowRun,
+        responses.TaskRunReceipt,
+    ):
         decoder(read)
 
 
