@@ -319,6 +319,14 @@ MADE_OF_SOMETHING_ELSE = Program(  # what task 1 has kept is of no use once task
     ),
     retries=1,
 )
+NOT_GIVEN_AGAIN = Program(  # what task 1 has kept is of no use when task 0 fails the second time
+    (
+        Spec((RETURNS, RAISES)),
+        Spec(needs=0, persists=True),
+        Spec((RAISES,)),
+    ),
+    retries=1,
+)
 ALL_KINDS = Program(
     (
         Spec((RAISES, RAISES, RETURNS), retries=2),
@@ -336,6 +344,7 @@ PHASES = tuple(phase for phase in Phase if phase is not Phase.explain)
 @given(program=programs())
 @example(program=KEPT_AND_TRIED_AGAIN)
 @example(program=MADE_OF_SOMETHING_ELSE)
+@example(program=NOT_GIVEN_AGAIN)
 @example(program=ALL_KINDS)
 def test_the_engine_does_what_the_model_says(place: Path, program: Program) -> None:
     expected = Model(program).predict()
@@ -352,6 +361,7 @@ def house() -> Iterator[House]:
 @settings(max_examples=5, deadline=None, phases=PHASES)
 @given(program=programs(), which=st.sampled_from([Engine, AsyncEngine]))
 @example(program=KEPT_AND_TRIED_AGAIN, which=Engine)
+@example(program=NOT_GIVEN_AGAIN, which=Engine)
 @example(program=ALL_KINDS, which=AsyncEngine)
 def test_with_a_server_it_does_the_same(
     house: House, place: Path, program: Program, which: type[Engine]

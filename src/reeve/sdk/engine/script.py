@@ -168,6 +168,8 @@ def run_task(call: TaskCall) -> Script[State[Any]]:
     if obstacle is None:
         return (yield from execute(run))
     state, _ = yield from ask(run, obstacle)
+    if state.is_completed:  # by an earlier try of its flow, of what it was given then: that stays on record
+        state = obstacle
     yield from _call_hooks(run, state)
     return state
 

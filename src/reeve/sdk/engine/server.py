@@ -48,7 +48,7 @@ class Server:
     def __init__(self, client: Client, hasty: Client | None = None, reporting: Client | None = None) -> None:
         self._client = client
         self._hasty = hasty
-        self._reporting = reporting or client
+        self._reporting = reporting
         self._own: OwnTasks | None = None
 
     @property
@@ -207,7 +207,7 @@ class Server:
 
     def _call(self, endpoint: Endpoint[Req, Res], body: Req, **path: Any) -> Res:
         try:
-            return self._reporting.call(endpoint, body, **path)
+            return (self._reporting or self._client).call(endpoint, body, **path)
         except AttemptSupersededError as error:
             raise RunStopped(str(error)) from error
 
