@@ -30,6 +30,8 @@ SECRET = frozenset({"api_key", "secrets_key"})
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 4200  # where a 2.20 client looks for its server
 DEFAULT_OUTPUT_QUOTA = 100 * 1024 * 1024  # protocol §7, as drivers.base.Launch; a test compares them
+DEFAULT_SPOOL_LIMIT = 10 * 1024**3  # a hundred runs that print and log half of what they may
+LEAST_SPOOL_LIMIT = 1024**2  # the ends of what some runs have written stay in any case
 DEFAULT_LEASE = 20.0  # protocol §3, as core.attempts.LeaseTerms; a test compares them
 ANY_HOST = frozenset({"0.0.0.0", "::", ""})  # noqa: S104  # named to be told apart, not to be bound
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -160,6 +162,14 @@ class Settings(Struct, frozen=True, kw_only=True):
             gt=0,
         ),
     ] = DEFAULT_OUTPUT_QUOTA
+    spool_limit: Annotated[
+        int,
+        _value(
+            "How much disk the output of all runs of an agent may take; first goes what the server has.",
+            f"a number of bytes from {LEAST_SPOOL_LIMIT} (1 MiB) on",
+            ge=LEAST_SPOOL_LIMIT,
+        ),
+    ] = DEFAULT_SPOOL_LIMIT
     notify_private_addresses: Annotated[
         bool,
         _value(

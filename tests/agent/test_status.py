@@ -25,6 +25,9 @@ def status(**fields: Any) -> Status:
         "runs": [],
         "ended": 7,
         "failed": 2,
+        "spool_bytes": 4096,
+        "spool_limit": 1 << 20,
+        "lost_bytes": 0,
         "polls": 9,
         "since_poll": 3.0,
         "poll_seconds": 25.0,
@@ -54,5 +57,7 @@ def test_figures_are_typed_and_explained() -> None:
     assert "reeve_agent_runs_ended_total 7" in lines
     assert "reeve_agent_paused 1" in lines
     assert "reeve_agent_ready 0" in lines
+    assert "reeve_agent_spool_bytes 4096" in lines
+    assert "# TYPE reeve_agent_output_lost_bytes_total counter" in lines
     assert "# TYPE reeve_agent_runs_ended_total counter" in lines
     assert not any("since_poll" in line for line in lines)

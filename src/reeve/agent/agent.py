@@ -23,6 +23,7 @@ from reeve.agent.notes import Notes
 from reeve.agent.polling import PollingLink
 from reeve.agent.relay import Relay
 from reeve.agent.slots import DEFAULT_LIMIT
+from reeve.agent.spool import Bounds
 from reeve.agent.status import Door
 from reeve.client.calls import VERSION
 from reeve.drivers import registry
@@ -125,7 +126,7 @@ class Agent:
                 identity.directory / "jobs",
                 once=self.run_once,
                 default_infrastructure=self.default_infrastructure,
-                output_quota=chosen.output_quota,
+                bounds=Bounds(chosen.output_quota, chosen.spool_limit),
                 relay=relay,
             )
             noting = Notes()

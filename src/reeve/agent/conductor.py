@@ -21,6 +21,7 @@ from reeve.agent.leases import Leases
 from reeve.agent.link import Link, SupersededError
 from reeve.agent.relay import Relay
 from reeve.agent.slots import Slots
+from reeve.agent.spool import Bounds, Spool
 from reeve.agent.status import HeldRun, Status
 from reeve.client.calls import ServerUnreachableError
 from reeve.core.agents import AgentMode
@@ -43,7 +44,7 @@ log = logging.getLogger("reeve.agent")
 class Conductor:
     """The attempts that are held, and what the server and the user say about them.
 
-    ``default_infrastructure``: for runs that name none themselves (A80). ``output_quota``: see Launch.
+    ``default_infrastructure``: for runs that name none themselves (A80).
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Conductor:
         *,
         once: bool,
         default_infrastructure: Infrastructure | None,
-        output_quota: int,
+        bounds: Bounds,
         relay: Relay,
     ) -> None:
         self._link = link
@@ -73,6 +74,7 @@ class Conductor:
         self._claims = Claims(link, journal, self._slots, request, self._holding, self._take, once=once)
         self._leases = Leases(link, driver, self._tokens, self._lose)
         self._exits = watch.Exits(driver, self._on_stray)
+        self._spool = Spool(driver, bounds.spool)
         self._means = Means(
             link,
             journal,
@@ -80,16 +82,17 @@ class Conductor:
             self._slots,
             self._leases,
             self._exits,
+            self._spool,
             jobs,
             dict(os.environ),
             default_infrastructure,
-            output_quota,
+            bounds.quota,
             relay,
         )
         self._running: set[asyncio.Task[None]] = set()
         self._has_told_limit = False
         self._mode = AgentMode.RUNNING
-        self._ended = self._ended_badly = 0
+        self._ended = self._ended_badly = self._lost_bytes = 0
         self._superseded = asyncio.Event()
         self._told_to_stop = asyncio.Event()
         self._told_to_hurry = asyncio.Event()
@@ -131,6 +134,9 @@ class Conductor:
             ],
             ended=self._ended,
             failed=self._ended_badly,
+            spool_bytes=self._spool.size,
+            spool_limit=self._spool.limit,
+            lost_bytes=self._lost_bytes,
             polls=self._claims.answers,
             since_poll=None if answered_at is None else time.monotonic() - answered_at,
             poll_seconds=self._link.registration.poll_seconds if self._link.is_registered else 0.0,
@@ -143,8 +149,8 @@ class Conductor:
         """
         try:
             await self._adopt(await self._driver.recover())
-            exits, superseded = tasks.persist(self._exits.run), self._superseded.wait()
-            await tasks.first(self._live(drain_timeout, leave_runs), exits, superseded)
+            helpers = tasks.persist(self._exits.run), tasks.persist(self._spool.run)
+            await tasks.first(self._live(drain_timeout, leave_runs), *helpers, self._superseded.wait())
         finally:
             await tasks.cancel(
                 self._running
@@ -227,6 +233,9 @@ class Conductor:
                 self._expect(entry, seen)
             log.info("Taking up flow run '%s'", entry.flow_run_id)
             self._start(entry, None, resumed=True)
+        for stray in known.values():
+            if stray.handle:
+                self._spool.hold(stray.attempt, stray.handle.output_dir)
         self._strays = {one.attempt: one.handle for one in known.values() if one.handle and not one.exit}
         ended = [one.exit for one in known.values() if one.exit]
         for record in sorted(ended, key=lambda one: one.ended_at or 0):
@@ -246,13 +255,18 @@ class Conductor:
 
     async def _let_go(self, attempt_id: UUID, *, keep: bool) -> None:
         """Have the driver forget an ended attempt: now, or when enough others are kept."""
+        self._spool.settle(attempt_id)
         await self._driver.acknowledge(attempt_id)
         if keep:
             self._failures.append(attempt_id)
         else:
-            await self._driver.discard(attempt_id)
+            await self._discard(attempt_id)
         while len(self._failures) > KEPT_FAILURES:
-            await self._driver.discard(self._failures.popleft())
+            await self._discard(self._failures.popleft())
+
+    async def _discard(self, attempt_id: UUID) -> None:
+        await self._driver.discard(attempt_id)
+        self._spool.forget(attempt_id)
 
     # --- what the server says
 
@@ -330,6 +344,7 @@ class Conductor:
             return
         self._ended += 1
         self._ended_badly += course.has_failed
+        self._lost_bytes += course.lost_bytes
         del self._held[course.id]
         self._slots.release(course.id)
         self._claims.tell()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from reeve.agent.output import Shipper
 from reeve.agent.relay import Relay
 from reeve.agent.report import Outbox
 from reeve.agent.slots import Slots
+from reeve.agent.spool import Spool
 from reeve.core.work import OnLost
 from reeve.drivers.base import Driver, ExitRecord, Handle, Launch, NotLaunchedError
 from reeve.errors import InvalidInputError, ReeveError
@@ -53,6 +55,7 @@ class Means:
     slots: Slots
     leases: Leases
     exits: watch.Exits
+    spool: Spool
     jobs: Path
     environ: Mapping[str, str]
     default_infrastructure: Infrastructure | None
@@ -67,6 +70,7 @@ class Course:
         self.entry = entry
         self.is_gone = False  # nothing of it runs, or will run
         self.has_failed = False
+        self.lost_bytes = 0  # of its output, for which there was no room
         self._means = means
         self._grant = grant
         self._resumed = resumed
@@ -136,11 +140,14 @@ class Course:
             self.stop(OVER)
 
     async def _execute(self) -> None:
+        known = launch.handle_of(self.entry)
+        if known:
+            self._hold_output(known)
         if self._outbox.has_end:
             self.is_gone = True
             return
         try:
-            handle = launch.handle_of(self.entry) or await self._bring_up()
+            handle = known or await self._bring_up()
         except _NotRunError as error:
             if self._stop_reason is not None:
                 log.info("Aborted submission of flow run '%s': %s", self.run_id, error)  # A73
@@ -168,6 +175,7 @@ class Course:
         except NotLaunchedError as error:
             log.error("Failed to submit flow run '%s' to infrastructure. %s", self.run_id, error)  # noqa: TRY400  # a user's error
             raise _NotRunError(error.message) from error
+        self._hold_output(handle)
         launch.note(self.entry, handle, order.job.grace_seconds)
         self._echo = order.job.stream_output
         return handle
@@ -212,6 +220,9 @@ class Course:
 
     # --- watch
 
+    def _hold_output(self, handle: Handle) -> None:
+        self._means.spool.hold(self.id, handle.output_dir, self.entry.shipped)
+
     async def _watch(self, handle: Handle) -> None:
         """Follow a launched attempt to its end, and report it; its output is delivered first."""
         exit_ = self._means.exits.expect(self.id)
@@ -220,6 +231,7 @@ class Course:
             self._means.journal,
             self.entry,
             handle.output_dir,
+            partial(self._means.spool.sent, self.id),
             resumed=self._resumed,
             echo=self._echo,
         )
@@ -289,6 +301,12 @@ class Course:
 
     async def _report_exit(self, record: ExitRecord, handle: Handle) -> None:
         self.has_failed = record.status_code != 0
+        self.lost_bytes = record.output_lost_bytes + record.output_dropped_bytes
+        if dropped := record.output_dropped_bytes:
+            log.warning(
+                "%d bytes of this run's output were lost: its agent's spool was full (REEVE_SPOOL_LIMIT)",
+                dropped,
+            )
         reason = self._stop_reason
         report = watch.exited(record, handle, reason)
         faults.reach("before_report")

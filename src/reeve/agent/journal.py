@@ -28,7 +28,7 @@ class JournalError(ReeveError):
     code = "journal"
 
 
-_STREAMS = ("stdout", "stderr", "records")
+STREAMS = ("stdout", "stderr", "records")
 # Each step brings a journal from the version that is its place to the next: an older agent's is taken up.
 _STEPS = (
     """
@@ -70,7 +70,7 @@ class Entry(msgspec.Struct, kw_only=True):
     token: str
     grace_seconds: float = 30.0
     handle: dict[str, Any] | None = None
-    shipped: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(_STREAMS, 0))
+    shipped: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(STREAMS, 0))
     reports: list[AnyReport] = msgspec.field(default_factory=list)
 
 
@@ -155,7 +155,7 @@ class Journal:
     async def shipped(self, entry: Entry) -> None:
         """Remember how many bytes of each stream the server has."""
         update = "update attempts set stdout = ?, stderr = ?, records = ? where id = ?"
-        sizes = (entry.shipped[stream] for stream in _STREAMS)
+        sizes = (entry.shipped[stream] for stream in STREAMS)
         await self._write([(update, (*sizes, str(entry.attempt_id)))])
 
     async def settled(self, attempt_id: UUID) -> None:
@@ -242,5 +242,5 @@ def _entry(row: tuple[Any, ...]) -> Entry:
         token=token,
         grace_seconds=grace_seconds,
         handle=None if handle is None else msgspec.json.decode(handle),
-        shipped=dict(zip(_STREAMS, sizes, strict=True)),
+        shipped=dict(zip(STREAMS, sizes, strict=True)),
     )

@@ -6,6 +6,7 @@ import asyncio
 import codecs
 import logging
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -28,15 +29,25 @@ class Shipper:
     ``echo``: write it to this process's own streams as well (A115).
     ``resumed``: an earlier process may have sent more than it could note. What it sent were whole lines, so
     the first part is sent line by line, and the server passes over those it has (protocol §7).
+    ``noted`` is told how much of each stream the server has, once the journal knows it as well.
     """
 
     def __init__(
-        self, link: Link, journal: Journal, entry: Entry, directory: Path | None, *, resumed: bool, echo: bool
+        self,
+        link: Link,
+        journal: Journal,
+        entry: Entry,
+        directory: Path | None,
+        noted: Callable[[Mapping[str, int]], None],
+        *,
+        resumed: bool,
+        echo: bool,
     ) -> None:
         self._link = link
         self._journal = journal
         self._entry = entry
         self._directory = directory
+        self._noted = noted
         self._by_line = resumed
         self._echo = echo
         self._ended = asyncio.Event()
@@ -85,6 +96,8 @@ class Shipper:
             await self._journal.shipped(self._entry)
         except JournalError as error:
             log.error("Output may be sent twice: %s", error)  # noqa: TRY400  # its sentence says it all
+        else:
+            self._noted(shipped)
         return True
 
 

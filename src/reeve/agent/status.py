@@ -50,6 +50,9 @@ class Status(Struct, frozen=True, kw_only=True):
     runs: list[HeldRun]
     ended: int  # runs, since the start
     failed: int  # of them, those that did not end with 0
+    spool_bytes: int  # of the disk, taken by output
+    spool_limit: int
+    lost_bytes: int  # of the output of ended runs, for which there was no room
     polls: int
     since_poll: float | None
     poll_seconds: float
@@ -151,6 +154,9 @@ def metrics(status: Status) -> Iterator[str]:
         ("paused", "gauge", "Whether it is paused.", status.mode is AgentMode.PAUSED),
         ("runs_ended_total", "counter", "Runs that have ended since its start.", status.ended),
         ("runs_failed_total", "counter", "Of these, those that did not exit with 0.", status.failed),
+        ("spool_bytes", "gauge", "Disk that the output of its runs takes.", status.spool_bytes),
+        ("spool_limit_bytes", "gauge", "Disk that it may take.", status.spool_limit),
+        ("output_lost_bytes_total", "counter", "Output of ended runs that found no room.", status.lost_bytes),
         ("polls_total", "counter", "Polls that were answered.", status.polls),
         ("seconds_since_poll", "gauge", "Since a poll was answered last.", status.since_poll),
         ("cpu_seconds_total", "counter", "CPU time of the agent's process.", cpu.user + cpu.system),

@@ -6,7 +6,7 @@ A driver knows attempts, never flow runs, and nothing of the server. What it pro
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -34,6 +34,7 @@ class Capability(StrEnum):
     OUTLIVES_AGENT = "outlives_agent"  # runs go on when the agent dies, and are found again
     PROVES_END = "proves_end"  # an exit record says truly that nothing is left (protocol §8)
     KEEPS_OUTPUT = "keeps_output"  # output lies in files of the handle's ``output_dir``
+    BOUNDS_OUTPUT = "bounds_output"  # lets runs write no more there than it is told
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +102,8 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     ``time`` (longer than ``Launch.max_seconds``).
     ``killed``: the driver itself sent SIGKILL. ``oom_kills``: how many processes of its own group the kernel
     ended for lack of memory just then; None: it cannot be told. ``leftovers``: processes that outlived the
-    main one and were ended after it.
+    main one and were ended after it. Of the output, ``output_cut_bytes`` were beyond the quota,
+    ``output_lost_bytes`` found no room on the disk, ``output_dropped_bytes`` none in the spool as a whole.
     """
 
     attempt: UUID
@@ -121,6 +123,7 @@ class ExitRecord(msgspec.Struct, frozen=True, kw_only=True):
     output_bytes: int = 0
     output_cut_bytes: int = 0
     output_lost_bytes: int = 0
+    output_dropped_bytes: int = 0
 
     @property
     def status_code(self) -> int | None:
@@ -198,6 +201,13 @@ class Driver(Protocol):
 
     async def renewed(self, attempts: Collection[UUID], *, sent_at: float, lease_seconds: float) -> None:
         """Take note that the server has acknowledged a renewal of these leases, sent at this boot time."""
+
+    async def bound_output(self, room: Callable[[], int]) -> None:
+        """Let all runs together write at most ``room()`` bytes more to their output, until told again.
+
+        What finds no room is dropped and counted, and the runs go on. ``room`` looks at the files; it is
+        called again for a helper that is started later. The bound holds on when the agent is gone.
+        """
 
     async def retire(self) -> None:
         """Launch no more; helpers that the driver has started end with their last run."""

@@ -19,13 +19,16 @@ class Birth:
 
     __slots__ = ("_inherited", "_order", "_pipes", "_template", "_templates", "output")
 
-    def __init__(self, order: dict[str, Any], templates: Templates, inherited: spawn.Inherited) -> None:
+    def __init__(
+        self, order: dict[str, Any], templates: Templates, inherited: spawn.Inherited, room: spool.Room
+    ) -> None:
         """Order the run of a template that takes it. Raises OSError when there is no room for its files."""
         self._order = order
         self._templates = templates
         self._inherited = inherited
         self._template: Template | None = None
-        self.output = spool.Output(order["spool_dir"], order.get("output_quota", spool.DEFAULT_QUOTA))
+        quota = order.get("output_quota", spool.DEFAULT_QUOTA)
+        self.output = spool.Output(order["spool_dir"], quota, room)
         try:
             self._pipes = spawn.Pipes()
             self._ask()

@@ -9,7 +9,7 @@ import logging
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -66,6 +66,8 @@ class ProcessDriver:
         self._details: dict[UUID, str] = {}  # why an end is not reached
         self._exits: asyncio.Queue[ExitRecord | None] = asyncio.Queue()
         self._starting = asyncio.Lock()
+        self._room: Callable[[], int] | None = None  # how much more may be written; None: nobody minds
+        self._sharing = asyncio.Lock()
 
     # --- the contract
 
@@ -156,6 +158,11 @@ class ProcessDriver:
         ids = [str(attempt) for attempt in attempts]
         await self._tell_all("renewed", attempts=ids, sent_at=sent_at, lease_seconds=lease_seconds)
 
+    async def bound_output(self, room: Callable[[], int]) -> None:
+        """Share what there is of room among the shims; see Driver.bound_output."""
+        self._room = room
+        await self._share_room()
+
     async def retire(self) -> None:
         """Have all shims end with their last run; see Driver.retire."""
         await self._tell_all("retire")
@@ -211,6 +218,7 @@ class ProcessDriver:
                 self._holders[attempt] = directory
         for record in known["ended"]:
             self._hear(record, tell=tell)
+        await self._share_room()
 
     async def _watch(self, directory: Path, link: Link) -> None:
         """When a link is lost: find the shim again, or see to what a dead one has left."""
@@ -239,6 +247,30 @@ class ProcessDriver:
         for link in list(self._links.values()):
             with contextlib.suppress(ReeveError):  # a lost shim needs to be told nothing
                 await link.ask(do, **fields)
+
+    async def _share_room(self) -> None:
+        """Tell each shim up to which of its bytes it may write.
+
+        Each says first how far it is; how far it has come since, its files tell, just before all are looked
+        at. So nothing that is written meanwhile counts twice, or not at all. Two that share at once would
+        give away more than there is.
+        """
+        if self._room is None:
+            return
+        async with self._sharing:
+            told: dict[Link, dict[str, Any]] = {}
+            for link in list(self._links.values()):
+                with contextlib.suppress(ReeveError):  # lost, or of a release that knows no bound
+                    told[link] = await link.ask("room")
+            so_far = {
+                link: known["written"]
+                + sum(self._length(UUID(attempt)) - size for attempt, size in known["outputs"].items())
+                for link, known in told.items()
+            }
+            room = self._room()
+            for link, written in so_far.items():
+                with contextlib.suppress(ReeveError):
+                    await link.ask("room", until=written + room // len(so_far))
 
     # --- attempts
 
@@ -275,6 +307,10 @@ class ProcessDriver:
 
     def _directory(self, attempt: UUID) -> Path:
         return self._spool / str(attempt)
+
+    def _length(self, attempt: UUID) -> int:
+        """Return how many bytes a run has written, as its files tell."""
+        return spool.length(str(self._directory(attempt)))
 
     def _handle(self, attempt: UUID) -> Handle:
         """Return the handle as the spool has it; its pid is 0 when the shim died before it wrote one."""

@@ -16,6 +16,9 @@ list                                                                 runs (attem
                                                                      ended: exit records not acknowledged
 acknowledge    attempt
 renewed        attempts, sent_at, lease_seconds
+room           until: of ``written``, or null to ask only            written: bytes of output since its start;
+                                                                     outputs: of these, of running attempts;
+                                                                     until
 retire                                                               fork no more, end with the last run
 ============== ===================================================== =======================================
 

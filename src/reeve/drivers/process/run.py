@@ -122,6 +122,7 @@ class Run:
             "output_bytes": self.output.written,
             "output_cut_bytes": self.output.cut,
             "output_lost_bytes": self.output.lost,
+            "output_dropped_bytes": self.output.dropped,
         }
 
     def discard(self) -> dict[str, Any]:

@@ -65,6 +65,7 @@ class Shim:
         self._idle_since = time.monotonic() + FIRST_CALL
         self._mounts = memory.mounts()
         self._templates = templates.Templates(inherited, log)
+        self._room = spool.Room()
         commands: dict[str, Command] = {
             "hello": self._hello,
             "launch": self._launch,
@@ -72,6 +73,7 @@ class Shim:
             "list": self._list,
             "acknowledge": self._acknowledge,
             "renewed": self._renewed,
+            "room": self._make_room,
             "retire": self._retire,
         }
         self._agents = Agents(listener, self._loop, commands, self._start_all)
@@ -232,7 +234,7 @@ class Shim:
             if door := door_of(order)[0]:
                 lease.prepare(door)
             spool.settle(intent)
-            return Birth(order, self._templates, self._inherited)
+            return Birth(order, self._templates, self._inherited, self._room)
         except Exception as error:
             raise _unborn(order, error) from error
 
@@ -286,6 +288,16 @@ class Shim:
         for attempt in request["attempts"]:
             self._renewals.extend(attempt, float(request["sent_at"]), float(request["lease_seconds"]))
         return {}
+
+    def _make_room(self, _: Caller, request: dict[str, Any]) -> dict[str, Any]:
+        """Keep to what the agent allows, also when it has died: nobody else frees anything."""
+        if request.get("until") is not None:
+            self._room.until = int(request["until"])
+        return {
+            "written": self._room.written,
+            "until": self._room.until,
+            "outputs": {run.attempt: run.output.size for run in self._runs.values()},
+        }
 
     def _retire(self, _: Caller, __: dict[str, Any]) -> dict[str, Any]:
         self._retiring = True

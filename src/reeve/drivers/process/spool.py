@@ -5,10 +5,11 @@
 ``records``   lines of JSON that the run has logged, where it does so; written by the run itself
 ``exit.json`` the exit record; whole or not there
 """
-# ruff: noqa: PTH103, PTH104, PTH108, PTH118, PTH123 - pathlib would cost the shim a megabyte
+# ruff: noqa: PTH103, PTH104, PTH108, PTH116, PTH118, PTH123 - pathlib would cost the shim a megabyte
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -23,6 +24,7 @@ STREAMS = ("stdout", "stderr")
 RECORDS = "records"
 WORK = "work"  # the working directory of a run that named none
 DEFAULT_QUOTA = 100 * 1024 * 1024  # bytes of both streams together (protocol §7)
+NO_ROOM = "the agent's spool is full"
 
 
 def write_intent(directory: str, intent: dict[str, Any]) -> int:
@@ -107,19 +109,65 @@ def read_exit(directory: str) -> dict[str, Any] | None:
     return record
 
 
+def length(directory: str) -> int:
+    """Return how many bytes both streams hold; holes count."""
+    total = 0
+    for stream in STREAMS:
+        with contextlib.suppress(OSError):  # discarded just now
+            total += os.stat(os.path.join(directory, stream)).st_size
+    return total
+
+
+class Room:
+    """How much the outputs of a shim may take together: no more than ``until`` bytes since it began.
+
+    None: whatever the disk takes.
+    """
+
+    __slots__ = ("until", "written")
+
+    def __init__(self) -> None:
+        self.until: int | None = None
+        self.written = 0
+
+    def fits(self, size: int) -> int:
+        """Return how many of so many bytes may be written."""
+        return size if self.until is None else max(0, min(size, self.until - self.written))
+
+
 class Output:
-    """Both streams of a run on disk. What exceeds the quota or finds no room is counted, never waited for."""
+    """Both streams of a run on disk. What exceeds the quota or finds no room is counted, never waited for.
 
-    __slots__ = ("_files", "_reason", "_untold", "cut", "lost", "quota", "written")
+    ``cut``: bytes beyond the quota; ``lost``: those that the disk refused; ``dropped``: those for which the
+    spool as a whole had no room. ``size``: all that lies in the files, lines of reeve's own with it.
+    """
 
-    def __init__(self, directory: str, quota: int) -> None:
+    __slots__ = (
+        "_cut_in",
+        "_files",
+        "_reason",
+        "_room",
+        "_untold",
+        "cut",
+        "dropped",
+        "lost",
+        "quota",
+        "size",
+        "written",
+    )
+
+    def __init__(self, directory: str, quota: int, room: Room | None = None) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._files = {name: os.open(os.path.join(directory, name), flags, 0o600) for name in STREAMS}
         self._untold = dict.fromkeys(STREAMS, 0)  # bytes lost since the last line that said so
+        self._cut_in = ""  # the stream that is still to say where output was cut
         self._reason = ""
+        self._room = room or Room()
         self.quota = quota
+        self.size = 0
         self.written = 0
         self.lost = 0
+        self.dropped = 0
         self.cut = 0
 
     def write(self, stream: str, data: bytes) -> None:
@@ -131,18 +179,21 @@ class Output:
         if over <= 0:
             return
         if self.cut == 0:
-            self._put(stream, f"\n[reeve] output beyond {self.quota} bytes was cut here\n".encode())
+            self._cut_in = stream
         self.cut += over
+        self.tell_losses()
 
     def tell_losses(self) -> None:
-        """Write the line about lost bytes as soon as there is room for it."""
+        """Write the lines about what was lost and cut as soon as there is room for them."""
         for stream, count in self._untold.items():
-            line = f"\n[reeve] {count} bytes of output were lost here: {self._reason}\n".encode()
-            if count and self._put(stream, line) == len(line):
+            if count and self._tell(stream, f"{count} bytes of output were lost here: {self._reason}"):
                 self._untold[stream] = 0
+        if self._cut_in and self._tell(self._cut_in, f"output beyond {self.quota} bytes was cut here"):
+            self._cut_in = ""
 
     def close(self) -> None:
-        """Say what was lost, if there is room now, and close both files."""
+        """Say what was lost, if the disk has room now, and close both files."""
+        self._room = Room()  # the last line is worth more than its bytes
         self.tell_losses()
         for file in self._files.values():
             os.close(file)
@@ -151,18 +202,31 @@ class Output:
         self.tell_losses()
         kept = 0 if self._untold[stream] else self._put(stream, data)
         self.written += kept
-        self.lost += len(data) - kept
-        self._untold[stream] += len(data) - kept
+        missed = len(data) - kept
+        self._untold[stream] += missed
+        if self._reason == NO_ROOM:
+            self.dropped += missed
+        else:
+            self.lost += missed
+
+    def _tell(self, stream: str, sentence: str) -> bool:
+        """Write a line of reeve's own, unless there is no room for all of it."""
+        line = f"\n[reeve] {sentence}\n".encode()
+        return self._room.fits(len(line)) == len(line) and self._put(stream, line) == len(line)
 
     def _put(self, stream: str, data: bytes) -> int:
         """Return how many bytes could be written."""
-        done = 0
-        while done < len(data):
+        done, end = 0, self._room.fits(len(data))
+        if end < len(data):
+            self._reason = NO_ROOM
+        while done < end:
             try:
-                done += os.write(self._files[stream], data[done:])
+                done += os.write(self._files[stream], data[done:end])
             except OSError as error:
                 self._reason = error.strerror or errno.errorcode.get(error.errno or 0, "write error")
                 break
+        self._room.written += done
+        self.size += done
         return done
 
 
