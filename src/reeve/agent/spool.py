@@ -89,6 +89,7 @@ class Spool:
         self._files: dict[UUID, _Files] = {}
         self._news = asyncio.Event()
         self._can_free = True
+        self._dropped: int | None = None  # for want of room, as the driver said last
         self._is_full = False
 
     def hold(self, attempt_id: UUID, directory: Path | None, sent: Mapping[str, int] | None = None) -> None:
@@ -119,18 +120,17 @@ class Spool:
         while True:
             self._news.clear()
             await self._look()
-            if all(files.has_ended for files in self._files.values()):
-                await self._news.wait()
-            else:
+            if self._is_full or not all(files.has_ended for files in self._files.values()):
                 await asyncio.sleep(EVERY_SECONDS)
+            else:
+                await self._news.wait()
 
     async def _look(self) -> None:
         excess = self._measure() - int(self.limit * FREE_ABOVE)
         if excess > 0 and self._can_free:
             await asyncio.to_thread(self._free, list(self._files.values()), excess)
         if Capability.BOUNDS_OUTPUT in self._driver.capabilities:
-            await self._driver.bound_output(self._room)
-            self._tell(is_full=self._measure() >= self.limit)
+            self._tell(await self._driver.bound_output(self._room))
 
     def _measure(self) -> int:
         self.size = sum(files.size() for files in self._files.values())
@@ -153,17 +153,20 @@ class Spool:
                     )
                     return
 
-    def _tell(self, *, is_full: bool) -> None:
+    def _tell(self, dropped: int) -> None:
         """Say that runs are not heard any more, and when they are again."""
-        if is_full and not self._is_full:
+        grown = self._dropped is not None and dropped > self._dropped
+        self._dropped = dropped
+        if grown and not self._is_full:
+            self._is_full = True
             log.warning(
                 "The spool is full of what the server does not have yet: %d bytes. Runs go on; what they "
                 "print now is dropped and counted. REEVE_SPOOL_LIMIT says how much there may be",
-                self.size,
+                self._measure(),
             )
-        elif self._is_full and not is_full:
+        elif self._is_full and not grown and self._measure() <= self.limit * FREE_ABOVE:
+            self._is_full = False
             log.info("The spool has room again")
-        self._is_full = is_full
 
 
 def _punch(file: int, offset: int, size: int) -> None:

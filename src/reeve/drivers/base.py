@@ -202,11 +202,12 @@ class Driver(Protocol):
     async def renewed(self, attempts: Collection[UUID], *, sent_at: float, lease_seconds: float) -> None:
         """Take note that the server has acknowledged a renewal of these leases, sent at this boot time."""
 
-    async def bound_output(self, room: Callable[[], int]) -> None:
+    async def bound_output(self, room: Callable[[], int]) -> int:
         """Let all runs together write at most ``room()`` bytes more to their output, until told again.
 
         What finds no room is dropped and counted, and the runs go on. ``room`` looks at the files; it is
-        called again for a helper that is started later. The bound holds on when the agent is gone.
+        called again for a helper that is started later. The bound holds on when the agent is gone. Return
+        how many bytes were dropped so far, by the helpers that live.
         """
 
     async def retire(self) -> None:

@@ -158,10 +158,10 @@ class ProcessDriver:
         ids = [str(attempt) for attempt in attempts]
         await self._tell_all("renewed", attempts=ids, sent_at=sent_at, lease_seconds=lease_seconds)
 
-    async def bound_output(self, room: Callable[[], int]) -> None:
+    async def bound_output(self, room: Callable[[], int]) -> int:
         """Share what there is of room among the shims; see Driver.bound_output."""
         self._room = room
-        await self._share_room()
+        return await self._share_room()
 
     async def retire(self) -> None:
         """Have all shims end with their last run; see Driver.retire."""
@@ -248,15 +248,15 @@ class ProcessDriver:
             with contextlib.suppress(ReeveError):  # a lost shim needs to be told nothing
                 await link.ask(do, **fields)
 
-    async def _share_room(self) -> None:
-        """Tell each shim up to which of its bytes it may write.
+    async def _share_room(self) -> int:
+        """Tell each shim up to which of its bytes it may write; return how many found no room so far.
 
         Each says first how far it is; how far it has come since, its files tell, just before all are looked
         at. So nothing that is written meanwhile counts twice, or not at all. Two that share at once would
         give away more than there is.
         """
         if self._room is None:
-            return
+            return 0
         async with self._sharing:
             told: dict[Link, dict[str, Any]] = {}
             for link in list(self._links.values()):
@@ -271,6 +271,7 @@ class ProcessDriver:
             for link, written in so_far.items():
                 with contextlib.suppress(ReeveError):
                     await link.ask("room", until=written + room // len(so_far))
+        return sum(known["dropped"] for known in told.values())
 
     # --- attempts
 

@@ -18,7 +18,7 @@ acknowledge    attempt
 renewed        attempts, sent_at, lease_seconds
 room           until: of ``written``, or null to ask only            written: bytes of output since its start;
                                                                      outputs: of these, of running attempts;
-                                                                     until
+                                                                     until; dropped: bytes without room
 retire                                                               fork no more, end with the last run
 ============== ===================================================== =======================================
 

@@ -296,6 +296,7 @@ class Shim:
         return {
             "written": self._room.written,
             "until": self._room.until,
+            "dropped": self._room.dropped,
             "outputs": {run.attempt: run.output.size for run in self._runs.values()},
         }
 

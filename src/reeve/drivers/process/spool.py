@@ -121,14 +121,15 @@ def length(directory: str) -> int:
 class Room:
     """How much the outputs of a shim may take together: no more than ``until`` bytes since it began.
 
-    None: whatever the disk takes.
+    None: whatever the disk takes. ``dropped``: for how many there was no room.
     """
 
-    __slots__ = ("until", "written")
+    __slots__ = ("dropped", "until", "written")
 
     def __init__(self) -> None:
         self.until: int | None = None
         self.written = 0
+        self.dropped = 0
 
     def fits(self, size: int) -> int:
         """Return how many of so many bytes may be written."""
@@ -206,6 +207,7 @@ class Output:
         self._untold[stream] += missed
         if self._reason == NO_ROOM:
             self.dropped += missed
+            self._room.dropped += missed
         else:
             self.lost += missed
 
