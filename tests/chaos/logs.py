@@ -57,24 +57,38 @@ def verbose(marks: str, lines: int, waits: bool):
         print("printed", number)
         log.info("logged %d", number)
     mark(marks, "end")
+
+@flow
+def loud(marks: str, lines: int, width: int):
+    mark(marks, "begin")
+    while not Path(marks + ".go").exists():
+        time.sleep(0.05)
+    for number in range(lines):
+        print("loud {{}} ".format(number).ljust(width - 1, "."))
+    mark(marks, "end")
 """
 WORDS = ("printed", "logged")
 QUOTA = 20_000  # bytes
 ROOM = 10_000  # bytes in a file of a spool that is full
 LINES = 2_000  # of each kind: more than either holds
+SPOOL = 1024 * 1024  # bytes of disk that the output of all runs of an agent may take
+WIDTH = 1_000  # bytes of a line of which so many are more than it holds
+BLOCKS = 3 * 4096  # of the files of one run: the bound is one of bytes, the disk counts in blocks
 
 
 def keeps_logs(site: Site, dice: Random, counts: Counts) -> Row:
     """Kill runs that write 10,000 lines a second while the server is away, and count their lines."""
     row = Row()
     site.open()
-    chatty, foreign, verbose = (site.deploy(CHATTY, flow) for flow in ("main", "foreign", "verbose"))
+    flows = ("main", "foreign", "verbose", "loud")
+    chatty, foreign, verbose, loud = (site.deploy(CHATTY, flow) for flow in flows)
     site.employ(Agent("agent"))
     site.employ(Agent("frugal", queues=("frugal",)), REEVE_OUTPUT_QUOTA=str(QUOTA))
+    site.employ(Agent("narrow", queues=("narrow",)), REEVE_SPOOL_LIMIT=str(SPOOL))
     rate = counts.scaled(10_000, 2_000)
     for number in range(counts.trials(10, 1)):
         _count_killed(site, dice, row, chatty, rate, number)
-        _count_full(site, row, verbose, number)
+        _count_full(site, row, verbose, loud, number)
         _count_quota(site, row, verbose)
     _count_foreign(site, row, foreign)
     return row
@@ -132,22 +146,39 @@ def _count_quota(site: Site, row: Row, verbose: str) -> None:
     row.expect(not [line for line in lines if " lost" in line], "quota: what was cut is called lost")
 
 
-def _count_full(site: Site, row: Row, verbose: str, number: int) -> None:
-    """A spool that is full amid an outage stops no run; what finds no room is counted to the byte."""
-    row.trials += 1
-    marks = site.root / f"full-{number}"
-    (run_id,) = site.run_at_once(verbose, 1, marks=str(marks), lines=LINES, waits=True)
-    until("user code", lambda: site.marked(marks=marks))
-    run = site.marked(marks=marks)[0].pid
+def _count_full(site: Site, row: Row, verbose: str, loud: str, number: int) -> None:
+    """A spool that is full amid an outage stops no run, be it the disk that is full or the spool's own limit.
+
+    What finds no room is counted to the byte.
+    """
+    row.trials += 2
+    by_disk, by_limit = (site.root / f"full-{number}-by-{what}" for what in ("disk", "limit"))
+    (on_disk,) = site.run_at_once(verbose, 1, marks=str(by_disk), lines=LINES, waits=True)
+    (in_spool,) = site.run_at_once(
+        loud, 1, queue="narrow", marks=str(by_limit), lines=2 * SPOOL // WIDTH, width=WIDTH
+    )
+    until("user code", lambda: site.marked(marks=by_disk) and site.marked(marks=by_limit))
+    run = site.marked(marks=by_disk)[0].pid
     shim = parent(run)
     site.kill("server")
     for pid in (run, shim):  # who writes records, and who writes output
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (ROOM, resource.RLIM_INFINITY))
-    Path(f"{marks}.go").touch()
-    until("the run to go on without room", lambda: site.marked("end", marks))
+    for marks in (by_disk, by_limit):
+        Path(f"{marks}.go").touch()
+    until(
+        "the runs to go on without room",
+        lambda: site.marked("end", by_disk) and site.marked("end", by_limit),
+    )
+    taken = _taken(site.home_of("narrow") / "spool")
+    row.expect(taken <= SPOOL + BLOCKS, f"full: the spool takes {taken} bytes of {SPOOL}")
     site.start_server()
-    site.until_final([run_id])
+    site.until_final([on_disk, in_spool])
     resource.prlimit(shim, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    _expect_full_disk(site, row, on_disk)
+    _expect_full_spool(site, row, in_spool)
+
+
+def _expect_full_disk(site: Site, row: Row, run_id: UUID) -> None:
     outcome, lines = site.outcome(run_id), _lines(site, run_id)
     row.expect(outcome.state == "Completed", f"full: {outcome.state}: {outcome.message}")
     printed = {line for line in lines if line.startswith("print")}
@@ -160,9 +191,38 @@ def _count_full(site: Site, row: Row, verbose: str, number: int) -> None:
     row.expect(any(told in line for line in lines), f"full: no line says: {told}")
 
 
+def _expect_full_spool(site: Site, row: Row, run_id: UUID) -> None:
+    """Expect that what came and what is called lost are the whole, and that each gap says how long it is."""
+    outcome, lines, text = site.outcome(run_id), _lines(site, run_id), _shouted()
+    row.expect(outcome.state == "Completed", f"full: {outcome.state}: {outcome.message}")
+    lost = sum(int(line.split()[0]) for line in lines if "bytes of this run's output were lost" in line)
+    gaps = _gaps(lines)
+    row.expect(sum(gaps) == lost, f"full: {lost} bytes are lost, {gaps} where they were")
+    gaps = _gaps(_lines(site, run_id, "reeve.stdout"))  # standard error may have some too
+    came = sum(len(line) + 1 for line in lines if line and line in text)
+    rest = abs(came + sum(gaps) - len(text))  # a line that a gap cuts has no end of its own
+    row.expect(gaps and rest <= len(gaps), f"full: {came} bytes came of {len(text)}, and {gaps} are lost")
+
+
+def _gaps(lines: list[str]) -> list[int]:
+    """Return how many bytes were lost at each place that says so."""
+    return [int(line.split()[1]) for line in lines if "bytes of output were lost here" in line]
+
+
+def _taken(folder: Path) -> int:
+    """Return the bytes of the disk that the output under a folder takes."""
+    files = (file for name in ("stdout", "stderr", "records") for file in folder.rglob(name))
+    return sum(file.stat().st_blocks * 512 for file in files)
+
+
 def _printed() -> str:
     return "".join(f"printed {number}\n" for number in range(LINES))
 
 
-def _lines(site: Site, run_id: UUID) -> list[str]:
-    return [message for (message,) in site.rows(f"select message from logs where flow_run_id = '{run_id}'")]
+def _shouted() -> str:
+    return "".join(f"loud {number} ".ljust(WIDTH - 1, ".") + "\n" for number in range(2 * SPOOL // WIDTH))
+
+
+def _lines(site: Site, run_id: UUID, logger: str = "%") -> list[str]:
+    found = site.rows(f"select message from logs where flow_run_id = '{run_id}' and name like '{logger}'")
+    return [message for (message,) in found]

@@ -122,6 +122,17 @@ MUTANTS: dict[str, Mutant] = {
         (('self._writer.execute("rollback to job")', "pass"),),
         databases=("sqlite",),  # PostgreSQL has a transaction for each
     ),
+    "spool-limit": Mutant(
+        "runs print on, whatever room there is in the spool",
+        "logs",
+        "reeve/drivers/process/spool.py",
+        (
+            (
+                "return size if self.until is None else max(0, min(size, self.until - self.written))",
+                "return size",
+            ),
+        ),
+    ),
     "gap": Mutant(
         "a server that slept holds against its agents that it heard nothing",
         "outage",

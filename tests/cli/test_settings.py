@@ -103,6 +103,8 @@ def test_an_empty_variable_is_not_set(env: dict[str, str]) -> None:
         ("REEVE_LAUNCH_TRIES", "1.5"),
         ("REEVE_RETENTION_RUNS_DAYS", "-1"),
         ("REEVE_DRAIN_TIMEOUT", "soon"),
+        ("REEVE_SPOOL_LIMIT", "0"),
+        ("REEVE_SPOOL_LIMIT", "1000"),
         ("REEVE_LOG_LEVEL", "LOUD"),
     ],
 )
