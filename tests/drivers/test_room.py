@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.drivers.conftest import Agent, Home, script, until
+from tests.drivers.conftest import Agent, Home, order, script, until
 
 from reeve.drivers.base import Handle, Launch
 from reeve.drivers.process import spool
@@ -72,6 +72,40 @@ async def test_where_output_was_lost_is_told_when_there_is_room_again(
     told = f"\n[reeve] {PRINTED - 1000} {FULL}\nlast\n".encode()
     assert (home.spool(launch) / "stdout").read_bytes() == bytes(1000) + told
     assert (record.output_bytes, record.output_dropped_bytes) == (1000 + 5, PRINTED - 1000)
+
+
+LOGGING = """
+import logging, os, sys, time
+from pathlib import Path
+from reeve.sdk.shipping import RecordFile
+
+handler = RecordFile(os.environ["REEVE_RECORDS"])
+logger = logging.Logger("reeve.flow_runs")
+logger.addHandler(handler)
+gate, lost = map(Path, sys.argv[1:])
+while not gate.exists():
+    time.sleep(0.02)
+while not handler._lost:
+    logger.info("x" * 1000)
+    time.sleep(0.01)
+lost.touch()
+while handler._lost:
+    logger.info("after")
+    time.sleep(0.02)
+"""
+
+
+async def test_what_a_run_logs_by_itself_keeps_to_it_too(home: Home, agent: Agent, tmp_path: Path) -> None:
+    launch = order(sys.executable, "-c", LOGGING, str(tmp_path / "gate"), str(tmp_path / "lost"))
+    await agent.driver.launch(launch)
+    await agent.driver.bound_output(lambda: 100_000)
+    (tmp_path / "gate").touch()
+    await until((tmp_path / "lost").exists)
+    records = home.spool(launch) / spool.RECORDS
+    assert 0 < records.stat().st_size <= 100_000
+    await agent.driver.bound_output(lambda: LIMIT)
+    assert (await agent.exit(launch)).code == 0
+    assert "log lines were lost here: the agent's spool was full." in records.read_text()
 
 
 DYING_AGENT = f"""

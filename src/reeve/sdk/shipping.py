@@ -33,6 +33,8 @@ _BUFFER_CHARACTERS = 16_000_000  # what a run keeps while the server is away; th
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_ROOM = "the agent's disk was full."
+_SPOOL_FULL = "the agent's spool was full."
+_FULL_MARK = ".full"  # beside the file, while there is no room in the spool as a whole
 _HOPELESS = (ConflictError, ForbiddenError, InvalidInputError, NotFoundError, UnauthorizedError)
 
 
@@ -40,14 +42,16 @@ class RecordFile(logging.Handler):
     """Writes lines to a file that the agent sends on, each by one write(2) before the logging call returns.
 
     So neither an outage nor the death of the process costs a line (protocol §7). What finds no room on the
-    disk, or exceeds the quota, is counted and told.
+    disk or in the spool, or exceeds the quota, is counted and told.
     """
 
     def __init__(self, path: str, quota: int = QUOTA_BYTES) -> None:
         super().__init__()
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._full = path + _FULL_MARK
         self._room = quota
         self._lost = 0
+        self._why = _NO_ROOM
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line. The handler's lock is held: lines of several threads come one after the other."""
@@ -58,7 +62,7 @@ class RecordFile(logging.Handler):
             return
         if self._room <= 0:
             return
-        if self._lost and self._put(log_line(record, f"{self._lost} log lines were lost here: {_NO_ROOM}")):
+        if self._lost and self._put(log_line(record, f"{self._lost} log lines were lost here: {self._why}")):
             self._lost = 0
         self._lost += not self._put(line)
         if self._room <= 0:
@@ -67,10 +71,13 @@ class RecordFile(logging.Handler):
     def finish(self, _: float) -> None:
         """Say what was lost; the agent sends the rest, in its own time."""
         if self._lost:
-            _write_out(f"{self._lost} log lines were lost: {_NO_ROOM}", [])
+            _write_out(f"{self._lost} log lines were lost: {self._why}", [])
 
     def _put(self, line: requests.LogCreate) -> bool:
         """Write a line; return whether there was room for it."""
+        if os.access(self._full, os.F_OK):
+            self._why = _SPOOL_FULL
+            return False
         data = codec.encode(line)
         if len(data) > _RECORD_BYTES:  # a character takes six bytes at most
             line.message = _cut(line.message, _RECORD_BYTES // 8)
@@ -82,6 +89,7 @@ class RecordFile(logging.Handler):
         except OSError as error:
             if error.errno not in _FULL:
                 raise
+            self._why = _NO_ROOM
             return False
 
 

@@ -252,7 +252,7 @@ class ProcessDriver:
         """Tell each shim up to which of its bytes it may write; return how many found no room so far.
 
         Each says first how far it is; how far it has come since, its files tell, just before all are looked
-        at. So nothing that is written meanwhile counts twice, or not at all. Two that share at once would
+        at: what is written in between counts twice rather than not at all. Two that share at once would
         give away more than there is.
         """
         if self._room is None:

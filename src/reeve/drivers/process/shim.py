@@ -153,6 +153,7 @@ class Shim:
         now = host.boottime()
         self._records.save(list(self._records.unsaved))
         for run in self._runs.values():
+            run.output.count_records()
             run.output.tell_losses()
             if not run.main_gone:
                 run.memory.look(run.child.pid)

@@ -3,6 +3,7 @@
 ``launch``    line 1: the intent, written before the fork; line 2: the handle, after it
 ``stdout``, ``stderr``   the bytes of the run, appended
 ``records``   lines of JSON that the run has logged, where it does so; written by the run itself
+``records.full``  there while the run is to log no more there, since the spool as a whole has no room
 ``exit.json`` the exit record; whole or not there
 """
 # ruff: noqa: PTH103, PTH104, PTH108, PTH116, PTH118, PTH123 - pathlib would cost the shim a megabyte
@@ -22,9 +23,11 @@ LAUNCH = "launch"
 EXIT = "exit.json"
 STREAMS = ("stdout", "stderr")
 RECORDS = "records"
+RECORDS_FULL = "records.full"
 WORK = "work"  # the working directory of a run that named none
 DEFAULT_QUOTA = 100 * 1024 * 1024  # bytes of both streams together (protocol §7)
 NO_ROOM = "the agent's spool is full"
+_RECORDS_STOP = 64 * 1024  # bytes of room below which runs are to log no more: they look by themselves
 
 
 def write_intent(directory: str, intent: dict[str, Any]) -> int:
@@ -110,12 +113,8 @@ def read_exit(directory: str) -> dict[str, Any] | None:
 
 
 def length(directory: str) -> int:
-    """Return how many bytes both streams hold; holes count."""
-    total = 0
-    for stream in STREAMS:
-        with contextlib.suppress(OSError):  # discarded just now
-            total += os.stat(os.path.join(directory, stream)).st_size
-    return total
+    """Return how many bytes streams and records hold; holes count."""
+    return sum(_length(os.path.join(directory, name)) for name in (*STREAMS, RECORDS))
 
 
 class Room:
@@ -140,13 +139,17 @@ class Output:
     """Both streams of a run on disk. What exceeds the quota or finds no room is counted, never waited for.
 
     ``cut``: bytes beyond the quota; ``lost``: those that the disk refused; ``dropped``: those for which the
-    spool as a whole had no room. ``size``: all that lies in the files, lines of reeve's own with it.
+    spool as a whole had no room. ``size``: all that lies in the files, lines of reeve's own and records with
+    it, these as they were seen last.
     """
 
     __slots__ = (
         "_cut_in",
+        "_directory",
         "_files",
+        "_is_full",
         "_reason",
+        "_recorded",
         "_room",
         "_untold",
         "cut",
@@ -161,6 +164,9 @@ class Output:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._files = {name: os.open(os.path.join(directory, name), flags, 0o600) for name in STREAMS}
         self._untold = dict.fromkeys(STREAMS, 0)  # bytes lost since the last line that said so
+        self._directory = directory
+        self._recorded = 0  # bytes of records, as they were seen last
+        self._is_full = False  # whether the run was told to log no more
         self._cut_in = ""  # the stream that is still to say where output was cut
         self._reason = ""
         self._room = room or Room()
@@ -192,8 +198,26 @@ class Output:
         if self._cut_in and self._tell(self._cut_in, f"output beyond {self.quota} bytes was cut here"):
             self._cut_in = ""
 
+    def count_records(self) -> None:
+        """Count what the run has logged by itself since the last look, and tell it whether it may go on."""
+        grown = _length(os.path.join(self._directory, RECORDS)) - self._recorded
+        self._recorded += grown
+        self._room.written += grown
+        self.size += grown
+        is_full = self._room.fits(_RECORDS_STOP) < _RECORDS_STOP
+        if is_full == self._is_full:
+            return
+        path = os.path.join(self._directory, RECORDS_FULL)
+        with contextlib.suppress(OSError):  # tried again
+            if is_full:
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            else:
+                os.unlink(path)
+            self._is_full = is_full
+
     def close(self) -> None:
         """Say what was lost, if the disk has room now, and close both files."""
+        self.count_records()
         self._room = Room()  # the last line is worth more than its bytes
         self.tell_losses()
         for file in self._files.values():
@@ -230,6 +254,13 @@ class Output:
         self._room.written += done
         self.size += done
         return done
+
+
+def _length(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:  # not made, or discarded just now
+        return 0
 
 
 def _line(value: dict[str, Any]) -> bytes:
