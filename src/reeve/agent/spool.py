@@ -39,7 +39,7 @@ class _Files:
     """The output of one attempt. ``sent``: how much of each stream nobody will read again to send it."""
 
     def __init__(self, directory: Path, sent: Mapping[str, int]) -> None:
-        self._directory = directory
+        self._paths = {stream: directory / stream for stream in STREAMS}
         self._freed = dict.fromkeys(STREAMS, 0)
         self.sent: Mapping[str, int] | None = sent  # None: all of it
         self.has_ended = False
@@ -57,7 +57,7 @@ class _Files:
         if end <= begin:
             return 0
         try:
-            file = os.open(self._directory / stream, os.O_WRONLY | os.O_CLOEXEC)
+            file = os.open(self._paths[stream], os.O_WRONLY | os.O_CLOEXEC)
         except FileNotFoundError:  # discarded just now
             return 0
         try:
@@ -70,7 +70,7 @@ class _Files:
     def _blocks(self, stream: str) -> tuple[int, int]:
         """Return how long a file is, and how many bytes of the disk it takes."""
         try:
-            seen = (self._directory / stream).stat()
+            seen = self._paths[stream].stat()
         except OSError:  # not made yet, or discarded
             return 0, 0
         return seen.st_size, seen.st_blocks * _SECTOR
