@@ -8,16 +8,20 @@ import fcntl
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from tests.agent.conftest import AgentProcess, Agents
 from tests.agent.standin import WAIT_SECONDS, Attempt, Refused, StandIn
+from tests.agent.test_link import REQUEST
 from tests.drivers.test_shim import Line
 
 from reeve.agent import spool
+from reeve.agent.journal import Journal, claimed
+from reeve.agent.link import OwnLink
+from reeve.agent.output import Shipper
 from reeve.agent.spool import KEPT_BYTES, Spool
 from reeve.drivers.process import messages
 from reeve.drivers.process.driver import ProcessDriver
@@ -109,6 +113,31 @@ async def test_where_nothing_can_be_freed_that_is_said_once(
     await until(lambda: kept.size == 5 * MIB)
     assert caplog.text.count("is not freed") == 1
     os.close(sealed)
+
+
+async def test_only_what_the_journal_knows_is_called_sent(
+    server: StandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempt = await server.submit("true")
+    attempt.epoch = 1
+    entry, noted = claimed(attempt.grant), list[Mapping[str, int]]()
+    journal, link = Journal.open(tmp_path / "journal.db"), OwnLink(server.url, None, REQUEST.id)
+    await journal.claimed([entry], 1)
+    await link.register(REQUEST)
+    output = tmp_path / "stdout"
+    output.write_bytes(b"one\n")
+    shipper = Shipper(link, journal, entry, tmp_path, noted.append, resumed=False, echo=False)
+    journal._connection.execute("pragma query_only = on")
+    shipping = asyncio.create_task(shipper.run())
+    await until(lambda: "may be sent twice" in caplog.text)
+    assert (attempt.output["stdout"], noted) == ("one\n", [])
+    journal._connection.execute("pragma query_only = off")
+    output.write_bytes(b"one\ntwo\n")
+    shipper.finish()
+    await shipping
+    assert noted == [{"stdout": 8, "stderr": 0, "records": 0}]
+    await link.close()
+    await journal.close()
 
 
 # --- a whole agent

@@ -232,6 +232,8 @@ class Output:
         if self._reason == NO_ROOM:
             self.dropped += missed
             self._room.dropped += missed
+            if not self._is_full:
+                self.count_records()
         else:
             self.lost += missed
 
