@@ -208,7 +208,7 @@ class Output:
         if is_full == self._is_full:
             return
         path = os.path.join(self._directory, RECORDS_FULL)
-        with contextlib.suppress(OSError):  # tried again
+        with contextlib.suppress(OSError):  # tried again at the next look
             if is_full:
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
             else:
@@ -228,6 +228,8 @@ class Output:
         kept = 0 if self._untold[stream] else self._put(stream, data)
         self.written += kept
         missed = len(data) - kept
+        if missed == 0:
+            return
         self._untold[stream] += missed
         if self._reason == NO_ROOM:
             self.dropped += missed
