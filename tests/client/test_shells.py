@@ -125,6 +125,38 @@ def test_another_kind_of_server_is_told(server: ScriptedServer, script: Script, 
         shell(server.url).call(endpoints.server_info)
 
 
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\ntr\r\n2\r\nue\r\n0\r\n\r\n",
+        OK + b"Connection: close\r\n\r\ntrue",
+        b"HTTP/1.0 200 OK\r\n\r\ntrue",
+        b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"CONTENT-LENGTH: 4\r\n\r\ntrue",
+    ],
+    ids=["in chunks", "until the end", "of old", "after a word before"],
+)
+def test_answers_have_many_forms(
+    server: ScriptedServer, script: Script, shell: MakeShell, answer: bytes
+) -> None:
+    script.then(raw(answer), raw(answer))
+    client = shell(server.url)
+    assert [client.call(endpoints.health) for _ in range(2)] == [True, True]
+    assert script.connections == 2
+
+
+@pytest.mark.parametrize(
+    "cut", [b"Content-Length: 9\r\n\r\ntrue", b"Transfer-Encoding: chunked\r\n\r\n9\r\nt"]
+)
+def test_half_an_answer_is_none(server: ScriptedServer, script: Script, shell: MakeShell, cut: bytes) -> None:
+    script.then(raw(OK + cut))
+    with pytest.raises(ServerUnreachableError):
+        shell(server.url, patience=0).call(endpoints.health)
+    assert shell(server.url).call(endpoints.health) is True
+
+
 def test_nobody_there_says_how_to_start_one(nobody: str, shell: MakeShell) -> None:
     with pytest.raises(ServerUnreachableError) as caught:
         shell(nobody, patience=0).call(endpoints.health)

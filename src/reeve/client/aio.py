@@ -1,19 +1,17 @@
-"""The API for event loops, over httpx2: many calls at once, long polls among them."""
+"""The API for event loops: many calls at once, long polls among them."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self, TypeVar
 
-import httpx2
-
 from reeve.client import calls
-from reeve.client.calls import Reply, Request, ServerTimeoutError, ServerUnreachableError
+from reeve.client.calls import ServerTimeoutError, ServerUnreachableError
+from reeve.client.connections import Connections
 from reeve.client.retry import Effect, Outcome, Terms, Wait, converse
 from reeve.client.sync import CONNECT_SECONDS
 from reeve.errors import ReeveError
@@ -21,9 +19,6 @@ from reeve.wire.endpoints import Endpoint
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
-
-# Idle connections are given up before uvicorn's 5 s, so that a call seldom meets one being closed.
-IDLE_SECONDS = 4.0
 
 
 class AsyncClient:
@@ -41,12 +36,7 @@ class AsyncClient:
         where = calls.address(url)
         self._terms = Terms(where, key, timeout, patience)
         self._notice = notice
-        self._http = httpx2.AsyncClient(
-            verify=ssl.create_default_context() if where.scheme == "https" else False,
-            # No bound: a call that waits for a connection behind long polls would look like a dead server.
-            limits=httpx2.Limits(keepalive_expiry=IDLE_SECONDS),
-            trust_env=False,  # as sync: the address given is the address asked
-        )
+        self._connections = Connections(where, CONNECT_SECONDS)
 
     @property
     def url(self) -> str:
@@ -82,7 +72,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        self._connections.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -99,25 +89,8 @@ class AsyncClient:
             await asyncio.sleep(effect.seconds)
             return None
         try:
-            return await self._exchange(effect)
-        except httpx2.ConnectTimeout:
-            return ServerUnreachableError.at(self.url, f"no connection within {CONNECT_SECONDS:g} s")
-        except httpx2.TimeoutException:
+            return await self._connections.exchange(effect)
+        except TimeoutError:
             return ServerTimeoutError.at(self.url, effect.timeout)
-        except httpx2.TransportError as error:
-            return ServerUnreachableError.at(self.url, error)
-
-    async def _exchange(self, request: Request) -> Reply:
-        response = await self._http.request(
-            request.method,
-            self._terms.address.origin + request.target,
-            content=request.body,
-            headers=dict(request.headers),
-            timeout=httpx2.Timeout(request.timeout, connect=CONNECT_SECONDS),
-        )
-        return Reply(
-            response.status_code,
-            response.content,
-            response.headers.get("Retry-After"),
-            response.headers.get("Location"),
-        )
+        except OSError as error:
+            return ServerUnreachableError.at(self.url, error.strerror or error)
