@@ -21,7 +21,6 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -35,9 +34,9 @@ from statistics import median
 from typing import Any
 
 import httpx2
-from tests.acceptance.house import House, free_port, until
+from benches import peers
+from tests.acceptance.house import House, until
 
-ROOT = Path(__file__).parents[1]
 TICK = os.sysconf("SC_CLK_TCK")
 PAGE = 200  # the most that a filter answers
 PARTS = ("fibo", "mapped", "many", "cold")
@@ -186,14 +185,14 @@ def main() -> None:
     """Measure and print."""
     options = asked()
     with tempfile.TemporaryDirectory(prefix="reeve-bench-") as root, contextlib.ExitStack() as stack:
-        peers = [stack.enter_context(STARTS[name](Path(root))) for name in options.names]
-        for peer in peers:
+        started = [stack.enter_context(STARTS[name](Path(root))) for name in options.names]
+        for peer in started:
             peer.patience = options.patience if peer.name != "reeve" else None
         for turn in range(options.rounds):
-            for peer in peers:
+            for peer in started:
                 for part in options.parts:
                     measure(peer, part, turn, options)
-        figures = table(peers)
+        figures = table(started)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
 
@@ -322,55 +321,15 @@ def reeve(root: Path) -> Iterator[Peer]:
 
 def prefect(name: str) -> Callable[[Path], Any]:
     """Return what starts a Prefect, in an environment that is made on demand."""
-    environment = ROOT / ".build" / f"prefect-{name}"
 
     @contextlib.contextmanager
     def start(root: Path) -> Iterator[Peer]:
-        subprocess.run([ROOT / "scripts" / "prefect-env", name], check=True)
-        folder = root / f"prefect-{name}"
-        folder.mkdir()
-        port = free_port()
-        url = f"http://127.0.0.1:{port}/api"
-        ours = ("REEVE_", "PREFECT_", "PYTHONPATH")
-        environ = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(ours)},
-            "PREFECT_HOME": str(folder / "home"),
-            "PREFECT_API_URL": url,
-            "PREFECT_LOGGING_LEVEL": "WARNING",
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "DO_NOT_TRACK": "1",
-        }
-        with (folder / "server.log").open("wb") as log:
-            server = subprocess.Popen(
-                [environment / "bin" / "prefect", "server", "start", "--port", str(port)],
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        try:
-            until(f"Prefect {name}", lambda: answers(url) or server.poll() is not None, 600)
-            assert server.poll() is None, (folder / "server.log").read_text()
-            program = folder / "program.py"
+        with peers.prefect(name, root) as served:
+            program = served.folder / "program.py"
             program.write_text(PROGRAM.format(package="prefect"))
-            yield Peer(
-                f"Prefect {name}", environment / "bin" / "python", environ, server.pid, url, None, program
-            )
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
+            yield Peer(served.name, served.python, served.environ, served.pid, served.url, None, program)
 
     return start
-
-
-def answers(url: str) -> bool:
-    """Whether a server is there."""
-    try:
-        return httpx2.get(f"{url}/health", timeout=5).is_success
-    except httpx2.TransportError:
-        return False
 
 
 STARTS: dict[str, Callable[[Path], contextlib.AbstractContextManager[Peer]]] = {
@@ -383,16 +342,16 @@ STARTS: dict[str, Callable[[Path], contextlib.AbstractContextManager[Peer]]] = {
 # What is printed
 
 
-def table(peers: list[Peer]) -> dict[str, Any]:
+def table(measured: list[Peer]) -> dict[str, Any]:
     """Print a line for each figure, and return all of them."""
-    print(f"\n{'median (lowest-highest round)':<62}" + "".join(f"{peer.name:>28}" for peer in peers))
+    print(f"\n{'median (lowest-highest round)':<62}" + "".join(f"{peer.name:>28}" for peer in measured))
     figures: dict[str, Any] = {}
-    for what in dict.fromkeys(what for peer in peers for what in peer.figures):
-        line = {peer.name: peer.figures[what] for peer in peers if what in peer.figures}
-        cells = "".join(f"{_cell(line[peer.name]) if peer.name in line else '-':>28}" for peer in peers)
+    for what in dict.fromkeys(what for peer in measured for what in peer.figures):
+        line = {peer.name: peer.figures[what] for peer in measured if what in peer.figures}
+        cells = "".join(f"{_cell(line[peer.name]) if peer.name in line else '-':>28}" for peer in measured)
         print(f"{what:<62}{cells}", flush=True)
         figures[what] = {name: {"median": median(rounds), "rounds": rounds} for name, rounds in line.items()}
-    for peer in peers:
+    for peer in measured:
         for part in sorted(set(peer.stuck)):
             rounds = peer.stuck.count(part)
             print(f"{peer.name} did not end '{part}' within {peer.patience:g} s in {rounds} round(s)")
