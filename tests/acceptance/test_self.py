@@ -15,7 +15,7 @@ from tests.acceptance.house import PATIENCE, House, alive, until
 
 from reeve.wire import endpoints as api
 from reeve.wire import filters
-from reeve.wire.responses import FlowRunResponse
+from reeve.wire.responses import FlowRunResponse, Log
 
 SCRIPT = """
 import asyncio, ctypes, sys, time
@@ -112,9 +112,13 @@ def run_of(house: House, flow: str) -> UUID:
     return found
 
 
-def lines(house: House, run_id: UUID) -> list[str]:
+def log(house: House, run_id: UUID) -> list[Log]:
     ids = filters.LogFilter(flow_run_id=filters.Ids(any_=[run_id]))
-    return [line.message for line in house.client.call(api.filter_logs, filters.LogQuery(logs=ids))]
+    return house.client.call(api.filter_logs, filters.LogQuery(logs=ids))
+
+
+def lines(house: House, run_id: UUID) -> list[str]:
+    return [line.message for line in log(house, run_id)]
 
 
 def test_a_direct_call_is_a_run_with_all_that_it_calls(house: House, start: Start) -> None:
@@ -127,7 +131,9 @@ def test_a_direct_call_is_a_run_with_all_that_it_calls(house: House, start: Star
     assert (attempt.kind, attempt.state) == ("self", "ENDED")
     tasks = filters.TaskRunQuery(flow_runs=filters.FlowRunFilter(id=filters.RunIds(any_=[run.id])))
     assert {one.name for one in house.client.call(api.filter_task_runs, tasks)} == {"inner-0", "double-0"}
-    until("its log", lambda: "x is 4" in lines(house, run.id))
+    (line,) = log(house, run.id)
+    assert run.state is not None
+    assert (line.message, line.created < run.state.timestamp) == ("x is 4", True), "who follows it sees all"
     until("its keeper to end", lambda: not house.members("REEVE_REPORT"))
 
 

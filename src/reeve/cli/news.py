@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from reeve.client.sync import Client
-from reeve.wire import endpoints, requests
-from reeve.wire.responses import Followed
+from reeve.wire import endpoints, filters, requests
+from reeve.wire.responses import Followed, Log, State
 
 HOLD_SECONDS = 20.0  # how long the server may keep a question open
 ANSWER_SECONDS = 10.0  # on top of the hold, until the server counts as silent
+# Agents send what a run has logged every half second: after an end and this silence nothing is on its way.
+LAST_LINES_SECONDS = 3.0
 
 
 def follow(client: Client, run_id: UUID, *, hold: float = HOLD_SECONDS) -> Iterator[Followed]:
-    """Yield what is new about a run until it has ended; with nothing new an empty one after each hold."""
-    ask = requests.Follow(hold_seconds=hold)
+    """Yield what is new about a run until it has ended; with nothing new an empty one after each hold.
+
+    The end comes after the lines that were logged before it, also where these reach the server later.
+    """
+    ask = requests.Follow(hold_seconds=hold, with_subflows=True)
+    end: list[State] = []
     while True:
         news = _ask(client, run_id, ask)
-        yield news
-        if news.final and not news.logs:
+        over = news.final and not news.logs
+        waited = bool(end) and not (news.states or news.logs)
+        states = [*end, *news.states]
+        end = [] if over or waited else [state for state in states[-1:] if state.type.is_final]
+        yield replace(news, states=states[: len(states) - len(end)])
+        if over:
             return
-        ask = _next(news, hold)
+        ask = _next(news, min(hold, LAST_LINES_SECONDS) if end else hold)
 
 
 def so_far(client: Client, run_id: UUID) -> Iterator[Followed]:
     """Yield what there is about a run by now."""
-    ask = requests.Follow(hold_seconds=0)
+    ask = requests.Follow(hold_seconds=0, with_subflows=True)
     while True:
         news = _ask(client, run_id, ask)
         if not (news.states or news.logs):
@@ -40,4 +52,39 @@ def _ask(client: Client, run_id: UUID, ask: requests.Follow) -> Followed:
 
 
 def _next(news: Followed, hold: float) -> requests.Follow:
-    return requests.Follow(state_cursor=news.state_cursor, log_cursor=news.log_cursor, hold_seconds=hold)
+    return requests.Follow(
+        state_cursor=news.state_cursor,
+        log_cursor=news.log_cursor,
+        hold_seconds=hold,
+        with_subflows=True,
+    )
+
+
+class Speakers:
+    """Whose lines are whose: the names of the task runs and subflows that say them, asked for once."""
+
+    def __init__(self, client: Client, run_id: UUID) -> None:
+        self._client = client
+        self._run_id = run_id
+        self._names: dict[UUID, str] = {}
+
+    def hear(self, logs: list[Log]) -> None:
+        """Learn the names of those who have not been heard before."""
+        for ids in self._unknown(log.task_run_id for log in logs):
+            of = filters.TaskRunQuery(task_runs=filters.TaskRunFilter(id=filters.Ids(any_=ids)))
+            self._names |= {run.id: run.name for run in self._client.call(endpoints.filter_task_runs, of)}
+        for ids in self._unknown(log.flow_run_id for log in logs if log.flow_run_id != self._run_id):
+            these = filters.FlowRunQuery(flow_runs=filters.FlowRunFilter(id=filters.RunIds(any_=ids)))
+            self._names |= {run.id: run.name for run in self._client.call(endpoints.filter_flow_runs, these)}
+
+    def whose(self, log: Log) -> str | None:
+        """Return who says a line, SUBFLOW/TASK; None for the run itself, and for one nobody knows."""
+        said_by = (log.flow_run_id, log.task_run_id)
+        names = [self._names[run_id] for run_id in said_by if run_id in self._names]
+        return "/".join(names) or None
+
+    def _unknown(self, ids: Iterable[UUID | None]) -> Iterator[list[UUID]]:
+        """Yield the ids that have no name yet, as many at once as an answer has room for."""
+        unknown = sorted({id_ for id_ in ids if id_ is not None and id_ not in self._names})
+        for start in range(0, len(unknown), filters.MAX_LIMIT):
+            yield unknown[start : start + filters.MAX_LIMIT]

@@ -93,8 +93,13 @@ def _watch(run: FlowRunResponse, *, as_json: bool) -> int:
         click.echo(f"Run {run.name} ({run.id})")
     try:
         with connect_for_long() as client:
+            speakers = news.Speakers(client, run.id)
             for each in news.follow(client, run.id):
-                (_print_lines if as_json else show.news)(each)
+                if as_json:
+                    _print_lines(each)
+                else:
+                    speakers.hear(each.logs)
+                    show.news(each, speakers.whose)
                 run = each.run
     except KeyboardInterrupt:
         show.notice(f"\nStopped watching; the run goes on. Cancel it with: reeve runs cancel {run.id}")

@@ -113,15 +113,21 @@ def show_(*, id_: str, as_json: bool) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each.")
 def logs(*, id_: str, follow: bool, level: str, as_json: bool) -> None:
-    """Print a run's log."""
+    """Print a run's log, with the lines of the subflows in it."""
     with connect() as client:
         run = find.run(client, id_)
     least = logging.getLevelNamesMapping()[level.upper()]
     with connect_for_long() if follow else connect() as client:
+        speakers = news.Speakers(client, run.id)
         for each in news.follow(client, run.id) if follow else news.so_far(client, run.id):
-            for log in each.logs:
-                if log.level >= least:
-                    (show.line if as_json else show.log)(log)
+            said = [log for log in each.logs if log.level >= least]
+            if not as_json:
+                speakers.hear(said)
+            for log in said:
+                if as_json:
+                    show.line(log)
+                else:
+                    show.log(log, speakers.whose(log))
 
 
 @runs.command(epilog=example("reeve runs cancel 0198c7d2"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -32,6 +32,8 @@ _COLOURS = {
     "ONLINE": "green",
     "SILENT": "yellow",
 }
+
+_RUN_LOGGERS = (".flow_runs", ".task_runs")
 
 
 def document(value: object) -> None:
@@ -69,17 +71,17 @@ def notice(sentence: str) -> None:
     click.echo(sentence, err=True)
 
 
-def news(followed: responses.Followed) -> None:
-    """Print the states a run entered and what it logged, in the order of time."""
+def news(followed: responses.Followed, whose: Callable[[responses.Log], str | None]) -> None:
+    """Print the states a run entered and what it logged, in the order of time; ``whose`` names speakers."""
     lines = [(state.timestamp, _state(state)) for state in followed.states]
-    lines += [(log.timestamp, _log(log)) for log in followed.logs]
+    lines += [(log.timestamp, _log(log, whose(log))) for log in followed.logs]
     for timestamp, said in sorted(lines, key=lambda line: codec.parse(line[0])):
         click.echo(f"{clock(timestamp)}  {said}")
 
 
-def log(log: responses.Log) -> None:
-    """Print one line of a run's log."""
-    click.echo(f"{clock(log.timestamp)}  {_log(log)}")
+def log(log: responses.Log, whose: str | None) -> None:
+    """Print one line of a run's log, said by the run itself or by ``whose`` task or subflow."""
+    click.echo(f"{clock(log.timestamp)}  {_log(log, whose)}")
 
 
 def id_(value: UUID) -> str:
@@ -133,8 +135,11 @@ def _state(state: responses.State) -> str:
     return click.style(state.name, fg=_COLOURS.get(state.name), bold=True) + said
 
 
-def _log(log: responses.Log) -> str:
-    return f"{logging.getLevelName(log.level):<7} {log.name}: {log.message}"
+def _log(log: responses.Log, whose: str | None) -> str:
+    # A logger of runs says by its name only what the speaker's own name says better.
+    names = [whose, None if whose and log.name.endswith(_RUN_LOGGERS) else log.name]
+    said_by = " ".join(name for name in names if name)
+    return f"{logging.getLevelName(log.level):<7} {said_by}: {log.message}"
 
 
 def _rich_table(columns: Sequence[str], cells: list[list[str]]) -> None:

@@ -62,7 +62,12 @@ class OwnAttempt(Server):
         return opened
 
     def propose(self, kind: Kind, run_id: UUID, state: ProposedState, *, force: bool = False) -> Answer:
-        """Ask the server for a state; with the end of the run the attempt is over."""
+        """Ask the server for a state; with the end of the run the attempt is over.
+
+        What the run has logged is told before its end, so that who follows it sees its last lines.
+        """
+        if run_id == self._root and state.type.is_final:
+            _logs.deliver()
         try:
             answer = super().propose(kind, run_id, state, force=force)
         except RunStopped:

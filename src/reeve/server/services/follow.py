@@ -41,7 +41,8 @@ async def _news(tx: Transaction, run_id: UUID, body: Follow) -> responses.Follow
     if run is None:
         raise NotFoundError("Flow run not found")
     states = await runs.states_after(tx, run_id, body.state_cursor, PAGE)
-    lines = await logs.after(tx, run_id, body.log_cursor, PAGE)
+    lines_after = logs.after_with_subflows if body.with_subflows else logs.after
+    lines = await lines_after(tx, run_id, body.log_cursor, PAGE)
     ended = run.state is not None and run.state.is_final and run.attempt_id is None
     return responses.Followed(
         run=project.flow_run(run, await tx.now()),

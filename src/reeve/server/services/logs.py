@@ -10,7 +10,7 @@ from reeve.core.logs import LogLine
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.hub import run_topic
 from reeve.server.services.scope import check_writes
-from reeve.server.storage import logs
+from reeve.server.storage import attempts, logs
 
 if TYPE_CHECKING:
     from reeve.server.storage.store import Transaction
@@ -39,7 +39,10 @@ async def create(ctx: Context, principal: Principal, body: Sequence[LogCreate]) 
             for line in body
         ]
         await logs.insert(tx, lines, principal.attempt_id)
-        for run_id in {line.flow_run_id for line in lines if line.flow_run_id}:
+        said_of = {line.flow_run_id for line in lines if line.flow_run_id}
+        if principal.attempt_id is not None and (own := await attempts.read(tx, principal.attempt_id)):
+            said_of.add(own.flow_run_id)  # whoever follows it follows its subflows too
+        for run_id in said_of:
             tx.wake(run_topic(run_id))
 
     await ctx.store.write(insert)

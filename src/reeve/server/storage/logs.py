@@ -48,6 +48,26 @@ async def after(tx: Transaction, run_id: UUID, cursor: int, limit: int) -> list[
     return [(row["cursor"], rows.log_line(row)) for row in found]
 
 
+async def after_with_subflows(
+    tx: Transaction, run_id: UUID, cursor: int, limit: int
+) -> list[tuple[int, LogLine]]:
+    """Return lines of a run, and of subflows of the same process at any depth, as ``after`` does.
+
+    Those of other processes are left out: their lines may become visible later than ones behind them.
+    """
+    found = await tx.fetch(
+        "with recursive tree (id) as (select id from flow_runs where id = $1 union all"
+        " select c.id from tree join task_runs t on t.flow_run_id = tree.id"
+        " join flow_runs c on c.parent_task_run_id = t.id where c.deployment_id is null)"
+        " select l.* from logs l where l.flow_run_id in (select id from tree) and l.cursor > $2"
+        " order by l.cursor limit $3",
+        run_id,
+        cursor,
+        limit,
+    )
+    return [(row["cursor"], rows.log_line(row)) for row in found]
+
+
 async def prune(tx: Transaction, before: datetime, limit: int) -> int:
     """Delete up to ``limit`` lines older than ``before``; return how many."""
     return await tx.execute(

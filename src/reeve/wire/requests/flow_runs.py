@@ -71,8 +71,12 @@ class CancelRun(Struct, kw_only=True):
 
 
 class Follow(Struct, kw_only=True):
-    """Wait up to ``hold_seconds`` for news of a run after the cursors (0 = from the start)."""
+    """Wait up to ``hold_seconds`` for news of a run after the cursors (0 = from the start).
+
+    ``with_subflows``: give the lines of subflows too that the run's own process executes.
+    """
 
     state_cursor: int = 0
     log_cursor: int = 0
     hold_seconds: float = 20.0
+    with_subflows: bool = False
