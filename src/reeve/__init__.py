@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from reeve.sdk.tasks import Task, task
     from reeve.sdk.variables import Variable
     from reeve.sdk.waiting import as_completed, wait
+    from reeve.sdk.workers.crossing import WorkerDiedError
 
 _HOMES = {
     "reeve.errors": ("ReeveError",),
@@ -98,6 +99,7 @@ _HOMES = {
     "reeve.sdk.tasks": ("Task", "task"),
     "reeve.sdk.variables": ("Variable",),
     "reeve.sdk.waiting": ("as_completed", "wait"),
+    "reeve.sdk.workers.crossing": ("WorkerDiedError",),
 }
 _HOME_OF = {word: home for home, words in _HOMES.items() for word in words}
 
@@ -127,6 +129,7 @@ __all__ = [
     "TaskFutures",
     "ThreadTaskRunner",
     "Variable",
+    "WorkerDiedError",
     "acreate_image_artifact",
     "acreate_link_artifact",
     "acreate_markdown_artifact",

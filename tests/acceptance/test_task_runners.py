@@ -57,6 +57,17 @@ def once(folder: str, x: int) -> int:
 def light(x: int) -> int:
     return x
 
+@task(retries=1)
+def dies_once(folder: str) -> None:
+    mark = Path(folder, "died")
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+@flow(task_runner="processes", max_workers=1)
+def goes_on(folder: str) -> None:
+    dies_once.submit(folder).result()
+
 @task
 def dies() -> None:
     Variable.get("none", default=None)  # who asks the server has told it all
@@ -122,3 +133,19 @@ def test_tasks_are_the_same_runs_in_every_try_and_end_with_their_process(house: 
     assert {states[f"light-{x}"] for x in range(20)} == {("Completed", 1)}
     assert {states[f"once-{x}"] for x in range(3)} == {("Completed", 1)}
     assert states["dies-0"] == ("Crashed", 1)
+
+
+def test_a_worker_that_died_is_told_of_and_its_task_tried_again(house: House) -> None:
+    (run_id,) = house.run_at_once(house.deploy(TRIED, "goes_on", file="tried.py"), 1, folder=str(house.root))
+    assert house.ends(run_id).state_name == "Completed"
+    of_run: Any = {"flow_runs": {"id": {"any_": [str(run_id)]}}}
+    (task_run,) = house.client.call(api.filter_task_runs, of_run)
+    states = house.client.call(api.task_run_states, query={"task_run_id": task_run.id})
+    assert [state.name for state in states] == [
+        "Pending",
+        "Running",
+        "AwaitingRetry",
+        "Retrying",
+        "Completed",
+    ]
+    assert "was killed by SIGKILL" in (states[2].message or "")

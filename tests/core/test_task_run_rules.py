@@ -249,20 +249,24 @@ def test_a_failure_with_retries_left_is_retried(
 
 
 @pytest.mark.parametrize(
-    ("retries", "run_count", "retriable", "status"),
+    ("retries", "run_count", "type_", "retriable", "status"),
     [
-        (None, 1, None, ACCEPT),
-        (1, 2, None, ACCEPT),
-        (1, 1, False, ACCEPT),
-        (1, 1, None, REJECT),
-        (1, 1, True, REJECT),
+        (None, 1, FAILED, None, ACCEPT),
+        (1, 2, FAILED, None, ACCEPT),
+        (1, 1, FAILED, False, ACCEPT),
+        (1, 1, FAILED, None, REJECT),
+        (1, 1, FAILED, True, REJECT),
+        (1, 1, CRASHED, None, ACCEPT),
+        (1, 1, CRASHED, False, ACCEPT),
+        (1, 1, CRASHED, True, REJECT),
+        (1, 2, CRASHED, True, ACCEPT),
     ],
 )
 def test_who_is_retried(
-    retries: int | None, run_count: int, retriable: bool | None, status: SetStateStatus
+    retries: int | None, run_count: int, type_: StateType, retriable: bool | None, status: SetStateStatus
 ) -> None:
     run = task_run(RUNNING, run_count=run_count, empirical_policy=TaskRunPolicy(retries=retries))
-    assert ask(run, propose(FAILED, details=StateDetails(retriable=retriable))).status is status
+    assert ask(run, propose(type_, details=StateDetails(retriable=retriable))).status is status
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ def test_tasks_and_their_failures(
                 remote.calls_another.submit(5).result(),
                 [remote.counted.submit(tmp_path, 1).result() for _ in range(2)],
                 remote.talks.submit(3).result(),
+                remote.dies_once.submit(tmp_path).result(),
             ]
         )
         failed = remote.fails.submit("plain")
@@ -100,7 +101,7 @@ def test_tasks_and_their_failures(
 
     body()
     run = {"name": "talks-0", "parameters": {"x": 3}, "task": "talks", "flow": "body"}
-    assert values == [True, 10, [11, 18], "try 2", 6, 20, [2, 2], run]
+    assert values == [True, 10, [11, 18], "try 2", 6, 20, [2, 2], run, "alive"]
     assert (tmp_path / "calls").read_text() == "x"
     plain, stubborn, told, lock, dead, alive_again = [state for state in states if state is not None]
     with pytest.raises(ValueError, match="broken"):

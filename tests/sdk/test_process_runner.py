@@ -109,6 +109,25 @@ def test_failures_arrive_as_they_were_raised(caplog: pytest.LogCaptureFixture) -
     assert alive_again.result() == 4
 
 
+def test_a_worker_that_died_is_a_failure_that_retries_are_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def tried(name: str, **conditions: Any) -> State[Any]:
+        folder = tmp_path / name
+        folder.mkdir()
+        made = task(retries=1, **conditions)(remote.dies_once.fn)
+        return made.submit(folder).wait() or pytest.fail("it did not end")
+
+    def body() -> None:
+        assert tried("plain").result() == "alive"
+        assert tried("named", retry_on=(OSError, WorkerDiedError)).is_completed
+        assert tried("asked", retry_if=lambda state: isinstance(state.error, WorkerDiedError)).is_completed
+        assert tried("other", retry_on=OSError).name == "Crashed", "it was told what to try again"
+
+    in_processes(body)
+    assert caplog.text.count("was killed by SIGKILL") == 4
+
+
 def test_what_cannot_cross_is_named() -> None:
     def given() -> None:
         remote.add.submit(1, y=threading.Lock()).result()

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from reeve.core.runs import MOST_DELAYS
-from reeve.core.states import StateType
 from reeve.errors import InvalidInputError
 from reeve.sdk.options import whole_seconds
 from reeve.sdk.states import State
@@ -53,7 +52,8 @@ def checked_jitter(owner: str, factor: float | None) -> float | None:
 class RetryCondition:
     """Whether an ended try asks for another: any of its parts may say so.
 
-    ``wanted`` is 2.20's ``retry_condition_fn``, with all but the state filled in: asked of failures alone.
+    ``wanted`` is 2.20's ``retry_condition_fn``, with all but the state filled in: asked of failures alone, of
+    which the death of a worker is one.
     """
 
     on: RetryOn | None = None
@@ -69,7 +69,7 @@ class RetryCondition:
         """Say whether the try that ended in ``state`` is to be followed by another."""
         if self.if_ is not None and self.if_(state):
             return True
-        if state.type is not StateType.FAILED:
+        if state.is_completed:
             return False
         if self.on is not None and isinstance(state.error, self.on):
             return True

@@ -89,9 +89,9 @@ class State(Generic[T_co]):
             return cast("T_co", self.value)
         raise self.error or RunFailedError(f"The run ended as {self}.")
 
-    def that_is_not_retried(self) -> State[T_co]:
-        """Return the state with a mark that no retry is to follow it."""
-        details = replace(self.details, retriable=False)
+    def that_is_retried(self, retried: bool) -> State[T_co]:
+        """Return the state with a mark whether a retry, if there is one left, is to follow it."""
+        details = replace(self.details, retriable=retried)
         return State(replace(self.proposed, details=details), value=self.value, error=self.error)
 
     def kept(self, data: Any, **details: Any) -> State[T_co]:

@@ -147,9 +147,13 @@ def _tag_slots(step: _Step) -> _Outcome:
 
 
 def _retry(step: _Step) -> _Outcome:
-    """A failed task with retries left waits for the next one."""
+    """A failed task with retries left waits for the next one; a crashed one where its engine says so.
+
+    An engine that is interrupted crashes its tasks, too, and will not try them again.
+    """
     run, policy = step.run, step.run.empirical_policy
-    if step.proposed.details.retriable is False:
+    told = step.proposed.details.retriable
+    if told is False or (told is None and step.proposed.type is CRASHED):
         return step
     if policy.retries is None or run.run_count > policy.retries:
         return step
@@ -211,7 +215,7 @@ _ORDER: tuple[TaskRunRule, ...] = (
         _TO_RUNNING,
         shared.wait_for_scheduled_time,
     ),
-    Rule("retry", frozenset({RUNNING}), frozenset({FAILED}), _retry),
+    Rule("retry", frozenset({RUNNING}), frozenset({FAILED, CRASHED}), _retry),
     Rule("name reruns", FROM_ANY, _TO_RUNNING, _name_reruns),
     Rule("track flow attempt", FROM_ANY, _TO_RUNNING, _track_flow_attempt),
     Rule("store cache", FROM_ANY, frozenset({COMPLETED}), _store_cache),

@@ -280,7 +280,7 @@ def _call_hooks(run: Run, state: State[Any], called_for: StateType | None = None
 
 def _judged(run: Run, state: State[Any]) -> Script[State[Any]]:
     """Ask the run's condition whether a try that ended so is to be followed by another."""
-    if run.asks_retry is None or state.type not in {StateType.COMPLETED, StateType.FAILED}:
+    if run.asks_retry is None or not (state.is_completed or _is_failure(state)):
         return state
     outcome = yield Consult(run, partial(run.asks_retry, state))
     if isinstance(outcome, Raised):
@@ -288,7 +288,12 @@ def _judged(run: Run, state: State[Any]) -> Script[State[Any]]:
     wanted = isinstance(outcome, Returned) and bool(outcome.value)
     if state.is_completed:
         return _not_accepted(run, state) if wanted else state
-    return state if wanted else state.that_is_not_retried()
+    return state if wanted else state.that_is_retried(False)
+
+
+def _is_failure(state: State[Any]) -> bool:
+    """Whether a retry may follow: a try that failed, or whose worker died."""
+    return state.type is StateType.FAILED or state.details.retriable is True
 
 
 def _not_accepted(run: Run, state: State[Any]) -> State[Any]:
@@ -339,7 +344,10 @@ def _conclude(run: Run, outcome: Outcome) -> State[Any]:
         return Failed(message, name="TimedOut", error=RunTimedOutError(message))
     if isinstance(outcome, Died):
         run.log.error("%s", outcome.error)
-        return State(propose(StateType.CRASHED, message=str(outcome.error)), error=outcome.error)
+        crashed: State[Any] = State(
+            propose(StateType.CRASHED, message=str(outcome.error)), error=outcome.error
+        )
+        return crashed.that_is_retried(True)
     error = from_user_code(outcome.error)
     if isinstance(error, EndRun):
         return error.state
