@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, IntEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypedDict, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict, Union, get_args, get_origin
 
 import jsonschema
 import msgspec
@@ -67,6 +67,28 @@ class Row(TypedDict):
     name: str
 
 
+@dataclass
+class Times:
+    begins: dt.datetime
+    daily: dt.time | None = None
+    others: list[dt.datetime] = field(default_factory=list)
+
+
+class Moment(NamedTuple):
+    at: dt.datetime
+    note: str = ""
+
+
+class Log(TypedDict):
+    at: NotRequired[dt.datetime]
+    times: Times
+
+
+class Renamed(msgspec.Struct, rename="camel"):
+    begins_at: dt.datetime | int
+    log: Log | None = None
+
+
 class Model(pydantic.BaseModel):
     n: int
     name: str = "x"
@@ -76,6 +98,8 @@ class Model(pydantic.BaseModel):
 
 whole_seconds = st.integers(-(10**6), 10**6)
 windows = st.builds(Window, st.dates(), st.integers(0, 99), st.lists(st.text(max_size=3), max_size=2))
+times = st.builds(Times, st.datetimes(), st.none() | st.times(), st.lists(st.datetimes(), max_size=2))
+logs = st.fixed_dictionaries({"times": times}, optional={"at": st.datetimes()})
 VALUES: dict[Any, st.SearchStrategy[Any]] = {
     bool: st.booleans(),
     int: st.integers(),
@@ -98,6 +122,10 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     Options: st.builds(Options, st.integers(0, 9), st.none() | windows),
     Place: st.builds(Place, st.text(max_size=3), st.integers(0, 9)),
     Row: st.fixed_dictionaries({"id": st.integers(0, 9), "name": st.text(max_size=3)}),
+    Times: times,
+    Moment: st.builds(Moment, st.datetimes(), st.text(max_size=3)),
+    Log: logs,
+    Renamed: st.builds(Renamed, st.integers() | st.datetimes(), st.none() | logs),
     Model: st.builds(Model, n=st.integers(-9, 9), name=st.text(max_size=3)),
 }
 HASHABLE = [bool, int, str, dt.date, Decimal, uuid.UUID, Colour, Place]
@@ -139,6 +167,8 @@ def is_a(value: Any, kind: Any) -> bool:
         return _FITS[origin](value, args)
     if origin is not None:
         return type(value) is origin and all(is_a(one, args[0]) for one in value)
+    if kind is Log:
+        return type(value) is dict and type(value["times"]) is Times
     if kind is Row:
         return type(value) is dict and type(value["id"]) is int and type(value["name"]) is str
     return type(value) is kind or (kind in {Path, Colour, Size, type(None)} and isinstance(value, kind))

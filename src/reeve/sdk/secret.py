@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any, get_args, get_type_hints
-
-from msgspec import Struct
+from typing import Any
 
 from reeve.core.sealing import HIDDEN
+from reeve.sdk.hints import parts
 
 
 class Secret:
@@ -40,24 +38,7 @@ class Secret:
 
 def holds_secret(hint: Any) -> bool:
     """Whether a value of this type has a ``Secret`` in it anywhere."""
-    return _holds(hint, set())
-
-
-def _holds(hint: Any, seen: set[Any]) -> bool:
-    if hint is Secret:
-        return True
-    if isinstance(hint, type) and hint not in seen and _has_fields(hint):
-        seen.add(hint)
-        try:
-            hints = get_type_hints(hint, include_extras=True)
-        except Exception:  # noqa: BLE001  # a hint may be any expression, or a name imported for checkers only
-            return False
-        return any(_holds(one, seen) for one in hints.values())
-    return any(_holds(one, seen) for one in get_args(hint))
-
-
-def _has_fields(hint: type) -> bool:
-    return issubclass(hint, Struct) or dataclasses.is_dataclass(hint)
+    return any(one is Secret for one in parts(hint))
 
 
 def shown(value: Any) -> Any:
