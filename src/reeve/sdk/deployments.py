@@ -17,7 +17,7 @@ from reeve.sdk import home
 from reeve.sdk.asking import Question, ask, both
 from reeve.sdk.context import Scope, current_scope
 from reeve.sdk.following import state_of, until
-from reeve.sdk.secret import Secret
+from reeve.sdk.secret import revealed
 from reeve.sdk.states import State
 from reeve.wire import endpoints, requests, responses
 
@@ -182,20 +182,10 @@ def _ended(run: responses.FlowRunResponse) -> bool:
 
 def _as_json(parameters: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        values: dict[str, Any] = msgspec.to_builtins(dict(parameters), str_keys=True, enc_hook=_plain)
-    except (TypeError, NotImplementedError) as error:
+        values: dict[str, Any] = msgspec.to_builtins(dict(parameters), str_keys=True, enc_hook=revealed)
+    except TypeError as error:
         raise InvalidInputError(f"parameters must be what JSON knows: {error}", field="parameters") from None
     return values
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Secret):
-        return value.get_secret_value()
-    if hasattr(value, "__fspath__"):
-        return value.__fspath__()
-    if hasattr(value, "model_dump"):  # pydantic
-        return value.model_dump(mode="json")
-    raise NotImplementedError(f"{type(value).__name__} is none of it")
 
 
 run_deployment, arun_deployment = both(_run_deployment)

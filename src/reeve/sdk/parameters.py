@@ -17,7 +17,7 @@ import msgspec
 
 from reeve.decoders import read_type
 from reeve.errors import InvalidInputError
-from reeve.sdk.secret import Secret, holds_secret
+from reeve.sdk.secret import holds_secret, is_secret, read_secret
 
 _VARIADIC = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 
@@ -56,8 +56,9 @@ class Parameters:
             return convert(value, wanted)
         except msgspec.ValidationError as error:
             message = f"{self.owner}: parameter '{name}' must be {describe(wanted)}"
-            given = "" if holds_secret(wanted) else f", got {_shown(value)}"
-            raise ParameterError(f"{message}{given}{_place(error)}.", field=name) from None
+            # What pydantic says of a fault quotes the value, too.
+            given = "" if holds_secret(wanted) else f", got {_shown(value)}{_place(error)}"
+            raise ParameterError(f"{message}{given}.", field=name) from None
 
     def _misfit(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], error: TypeError) -> ParameterError:
         known = [name for name, one in self.signature.parameters.items() if one.kind not in _VARIADIC]
@@ -112,7 +113,9 @@ def _foreign(wanted: type, value: Any) -> Any:
     """Read a type that msgspec does not know."""
     if isinstance(value, wanted):
         return value
-    if isinstance(value, str) and (wanted is Secret or issubclass(wanted, os.PathLike)):
+    if isinstance(value, str) and is_secret(wanted):
+        return read_secret(wanted, value)
+    if isinstance(value, str) and issubclass(wanted, os.PathLike):
         return wanted(value)  # type: ignore[call-arg]  # the protocol says nothing of its constructor
     if hasattr(wanted, "model_validate"):
         return wanted.model_validate(value)
@@ -153,6 +156,7 @@ def _evaluated(function: Callable[..., Any], annotation: Any) -> Any:
 # Messages.
 
 _WORDS = {
+    **dict.fromkeys(("Secret", "SecretStr", "SecretBytes"), "a secret text"),
     "bool": "true or false",
     "bytes": "base64 text",
     "date": "a date like 2026-01-31",
@@ -161,7 +165,6 @@ _WORDS = {
     "float": "a number",
     "int": "a whole number",
     "NoneType": "null",
-    "Secret": "a secret text",
     "str": "text",
     "time": "a time of day like 08:30:00",
     "timedelta": "a duration in seconds, or like PT90S",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import inspect
+import json
 import os
 from collections.abc import Iterator
 from types import UnionType
@@ -13,7 +14,7 @@ import msgspec
 
 from reeve.sdk.hints import fields, parts
 from reeve.sdk.parameters import Parameters
-from reeve.sdk.secret import Secret, holds_secret
+from reeve.sdk.secret import holds_secret, is_secret
 
 _SECRET = {"writeOnly": True, "format": "password"}
 _REFERENCE = "#/definitions/{name}"
@@ -101,7 +102,7 @@ def _with_format(type_: Any) -> Any:
 
 
 def _foreign_schema(type_: type) -> dict[str, Any]:
-    if issubclass(type_, Secret):
+    if is_secret(type_):
         return {"type": "string", **_SECRET}
     if issubclass(type_, os.PathLike):
         return {"type": "string", "format": "path"}
@@ -117,7 +118,8 @@ def _default(parameter: inspect.Parameter) -> dict[str, Any]:
     if parameter.default in (inspect.Parameter.empty, None):
         return {}
     try:
-        return {"default": msgspec.to_builtins(parameter.default, enc_hook=_plain)}
+        value = msgspec.to_builtins(parameter.default, enc_hook=_plain)
+        return {"default": json.loads(json.dumps(value))}  # as the server returns it: a tuple is a list there
     except (TypeError, NotImplementedError):  # the form cannot show it
         return {}
 
