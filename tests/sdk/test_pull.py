@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import stat
 import subprocess
 import zipfile
@@ -15,13 +16,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reeve.core.pull_steps import GIT_SCHEMES, check_inside, check_ref, check_url, kept_step, read_step
+from reeve.core.pull_steps import (
+    GIT_SCHEMES,
+    check_inside,
+    check_ref,
+    check_url,
+    kept_step,
+    read_step,
+    submodule_url,
+)
 from reeve.errors import InvalidInputError
 from reeve.sdk import pull as pulling
 from reeve.sdk.code import code_version
 from reeve.sdk.pull import PullError, extract, pull
 
 RUNS = 50
+LOCAL = ("-c", "protocol.file.allow=always")  # for submodules in directories
 
 
 def git(at: Path, *arguments: str) -> str:
@@ -150,6 +160,109 @@ def test_a_repository_cannot_have_a_run_do_something(repository: Repository, mac
     assert not mark.exists()
 
 
+def test_submodules_are_fetched_at_their_commits(
+    repository: Repository, machine: Machine, tmp_path: Path
+) -> None:
+    innermost, inner = Repository(tmp_path / "innermost"), Repository(tmp_path / "inner")
+    innermost.commit(deep_py="pinned")
+    git(inner.at, *LOCAL, "submodule", "--quiet", "add", "../innermost", "below")
+    inner.commit(inner_py="inner")
+    git(repository.at, *LOCAL, "submodule", "--quiet", "add", f"file://{inner.at}", "libs/inner")
+    commit = repository.commit(flows_py="one")
+    innermost.commit(deep_py="later")
+    step = {"url": str(repository.at), "commit": commit}
+    found = machine.run(git={**step, "submodules": True})
+    files = ("flows.py", "libs/inner/inner.py", "libs/inner/below/deep.py")
+    assert [(found.directory / name).read_text() for name in files] == ["one", "inner", "pinned"]
+    assert not list(found.directory.parent.rglob("*.index"))
+    assert len(machine.said) == 1
+    bare = machine.run(git=step)
+    assert not list((bare.directory / "libs/inner").iterdir())
+    assert "submodules: true" in machine.said[-1]
+    inner.at.rename(tmp_path / "gone")  # known commits are in the cache
+    assert (machine.run(git={**step, "submodules": True}).directory / files[2]).read_text() == "pinned"
+
+
+def test_what_is_wrong_with_a_submodule_is_told_with_its_name(
+    repository: Repository, machine: Machine, tmp_path: Path
+) -> None:
+    Repository(tmp_path / "inner").commit(inner_py="inner")
+    git(repository.at, *LOCAL, "submodule", "--quiet", "add", "../inner", "inner")
+    url = str(repository.at)
+    git(
+        repository.at,
+        "config",
+        "--file",
+        ".gitmodules",
+        "submodule.inner.url",
+        "https://me:pass@example.org/r",
+    )
+    repository.commit()
+    with pytest.raises(PullError, match=r"of its submodules: git: a password in 'url'"):
+        machine.run(git={"url": url, "submodules": True})
+    git(repository.at, "rm", "--quiet", "-f", "--cached", ".gitmodules")
+    git(repository.at, "commit", "--quiet", "-m", "x")
+    with pytest.raises(PullError, match=r"\.gitmodules does not say where the submodule 'inner' is"):
+        machine.run(git={"url": url, "submodules": True})
+    git(repository.at, "config", "--file", ".gitmodules", "submodule.inner.url", str(repository.at))
+    repository.commit()
+    with pytest.raises(PullError, match=r"its submodule 'inner' \(/.*origin\): it has no commit"):
+        machine.run(git={"url": url, "submodules": True})
+
+
+@pytest.mark.parametrize(
+    ("parent", "said", "url"),
+    [
+        ("https://example.org/a/b.git", "../c.git", "https://example.org/a/c.git"),
+        ("https://example.org/a/b/", "../../x/c", "https://example.org/x/c"),
+        ("https://example.org/a", "./../c", "https://example.org/c"),
+        ("git@example.org:a/b.git", "../c", "git@example.org:a/c"),
+        ("git@example.org:b", "../c", "git@example.org:c"),
+        ("file:///a/b", "../c", "file:///a/c"),
+        ("/a/b", "/c", "/c"),
+        ("https://example.org/a", "/etc", None),
+        ("https://example.org/a", "file:///etc", None),
+        ("https://example.org/a", "../../../../../../etc", None),
+        ("https://example.org/a", "ext::sh -c x", None),
+        ("https://example.org/a", "--upload-pack=x", None),
+    ],
+)
+def test_a_submodule_is_found_from_its_repository(parent: str, said: str, url: str | None) -> None:
+    if url is not None:
+        assert submodule_url(parent, said) == url
+        return
+    with pytest.raises(InvalidInputError):
+        submodule_url(parent, said)
+
+
+def test_pointers_of_git_lfs_are_told(repository: Repository, machine: Machine, monkeypatch: Any) -> None:
+    bare = repository.at.parent / "bin"  # a machine without git-lfs
+    bare.mkdir()
+    (bare / "git").symlink_to(shutil.which("git") or "")
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 7\n"
+    (repository.at / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    (repository.at / "model.bin").write_text(pointer)
+    repository.commit(flows_py="one")
+    monkeypatch.setenv("PATH", str(bare))
+    machine.run(git={"url": str(repository.at)})
+    assert machine.said[-1] == (
+        "Pointers of Git LFS stand in the place of content: model.bin. Install git-lfs where runs start."
+    )
+
+
+@pytest.mark.skipif(shutil.which("git-lfs") is None, reason="there is no git-lfs")
+def test_content_of_git_lfs_is_fetched(
+    repository: Repository, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # where nobody has said "git lfs install"
+    git(repository.at, "lfs", "install", "--local")
+    git(repository.at, "lfs", "track", "*.bin")
+    (repository.at / "model.bin").write_bytes(b"weights")
+    repository.commit(flows_py="one")
+    found = machine.run(git={"url": f"file://{repository.at}"})
+    assert (found.directory / "model.bin").read_bytes() == b"weights"
+
+
 ATTACKS = [
     {"url": "--upload-pack=touch x"},
     {"url": "-u./x"},
@@ -173,6 +286,7 @@ ATTACKS = [
     {"url": "/r", "directory": "/etc"},
     {"url": "/r", "ref": "a", "commit": "0" * 40},
     {"url": "/r", "depth": 1},
+    {"url": "/r", "submodules": "--jobs"},
 ]
 
 

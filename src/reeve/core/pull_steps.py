@@ -35,13 +35,15 @@ class PathStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class GitStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A repository: at a ``commit``, or at what a ``ref`` (a branch or tag; HEAD) is when the run starts.
 
-    ``directory``: the part of it in which the entrypoint is.
+    ``directory``: the part of it in which the entrypoint is. ``submodules``: fetch those too, each at the
+    commit that the repository says, and theirs.
     """
 
     url: str
     ref: str | None = None
     commit: str | None = None
     directory: str | None = None
+    submodules: bool = False
 
 
 class ZipStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,7 +65,7 @@ def read_step(said: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidInputError(f"a pull step is one of {', '.join(KINDS)}", field="pull")
     ((kind, fields),) = said.items()
     step = _convert(kind, fields)
-    kept = {name: value for name, value in msgspec.structs.asdict(step).items() if value is not None}
+    kept = {name: value for name, value in msgspec.structs.asdict(step).items() if value not in (None, False)}
     return {_PREFIX + kind: kept}
 
 
@@ -123,6 +125,31 @@ def check_url(url: str) -> None:
             "git: a password in 'url' would be stored and shown; let git's credential helper have it",
             field="url",
         )
+
+
+def submodule_url(parent: str, said: str) -> str:
+    """Return where a submodule is that a repository names, perhaps as seen from itself: ``../other.git``.
+
+    Raises InvalidInputError for what ``check_url`` refuses, and for a place on this machine unless the
+    repository is on it too: else a repository could have other people's directories read.
+    """
+    url = said
+    if said.startswith(("./", "../")):
+        base, slash = parent.rstrip("/"), "/"
+        while said.startswith(("./", "../")):
+            step, _, said = said.partition("/")
+            if step == "..":
+                cut = max(base.rfind("/"), base.rfind(":"), 0)
+                base, slash = base[:cut], base[cut : cut + 1]
+        url = f"{base}{slash}{said}"
+    check_url(url)
+    if _is_local(url) and not _is_local(parent):
+        raise InvalidInputError(f"git: the submodule {url!r} is a place on this machine", field="url")
+    return url
+
+
+def _is_local(url: str) -> bool:
+    return url.startswith(("/", "file:"))
 
 
 def check_archive(url: str) -> None:

@@ -10,14 +10,16 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-from reeve.core.pull_steps import COMMIT, check_ref, check_url
-from reeve.errors import ReeveError
+from reeve.core.pull_steps import COMMIT, check_ref, check_url, submodule_url
+from reeve.errors import InvalidInputError, ReeveError
 
 FETCH_SECONDS = 600.0
 _ALLOWED = ("https", "ssh", "file")
@@ -26,6 +28,12 @@ _SAFE = (
     *(word for name in _ALLOWED for word in ("-c", f"protocol.{name}.allow=always")),
     *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0"),
 )
+# What "git lfs install" writes: to have installed the program is enough.
+_LFS = (
+    *("-c", "filter.lfs.process=git-lfs filter-process", "-c", "filter.lfs.smudge=git-lfs smudge -- %f"),
+    *("-c", "filter.lfs.required=true"),
+)
+_GITLINK = "160000 commit "  # what stands for a submodule in a tree
 _REFSPECS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+HEAD:refs/reeve/head")
 
 
@@ -41,12 +49,21 @@ class GitRefusedError(GitError):
     code = "git_refused"
 
 
+class Submodule(NamedTuple):
+    """A repository in a directory of another one, and its commit there."""
+
+    path: str
+    url: str
+    commit: str
+
+
 class Mirror:
     """What is known of one repository on this machine."""
 
     def __init__(self, cache: Path, url: str) -> None:
         check_url(url)
         self.url = url
+        self.cache = cache
         name = hashlib.sha256(url.encode()).hexdigest()[:32]
         self._root = cache / "git" / name
         self._bare = self._root / "mirror.git"
@@ -71,16 +88,45 @@ class Mirror:
                 self._fetch(None)
             return self._resolve(ref), fetched
 
-    def checkout(self, commit: str, into: Path) -> None:
-        """Write the files of a commit into a new directory; a mirror may serve many of these at once."""
-        into.mkdir(parents=True)
-        index = into.with_name(f"{into.name}.index")
+    def checkout(self, commit: str, into: Path, index: Path) -> None:
+        """Write the files of a commit into a new or empty directory.
+
+        A mirror may serve many of these at once. ``index``: where git may keep a file in the meantime.
+        """
+        into.mkdir(parents=True, exist_ok=True)
         environ = {"GIT_INDEX_FILE": str(index), "GIT_WORK_TREE": str(into)}
         try:
             self._git("read-tree", "--end-of-options", commit, environ=environ)
-            self._git("checkout-index", "--all", "--force", environ=environ, cwd=into)
+            # The name of a remote is what Git LFS asks for content.
+            lfs = (*_LFS, "-c", f"remote.origin.url={self.url}") if shutil.which("git-lfs") else ()
+            self._git(*lfs, "checkout-index", "--all", "--force", environ=environ, cwd=into)
         finally:
             index.unlink(missing_ok=True)
+
+    def submodules(self, commit: str) -> list[Submodule]:
+        """Return the submodules of a commit; GitRefusedError for one that must not, or cannot, be fetched."""
+        tree = self._git("ls-tree", "-r", "-z", "--full-tree", commit).split("\0")
+        links = [one.partition("\t") for one in tree if one.startswith(_GITLINK)]
+        pinned = {path: entry.removeprefix(_GITLINK) for entry, _, path in links}
+        if not pinned:
+            return []
+        urls = self._submodule_urls(commit)
+        if unnamed := sorted(pinned.keys() - urls.keys()):
+            raise GitRefusedError(f"its .gitmodules does not say where the submodule '{unnamed[0]}' is.")
+        try:
+            return [Submodule(path, submodule_url(self.url, urls[path]), pinned[path]) for path in pinned]
+        except InvalidInputError as error:
+            raise GitRefusedError(f"of its submodules: {error.message}.") from None
+
+    def _submodule_urls(self, commit: str) -> dict[str, str]:
+        """Return what .gitmodules says: the URL of each path."""
+        said = self._ask("config", "--blob", f"{commit}:.gitmodules", "--null", "--list") or ""
+        values = dict(one.split("\n", 1) for one in said.split("\0") if "\n" in one)
+        return {
+            path: values[url]
+            for name, path in values.items()
+            if name.endswith(".path") and (url := name.removesuffix("path") + "url") in values
+        }
 
     def _has(self, commit: str) -> bool:
         if not COMMIT.fullmatch(commit):

@@ -14,12 +14,13 @@ import stat
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
 
 from reeve.core.pull_steps import GitStep, PathStep, Step, ZipStep, kept_step
 from reeve.errors import InvalidInputError
+from reeve.sdk.checkout import check_out, pointers
 from reeve.sdk.git import GitError, GitRefusedError, Mirror
 from reeve.sdk.load import FlowLoadError
 
@@ -80,11 +81,22 @@ def _git(step: GitStep, cache: Path, into: Path, say: Say) -> str:
     def once() -> str:
         remove(into)  # what an earlier try has left
         commit, fetched = mirror.commit(step.commit, step.ref)
-        mirror.checkout(commit, into)
+        check_out(mirror, commit, into, submodules=step.submodules)
         say(logging.INFO, f"Code: {step.url} at {commit}{' (fetched)' if fetched else ' (from the cache)'}.")
+        if not step.submodules and (into / ".gitmodules").exists():
+            say(logging.INFO, "Its submodules are not fetched: the git step does not say 'submodules: true'.")
+        if found := pointers(into):
+            say(logging.WARNING, _told_pointers(found))
         return commit
 
     return _tried(once, step.url, say, GitError, GitRefusedError)
+
+
+def _told_pointers(found: Sequence[str]) -> str:
+    others = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    some = ", ".join(found[:3])
+    remedy = "Install git-lfs where runs start"
+    return f"Pointers of Git LFS stand in the place of content: {some}{others}. {remedy}."
 
 
 def _zip(step: ZipStep, into: Path, say: Say) -> str:
