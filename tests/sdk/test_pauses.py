@@ -11,11 +11,13 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
+import pydantic
 import pytest
 from tests.sdk.real import Real, real, shared
 
 from reeve import (
     PauseTimedOutError,
+    Secret,
     apause_flow_run,
     flow,
     pause_flow_run,
@@ -23,6 +25,7 @@ from reeve import (
     suspend_flow_run,
     task,
 )
+from reeve.core.sealing import HIDDEN
 from reeve.core.states import StateType
 from reeve.errors import ConflictError, InvalidInputError
 from reeve.sdk.context import NoActiveRunError
@@ -37,6 +40,17 @@ __all__ = ["real", "shared"]  # fixtures
 class Approval:
     by: str
     day: date = date(2026, 1, 31)
+
+
+@dataclass
+class Login:
+    user: str
+    password: Secret
+
+
+class Account(pydantic.BaseModel):
+    user: str
+    password: pydantic.SecretStr
 
 
 class Struct(msgspec.Struct):
@@ -209,3 +223,43 @@ def test_a_subflow_pauses_and_is_never_suspended(real: Real, name: str) -> None:
         resume_flow_run(paused(real, f"{name}-sub").id, {"value": 5})
         refused, value = running.result(30)[1].result()
     assert ("Cannot suspend subflows." in refused, value) == (True, 5)
+
+
+TEXT = "open sesame 4711"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given", "expected"),
+    [
+        (Login, {"user": "me", "password": TEXT}, Login("me", Secret(TEXT))),
+        (Secret, {"value": Secret(TEXT)}, Secret(TEXT)),
+        (
+            Account,
+            {"user": "me", "password": pydantic.SecretStr(TEXT)},
+            Account(user="me", password=pydantic.SecretStr(TEXT)),
+        ),
+    ],
+)
+def test_what_is_secret_is_sealed(
+    real: Real, name: str, wanted: Any, given: dict[str, Any], expected: Any
+) -> None:
+    @flow(name=name)
+    def waits() -> Any:
+        return [pause_flow_run(wanted)]
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(real.execute, waits)
+        run = paused(real, name)
+        assert run.state is not None
+        keyset = run.state.state_details.run_input_keyset
+        assert keyset is not None
+        looks_sealed = requests.Resume(run_input={"$sealed": {}})
+        with pytest.raises(InvalidInputError, match="the server's"):
+            real.client.call(endpoints.resume_flow_run, looks_sealed, id=run.id)
+        resume_flow_run(run.id, given)
+        assert running.result(30)[1].result() == [expected]
+    shown = real.client.call(endpoints.read_input, id=run.id, key=keyset["response"])
+    assert json.loads(shown) == HIDDEN
+    database = b"".join(file.read_bytes() for file in real.server.home.glob("*.db*"))
+    assert keyset["response"].encode() in database
+    assert TEXT.encode() not in database

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+from base64 import b64encode
+from typing import Any
 from uuid import uuid4
 
+import pytest
 from tests.server.outside import Outside, bearer, made
+
+from reeve.core.sealing import HIDDEN
+from reeve.server.services import rotation
+from reeve.server.services.secrets import Keyring, SecretsKeyError
 
 
 async def test_an_input_is_left_once(api: Outside) -> None:
@@ -61,3 +70,53 @@ async def test_a_run_leaves_inputs_for_others_while_its_attempt_lives(api: Outsi
     made(await api.report(grant, report))
     late = await api.post(path, {"key": "late", "value": "v"}, headers=own)
     assert (late.status_code, late.json()["code"]) == (403, "attempt_superseded")
+
+
+async def paused_for_a_password(api: Outside) -> tuple[dict[str, str], Any]:
+    """Pause a run of an agent for a password and a user; return its headers and the path of its answer."""
+    await api.pool("p")
+    await api.run_of(await api.deployment(work_pool_name="p"))
+    grant = await api.grant(pool="p")
+    own, run = bearer(grant["token"]), grant["run"]
+    schema = {"properties": {"user": {"type": "string"}, "password": {"type": "string", "writeOnly": True}}}
+    path = f"/flow_runs/{run['id']}"
+    made(await api.post(f"{path}/input", {"key": "s", "value": json.dumps(schema)}, headers=own))
+    keyset = {"run_input_keyset": {"response": "r", "schema": "s"}, "pause_timeout": "2100-01-01T00:00:00Z"}
+    for type_, details in (("RUNNING", {}), ("PAUSED", keyset)):
+        state = {"state": {"type": type_, "state_details": details}}
+        assert made(await api.post(f"{path}/set_state", state, headers=own))["status"] == "ACCEPT"
+    return own, path
+
+
+async def test_a_secret_answer_is_sealed_and_read_by_its_run_alone(api: Outside) -> None:
+    own, path = await paused_for_a_password(api)
+    given = {"user": "me", "password": "open sesame"}
+    assert (await api.post(f"{path}/resume", {"run_input": {"$sealed": {}}})).status_code == 422
+    assert made(await api.post(f"{path}/resume", {"run_input": given}))["status"] == "ACCEPT"
+    stored = await api.ctx.store.read(
+        lambda tx: tx.fetchval("select value from flow_run_inputs where key = 'r'")
+    )
+    assert "open sesame" not in stored
+    for headers, value in (({}, HIDDEN), (own, given)):
+        assert (await api.get(f"{path}/input/r", headers=headers)).json() == value
+        (listed,) = made(await api.post(f"{path}/input/filter", {"prefix": "r"}, headers=headers))
+        assert json.loads(listed["value"]) == value
+    looks_sealed = {"key": "other", "value": stored}
+    assert (await api.post(f"{path}/input", looks_sealed)).status_code == 422
+
+
+async def test_keys_of_answers_are_needed_and_rotated(api: Outside) -> None:
+    own, path = await paused_for_a_password(api)
+    made(await api.post(f"{path}/resume", {"run_input": {"password": "open sesame"}}))
+    # What anybody may leave is not taken for it.
+    made(await api.post(f"{path}/input", {"key": "odd", "value": '{"$SEALED": no json'}))
+    old = api.ctx.keyring
+    newer = Keyring.read(b64encode(os.urandom(32)).decode())
+    with pytest.raises(SecretsKeyError, match="lacks"):
+        await rotation.check_keys(api.ctx.store, newer)
+    both = Keyring({**old.keys, **newer.keys}, newer.newest)
+    assert await rotation.rotate(api.ctx.store, both) == 1
+    assert await rotation.rotate(api.ctx.store, both) == 0
+    await rotation.check_keys(api.ctx.store, newer)
+    object.__setattr__(api.ctx, "keyring", newer)
+    assert (await api.get(f"{path}/input/r", headers=own)).json() == {"password": "open sesame"}

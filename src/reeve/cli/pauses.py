@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from reeve.cli.secrets import read_parameters
 from reeve.client.sync import Client
 from reeve.core.parameters import check_parameters
 from reeve.errors import ConflictError, NotFoundError
@@ -11,12 +13,14 @@ from reeve.wire import codec, endpoints, requests
 from reeve.wire.responses import FlowRunResponse, State
 
 
-def resume(client: Client, run: FlowRunResponse, given: dict[str, Any] | None) -> State:
-    """Resume a run and return its state.
+def resume(client: Client, run: FlowRunResponse, pairs: Sequence[tuple[str, str]]) -> State:
+    """Resume a run and return its state; ``pairs``: the names and texts of what it waits for.
 
     ConflictError for a run that is not paused, InvalidInputError for an input that it could not read.
     """
-    if schema := _schema(client, run):
+    schema = _schema(client, run) or {}
+    given = read_parameters(schema, pairs) or None
+    if schema:
         check_parameters(schema, given or {})
     verdict = client.call(endpoints.resume_flow_run, requests.Resume(run_input=given), id=run.id)
     if verdict.status == "ACCEPT" and verdict.state is not None:

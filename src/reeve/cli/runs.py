@@ -18,7 +18,7 @@ import click
 from reeve.cli import find, news, pauses, show
 from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect, connect_for_long
-from reeve.cli.values import PAIR, parameters
+from reeve.cli.values import PAIR
 from reeve.client.sync import Client
 from reeve.core import states
 from reeve.core.results import ResultFormat, reference_in
@@ -153,7 +153,7 @@ def resume(*, id_: str, given: tuple[tuple[str, str], ...]) -> None:
     """Let a paused or suspended run go on, with what it waits for."""
     with connect() as client:
         run = find.run(client, id_)
-        state = pauses.resume(client, run, parameters(given) or None)
+        state = pauses.resume(client, run, given)
     click.echo(f"{run.name} ({run.id}) is {state.name}.")
 
 

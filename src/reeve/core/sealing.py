@@ -26,6 +26,11 @@ def secret_names(schema: object) -> frozenset[str]:
     )
 
 
+def has_secret(schema: object) -> bool:
+    """Whether there is a secret anywhere in a JSON Schema."""
+    return any(map(_is_secret, _parts(schema, schema, set())))
+
+
 def is_sealed(value: object) -> bool:
     """Whether a parameter's value is a sealed one."""
     return isinstance(value, Mapping) and value.keys() == {SEALED}

@@ -26,6 +26,8 @@ from reeve.sdk.engine.server import read_answer
 from reeve.sdk.following import until
 from reeve.sdk.futures import in_event_loop
 from reeve.sdk.parameters import convert, describe
+from reeve.sdk.schema import type_schema
+from reeve.sdk.secret import holds_secret, revealed
 from reeve.sdk.states import RunAbortedError, RunFailedError, RunStopped
 from reeve.wire import codec, endpoints, requests, responses
 
@@ -142,7 +144,9 @@ def _resume_flow_run(flow_run_id: UUID | str, run_input: Mapping[str, Any] | Non
     Raises ConflictError for a run that is not paused, InvalidInputError for what does not fit its schema.
     """
     run_id = flow_run_id if isinstance(flow_run_id, UUID) else UUID(flow_run_id)
-    given = None if run_input is None else msgspec.to_builtins(dict(run_input), str_keys=True)
+    given = (
+        None if run_input is None else msgspec.to_builtins(dict(run_input), str_keys=True, enc_hook=revealed)
+    )
     run = yield from ask(endpoints.read_flow_run, id=run_id)
     keyset = run.state.state_details.run_input_keyset if run.state else None
     if keyset is not None:
@@ -277,7 +281,8 @@ def _answer(pause: _Pause, keyset: Mapping[str, str] | None) -> Question[Any]:
     try:
         return convert(given if _is_mapping(wanted) else given.get(_VALUE), wanted)
     except (msgspec.ValidationError, ValueError) as error:  # pydantic's is a ValueError
-        message = f"The input of the {pause.name.lower()} flow must be {describe(wanted)}: {error}"
+        why = "" if holds_secret(wanted) else f": {error}"  # pydantic's words quote what was given
+        message = f"The input of the {pause.name.lower()} flow must be {describe(wanted)}{why}"
         raise InvalidInputError(message, field="run_input") from None
 
 
@@ -308,10 +313,10 @@ def _schema(wanted: Any) -> dict[str, Any]:
         if inner := described.pop("$defs", None):
             described["definitions"] = inner
         return described
-    (shown,), used = msgspec.json.schema_components([wanted], ref_template="#/definitions/{name}")
+    shown, used = type_schema(wanted)
     name = getattr(wanted, "__name__", "Input")
     if _is_mapping(wanted):
-        own: dict[str, Any] = used.pop(name)
+        own: dict[str, Any] = used.pop(name, shown)
     else:
         own = {
             "title": name,

@@ -32,7 +32,7 @@ def parameter_schema(parameters: Parameters) -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     required: list[str] = []
     for position, (name, parameter) in enumerate(parameters.signature.parameters.items()):
-        schema, used = _schema(parameters.types[name])
+        schema, used = type_schema(parameters.types[name])
         definitions.update(used)
         properties[name] = {"title": name, "position": position, **_referred(schema), **_default(parameter)}
         if parameter.default is inspect.Parameter.empty and parameter.kind not in {
@@ -49,7 +49,8 @@ def parameter_schema(parameters: Parameters) -> dict[str, Any]:
     }
 
 
-def _schema(type_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def type_schema(type_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the JSON Schema of a type, and the definitions it refers to; an empty one allows anything."""
     nested = list(_with_times(type_))
     # All in one call, so that each definition has one name.
     wanted = [_with_format(type_), *(class_ for class_, _, _ in nested), *(hint for _, _, hint in nested)]
@@ -58,7 +59,7 @@ def _schema(type_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
             wanted, schema_hook=_foreign_schema, ref_template=_REFERENCE
         )
     except (TypeError, NotImplementedError):  # a type, or a union, that msgspec does not know
-        return (dict(_SECRET) if holds_secret(type_) else {}), {}
+        return ({"writeOnly": True} if holds_secret(type_) else {}), {}
     for (_, place, _), owner, field in zip(nested, shown, shown[len(nested) :], strict=False):
         described = used[owner["$ref"].rpartition("/")[2]]
         described["properties" if isinstance(place, str) else "prefixItems"][place].update(field)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from reeve.core.deployments import Engine
 from reeve.core.parameters import check_parameters
-from reeve.core.sealing import SEALED, is_hidden, is_sealed, secret_names
+from reeve.core.sealing import SEALED, has_secret, is_hidden, is_sealed, secret_names
 from reeve.errors import InvalidInputError
 from reeve.server.services.secrets import SecretsKeyError
 from reeve.server.storage import deployments, schedule_policies
@@ -138,6 +138,28 @@ async def of_run(
     if deployment is None:
         return given
     return sealed(keyring, deployment, given, deployment.parameters if stored is None else stored)
+
+
+def answer(keyring: Keyring, run_id: UUID, key: str, schema: object, given: dict[str, Any]) -> dict[str, Any]:
+    """Return what a paused run is given as it may be stored: sealed as a whole, if its schema has a secret.
+
+    Raises InvalidInputError for what only looks sealed.
+    """
+    if is_sealed(given):
+        message = f"run_input: a mapping with the key '{SEALED}' alone is the server's; give the values"
+        raise InvalidInputError(message, field="run_input")
+    return _seal(keyring, run_id, key, given) if has_secret(schema) else given
+
+
+def opened_answer(keyring: Keyring, run_id: UUID, key: str, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a sealed answer in clear; raises SecretsKeyError."""
+    value: dict[str, Any] = _open(keyring, run_id, key, kept)
+    return value
+
+
+def resealed_answer(keyring: Keyring, run_id: UUID, key: str, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a sealed answer sealed with the newest key; raises SecretsKeyError."""
+    return resealed(keyring, run_id, {key: kept})[key]  # type: ignore[no-any-return]  # of a mapping of Any
 
 
 async def seal_policies(tx: Transaction, keyring: Keyring, deployment: Deployment) -> None:

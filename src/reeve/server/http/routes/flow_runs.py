@@ -6,7 +6,7 @@ from reeve import clock
 from reeve.server.http.body import page
 from reeve.server.http.created_by import created_by
 from reeve.server.http.request import Answer, Request, created, serves
-from reeve.server.services import attempts, explain, figures, find, follow, graphs, runs
+from reeve.server.services import attempts, explain, figures, find, follow, graphs, inputs, runs
 from reeve.wire import endpoints, filters, project, requests, responses
 
 
@@ -54,7 +54,7 @@ async def set_flow_run_state(
 
 @serves(endpoints.resume_flow_run)
 async def resume_flow_run(request: Request[requests.Resume]) -> Answer[responses.OrchestrationResult]:
-    decision = await runs.resume(request.context, request.principal, request.path["id"], request.body)
+    decision = await inputs.resume(request.context, request.principal, request.path["id"], request.body)
     return created(project.orchestration(decision.verdict, decision.state), decision.written)
 
 

@@ -14,12 +14,12 @@ async def create_input(request: Request[requests.FlowRunInputCreate]) -> None:
 
 @serves(endpoints.filter_inputs)
 async def filter_inputs(request: Request[requests.FlowRunInputFilter]) -> list[responses.FlowRunInput]:
-    return await inputs.listing(request.context, request.path["id"], request.body)
+    return await inputs.listing(request.context, request.principal, request.path["id"], request.body)
 
 
 @serves(endpoints.read_input)
 async def read_input(request: Request[None]) -> bytes:
-    return await inputs.read(request.context, request.path["id"], request.path["key"])
+    return await inputs.read(request.context, request.principal, request.path["id"], request.path["key"])
 
 
 @serves(endpoints.delete_input)
