@@ -113,7 +113,8 @@ def _judge_limited(site: Site, row: Row, group: Limited) -> None:
         row.expect(not site.members(str(run_id)), f"{run_id}: a process survives")
         longest = max(closed - opened for opened, closed in attempts)
         limit = MAX_PENDING + GRACE + LOOKS_EVERY + NOTICED
-        row.expect(longest <= limit, f"{group.sentence} It was held for {longest:.1f} s")
+        if not row.expect(longest <= limit, f"{group.sentence} It was held for {longest:.1f} s"):
+            row.notes += [f"{run_id}: {line}" for line in site.story(run_id)]
 
 
 def _lives(site: Site, run_id: UUID, word: str) -> int:
