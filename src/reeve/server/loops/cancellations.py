@@ -7,7 +7,7 @@ from functools import partial
 from uuid import UUID
 
 from reeve.server.loops.loop import Loop
-from reeve.server.services.runs import cancel_children
+from reeve.server.services.proposals import cancel_children
 from reeve.server.storage import runs
 from reeve.server.storage.store import Transaction
 

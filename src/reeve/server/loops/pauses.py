@@ -7,7 +7,7 @@ from uuid import UUID
 
 from reeve.core.states import is_overdue_pause
 from reeve.server.loops.loop import Loop
-from reeve.server.services.runs import expire_pause
+from reeve.server.services.proposals import expire_pause
 from reeve.server.storage import runs
 from reeve.server.storage.store import Transaction
 

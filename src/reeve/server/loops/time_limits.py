@@ -7,7 +7,7 @@ from uuid import UUID
 
 from reeve.server.loops.loop import Loop
 from reeve.server.services.hub import agent_topic
-from reeve.server.services.runs import give_up_start
+from reeve.server.services.proposals import give_up_start
 from reeve.server.storage import attempts, runs
 from reeve.server.storage.store import Transaction
 

@@ -32,7 +32,7 @@ from reeve.errors import (
 from reeve.server.services import records
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.hub import run_topic
-from reeve.server.services.runs import cancel_subflows, close, crash_budget
+from reeve.server.services.proposals import cancel_subflows, close, crash_budget
 from reeve.server.services.states import end_children, enter
 from reeve.server.services.tokens import attempt_of
 from reeve.server.storage import attempts, events, logs, runs, slots

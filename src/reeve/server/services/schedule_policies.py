@@ -15,7 +15,7 @@ from reeve.errors import InvalidInputError, NotFoundError
 from reeve.server.services import sealing
 from reeve.server.services.context import Context
 from reeve.server.services.hub import SCHEDULES_TOPIC, pool_topic
-from reeve.server.services.runs import order
+from reeve.server.services.proposals import order
 from reeve.server.storage import deployments, runs, schedule_policies
 
 if TYPE_CHECKING:
