@@ -135,14 +135,17 @@ class Shim:
                 self._begin_end(run, run.grace_seconds, "shim")
         now = time.monotonic()
         ending = [run for run in self._runs.values() if run.ending]
-        if self._stirred or (ending and now >= self._next_step):
+        steps = now >= self._next_step
+        if self._stirred or (ending and steps):
             self._stirred = False  # before the look: what ends during it is looked for again
-            self._next_step = now + STEP
+            if steps:
+                self._next_step = now + STEP
             self._templates.bury()
             orphans, exact = self._orphans()
             self._stirred = self._stirred or not exact
             for run in ending:
-                if not run.main_gone or not exact or run.attempt in orphans:
+                # The end of another is no reason to look at one that lives: a hundred may end at once.
+                if steps if not run.main_gone else not exact or run.attempt in orphans:
                     guard(self._step, run, now, orphans.get(run.attempt, []))
             self._finish([one for one in ending if one.main_gone and exact and one.attempt not in orphans])
         if now >= self._next_tick and (self._runs or self._records.unsaved):
