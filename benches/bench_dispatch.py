@@ -85,8 +85,12 @@ class Dispatcher:
     figures: dict[str, Any] = field(default_factory=dict)
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask the server."""
-        answer = httpx2.request(method, f"{self.url}{path}", json=body, headers=self.headers, timeout=120)
+        """Ask the server; one that is too busy is asked again, as its own clients do."""
+        for pause in (0.2, 0.5, 1, 2, 5, 0):
+            answer = httpx2.request(method, f"{self.url}{path}", json=body, headers=self.headers, timeout=120)
+            if answer.status_code != httpx2.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(pause)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
