@@ -30,7 +30,7 @@ class Served:
 
     def start(self, *words: str, **environ: str) -> int:
         """Start ``prefect WORDS`` in the background; return its pid."""
-        command = [self.python.with_name("prefect"), *words]
+        command = [str(self.python.with_name("prefect")), *words]
         with (self.folder / f"{words[0]}.log").open("wb") as log:
             process = subprocess.Popen(
                 command,
