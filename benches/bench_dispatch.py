@@ -110,6 +110,8 @@ def main() -> None:
     parser.add_argument("--peers", default=",".join(STARTS))
     parser.add_argument("--json", type=Path, help="write all figures to this file too")
     options = parser.parse_args()
+    if unknown := sorted({*options.peers.split(",")} - {*STARTS}):
+        parser.error(f"--peers: {', '.join(unknown)}; there are {', '.join(STARTS)}")
     measured = []
     for name in options.peers.split(","):
         with tempfile.TemporaryDirectory(prefix="reeve-bench-") as root, STARTS[name](Path(root)) as peer:

@@ -158,6 +158,14 @@ async def test_an_end_waits_for_what_is_on_its_way(server: ScriptedServer, relay
     await asyncio.gather(settled, asking)
 
 
+async def test_without_room_for_a_socket_runs_do_without(far: Far, tmp_path: Path) -> None:
+    (tmp_path / local.NAME).mkdir()  # what is in its place cannot be taken away
+    made = Relay(far.send)
+    await made.open(tmp_path)
+    assert made.path is None
+    await made.close()
+
+
 async def test_nonsense_is_hung_up_on(relay: Relay, far: Far) -> None:
     for nonsense in (b"\0\0\0\2{}", b"\xff" * 8):
         line = LocalLine(str(relay.path))._connected()

@@ -6,7 +6,6 @@ Nothing is answered here: a process gets the server's own answer, or is told to 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import socket
@@ -50,16 +49,16 @@ class Relay:
 
     async def open(self, directory: Path) -> None:
         """Listen."""
-        path = directory / NAME
+        path, door = directory / NAME, socket.socket(socket.AF_UNIX)
         folder = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             path.unlink(missing_ok=True)  # an earlier process of this agent is gone: it had the lock
-            door = socket.socket(socket.AF_UNIX)
             door.bind(f"/proc/self/fd/{folder}/{NAME}")  # its own path may be too long: 107 bytes
             path.chmod(0o600)
             loop = asyncio.get_running_loop()
             self._server = await loop.create_unix_server(lambda: _Line(self), sock=door, backlog=_BACKLOG)
         except OSError as error:
+            door.close()
             log.warning("Runs report to the server themselves: no socket at %s (%s)", path, error.strerror)
         else:
             self.path = path
@@ -132,8 +131,7 @@ class _Line(asyncio.Protocol):
         """Send an answer, if anybody still waits for it."""
         frame = codec.encode(reply)
         if self._transport is not None:
-            with contextlib.suppress(OSError):
-                self._transport.write(len(frame).to_bytes(LENGTH_BYTES) + frame)
+            self._transport.write(len(frame).to_bytes(LENGTH_BYTES) + frame)
 
     def _size(self) -> int | None:
         if len(self._data) < LENGTH_BYTES:
