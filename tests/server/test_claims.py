@@ -73,6 +73,16 @@ async def test_grants_that_were_not_acknowledged_count_as_taken_slots(store: Sto
     assert len((await agent.poll(0)).grants) == 0
 
 
+async def test_polls_of_an_agent_that_cross_keep_to_its_slots(store: Store) -> None:
+    office = await Office(store).furnish()
+    for _ in range(40):
+        await office.run()
+    for number in range(5):
+        agent = await office.agent(f"agent {number}")
+        await asyncio.gather(*(agent.poll(2, acknowledge=False) for _ in range(4)))
+        assert len((await agent.poll(2, acknowledge=False)).grants) == 2
+
+
 async def test_three_claimers_at_once_keep_to_a_limit_of_five(store: Store) -> None:
     """A claim that counts and locks in one statement fills more than five on PostgreSQL."""
     office = await Office(store).furnish(queue_limit=5)
