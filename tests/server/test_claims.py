@@ -191,6 +191,21 @@ async def test_a_held_poll_is_answered_when_a_run_is_asked_for(store: Store) -> 
     assert grant.run.id == run.id
 
 
+async def test_a_run_asked_for_at_one_server_reaches_the_agent_of_another(postgres_url: str) -> None:
+    here, there = await open_store(postgres_url), await open_store(postgres_url)
+    try:
+        office, other = await Office(here).furnish(), Office(there)
+        agent = await office.agent()
+        polling = asyncio.create_task(agent.poll(1, hold=20))
+        await opened(office, agent)
+        run = await other.run(of=office.deployment_id)
+        (grant,) = (await asyncio.wait_for(polling, 15)).grants
+        assert grant.run.id == run.id
+    finally:
+        await here.close()
+        await there.close()
+
+
 async def test_a_held_poll_is_answered_when_a_run_falls_due(store: Store) -> None:
     office = await Office(store).furnish()
     run = await office.run(state=due_in(0.3))
