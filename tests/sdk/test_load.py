@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,28 +159,6 @@ def test_dataclasses_of_a_loaded_file_work(code: Path) -> None:
         "@dataclass\nclass Record:\n    x: int = 1\n@flow\ndef f(r: Record): return r\n"
     )
     assert load_flow("records.py:f", code)({"x": "4"}).x == 4
-
-
-def test_the_import_of_reeve_is_cheap() -> None:
-    """Loads neither server nor SQL nor asyncio, and the words of flows load no HTTP."""
-    script = (
-        "import sys, reeve; bare = set(sys.modules); from reeve import flow, task; print("
-        "[m for m in ('asyncio', 'sqlite3', 'reeve.server', 'reeve.sdk', 'msgspec', 'logging') if m in bare],"
-        "[m for m in ('asyncio', 'sqlite3', 'http', 'socket', 'reeve.client', 'reeve.wire', 'concurrent')"
-        " if m in sys.modules])"
-    )
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert told.stdout == "[] []\n"
-
-
-def test_the_process_of_a_run_loads_no_more_than_it_needs() -> None:
-    script = (
-        "import sys, reeve.sdk.entry; print([m for m in ('asyncio', 'httpx2', 'rich', 'click', 'ctypes',"
-        " 'sqlite3', 'reeve.server', 'reeve.cli', 'concurrent', 'pathlib', 'fsspec', 'hashlib', 'pickle',"
-        " 'reeve.settings') if m in sys.modules])"
-    )
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert told.stdout == "[]\n"
 
 
 def test_every_public_word_is_there() -> None:
