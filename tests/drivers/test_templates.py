@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from tests.drivers.conftest import PATIENCE, Agent, Home, order, until
@@ -62,16 +63,17 @@ print(json.dumps({
 class Warm:
     """An agent whose runs are those of an engine that a template has imported."""
 
-    def __init__(self, agent: Agent, folder: Path) -> None:
+    def __init__(self, agent: Agent, folder: Path, *, working_dir: Path | None) -> None:
         self.agent = agent
         self.folder = folder
+        self._working_dir = None if working_dir is None else str(working_dir)
         folder.mkdir()
         (folder / "engine.py").write_text(ENGINE)
 
     def order(self, code: str, *, module: str | None = "engine", **env: str) -> Launch:
         """Return an order to execute code, in a template's child if there is one."""
         env = {"PYTHONPATH": os.pathsep.join([str(self.folder), *sys.path]), "CODE": code, **env}
-        return order(sys.executable, "-m", "engine", env=env, module=module, working_dir=str(self.folder))
+        return order(sys.executable, "-m", "engine", env=env, module=module, working_dir=self._working_dir)
 
     async def launch(self, code: str, **env: str) -> Handle:
         """Launch code in a fork, as soon as the template is ready."""
@@ -125,6 +127,11 @@ def _error(handle: Handle) -> str:
     return (handle.output_dir / "stderr").read_text()
 
 
+def _resident(pid: int) -> int:
+    """Return how many bytes of memory a process has."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def _command(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -134,7 +141,7 @@ def _command(pid: int) -> bytes:
 
 @pytest.fixture
 async def warm(agent: Agent, tmp_path: Path) -> Warm:
-    return Warm(agent, tmp_path / "code")
+    return Warm(agent, tmp_path / "code", working_dir=tmp_path / "code")
 
 
 async def test_a_fork_is_what_a_cold_start_is(warm: Warm) -> None:
@@ -152,23 +159,6 @@ async def test_a_fork_is_what_a_cold_start_is(warm: Warm) -> None:
             one for one in portrait["told"] if not one.startswith(("REEVE_ATTEMPT", "REEVE_RECORDS="))
         ]
     assert forked == cold
-
-
-async def test_runs_know_nothing_of_one_another(warm: Warm) -> None:
-    """Environment, the state of modules, chance, files, sockets and directories."""
-    code = """
-import socket
-line, _ = socket.socketpair(); line.set_inheritable(True)
-print(json.dumps([SEEN, os.environ.get("TOKEN"), random.random(), tempfile.mktemp(),
-                  os.environ["REEVE_ATTEMPT"], sorted(os.listdir("/proc/self/fd"))]))
-SEEN.append("me"); os.environ["TOKEN"] = "mine"; sys.modules["gone"] = sys; os.chdir("/"); random.seed(1)
-"""
-    first = await warm.says(code, TOKEN="secret")
-    second = await warm.says(code)
-    assert first[:2] == [[], "secret"]
-    assert second[:2] == [[], None]
-    assert all(one != other for one, other in zip(first[2:5], second[2:5], strict=True))
-    assert first[5] == second[5]
 
 
 async def test_a_run_leaves_as_an_interpreter_does(warm: Warm) -> None:
@@ -254,6 +244,26 @@ async def test_a_directory_that_is_missing_is_named(warm: Warm) -> None:
         await warm.agent.driver.launch(launch)
 
 
+async def test_what_no_environment_holds_is_refused(warm: Warm) -> None:
+    """And the runs of others are none the worse for it."""
+    await warm.launch("pass")
+    for variables in ({"A=B": "c"}, {"": "c"}, {"A": "b\0c"}, {"A": "\ud800"}):
+        with pytest.raises(NotLaunchedError, match="The command or its environment cannot be passed on"):
+            await warm.agent.driver.launch(warm.order("pass", **variables))
+    assert (await warm.agent.driver.launch(warm.order("pass"))).details["forked"]
+
+
+async def test_a_template_does_not_grow_with_what_its_runs_are_told(warm: Warm) -> None:
+    template, seen = await warm.template(), []
+    for _ in range(2):
+        launches = [warm.order("pass", TOLD=uuid4().hex * 3000) for _ in range(10)]
+        await asyncio.gather(*(warm.agent.driver.launch(one) for one in launches))
+        for one in launches:
+            await warm.agent.exit(one)
+        seen.append(_resident(template))
+    assert seen[1] - seen[0] < 4 * 96_000, "it keeps what ten runs were told, 96 kB each"
+
+
 # --- when a template fails
 
 
@@ -315,6 +325,14 @@ async def test_a_shim_without_work_takes_its_template_along(home: Home, warm: Wa
     template = await warm.template()
     await warm.agent.driver.close()
     await until(lambda: tree.read(template) is None)
+
+
+@pytest.mark.parametrize("path", ["lib", ".", "/opt/lib:lib", ":/opt/lib", "/opt/lib:"])
+def test_a_path_that_begins_where_the_run_does_is_for_a_cold_start(path: str) -> None:
+    """A template has taken it to begin at its own directory, when it was started."""
+    assert start.template("engine", {"PYTHONPATH": path}) is None
+    for absolute in ("/opt/lib", "/opt/lib:/srv", ""):
+        assert start.template("engine", {"PYTHONPATH": absolute})
 
 
 @pytest.mark.parametrize(

@@ -187,12 +187,23 @@ def _added_at_start() -> dict[str, str]:
     }
 
 
+# libc's setenv, which os.environ calls, keeps for good what it is given (glibc before 2.41): a template would
+# grow with each of its runs. putenv takes the bytes themselves; they are let go when others take their place.
+_putenv = ctypes.CDLL(None).putenv
+_put: dict[str, Any] = {}
+
+
 def _take_environment(wanted: dict[str, str]) -> None:
+    known: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]  # noqa: SLF001 - without setenv
     for name in [name for name in os.environ if name not in wanted]:
         del os.environ[name]
+        _put.pop(name, None)
     for name, text in wanted.items():
         if os.environ.get(name) != text:
-            os.environ[name] = text
+            line = ctypes.create_string_buffer(os.fsencode(f"{name}={text}"))
+            _putenv(line)
+            _put[name] = line
+            known[os.fsencode(name)] = os.fsencode(text)
 
 
 class Area:

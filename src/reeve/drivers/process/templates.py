@@ -95,7 +95,7 @@ class Templates:
         ``order["template"]`` has its argv and env. One that is wanted for the first time is started.
         """
         wanted = order.get("template")
-        if not wanted:
+        if not wanted or not _can_be_had(order):
             return None
         packet = json.dumps({name: order[name] for name in ("attempt", "env", "cwd")}).encode()
         key = json.dumps(wanted, sort_keys=True)
@@ -139,6 +139,16 @@ class Templates:
     def _end_oldest(self) -> None:
         key = min(self._known, key=lambda one: self._known[one].used_at)
         self._known.pop(key).end()
+
+
+def _can_be_had(order: dict[str, Any]) -> bool:
+    """Whether a process can have this directory and environment. Why not is said when it is started cold."""
+    names = "".join(order["env"])
+    text = "".join((order["cwd"], names, *order["env"].values()))
+    try:
+        return "\0" not in text and "=" not in names and "" not in order["env"] and bool(os.fsencode(text))
+    except UnicodeEncodeError:
+        return False
 
 
 def _is_ready(template: Template) -> bool:
