@@ -145,8 +145,10 @@ async def warm(agent: Agent, tmp_path: Path) -> Warm:
 
 
 async def test_a_fork_is_what_a_cold_start_is(warm: Warm) -> None:
-    forked = await warm.says(PORTRAIT)
-    launch = warm.order(PORTRAIT, module=None)
+    # What is relative begins at the directory of the run.
+    path = os.pathsep.join(["lib", str(warm.folder), "..", *sys.path])
+    forked = await warm.says(PORTRAIT, PYTHONPATH=path)
+    launch = warm.order(PORTRAIT, module=None, PYTHONPATH=path)
     handle = await warm.agent.driver.launch(launch)
     assert (await warm.agent.exit(handle)).code == 0, _error(handle)
     cold = json.loads(_output(handle))
@@ -325,14 +327,6 @@ async def test_a_shim_without_work_takes_its_template_along(home: Home, warm: Wa
     template = await warm.template()
     await warm.agent.driver.close()
     await until(lambda: tree.read(template) is None)
-
-
-@pytest.mark.parametrize("path", ["lib", ".", "/opt/lib:lib", ":/opt/lib", "/opt/lib:"])
-def test_a_path_that_begins_where_the_run_does_is_for_a_cold_start(path: str) -> None:
-    """A template has taken it to begin at its own directory, when it was started."""
-    assert start.template("engine", {"PYTHONPATH": path}) is None
-    for absolute in ("/opt/lib", "/opt/lib:/srv", ""):
-        assert start.template("engine", {"PYTHONPATH": absolute})
 
 
 @pytest.mark.parametrize(

@@ -34,15 +34,8 @@ _AT_START = (
 _AT_START_PREFIXES = ("LC_", "LD_", "MALLOC_", "PYTHON")
 
 
-def template(module: str, env: Mapping[str, str]) -> dict[str, Any] | None:
-    """Return what a template is started with that may fork runs with this environment; None: they start cold.
-
-    What is relative or empty in PYTHONPATH begins at each run's own directory, and an interpreter makes it
-    absolute when it starts.
-    """
-    path = env.get("PYTHONPATH")
-    if path and not all(map(os.path.isabs, path.split(os.pathsep))):
-        return None
+def template(module: str, env: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a template is started with that may fork runs with this environment."""
     acting = {
         name: text for name, text in env.items() if name in _AT_START or name.startswith(_AT_START_PREFIXES)
     }

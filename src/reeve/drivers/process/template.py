@@ -114,6 +114,7 @@ class Template:
         self._forker = Forker()
         self._command, self._environment = _told_by_kernel()
         self._added = _added_at_start()
+        self._relative = _relative_paths()
 
     def serve(self) -> None:
         """Fork until the line ends. Returns in the template only."""
@@ -169,6 +170,8 @@ class Template:
         self._show(order)
         if not sys.flags.safe_path:
             sys.path[0] = os.getcwd()  # noqa: PTH109 - what python -m puts there
+        for place, path in self._relative:
+            sys.path[place] = os.path.abspath(path)  # noqa: PTH100 - a run's pages are few without pathlib
         return ""
 
     def _show(self, order: dict[str, Any]) -> None:
@@ -185,6 +188,17 @@ def _added_at_start() -> dict[str, str]:
     return {
         name: text for name, text in os.environ.items() if given.get(os.fsencode(name)) != os.fsencode(text)
     }
+
+
+def _relative_paths() -> list[tuple[int, str]]:
+    """Return what PYTHONPATH has that begins at each run's directory, and at which place in ``sys.path``.
+
+    This interpreter has made it absolute when it started, and so begin at its own directory.
+    """
+    paths = os.environ.get("PYTHONPATH")
+    told = paths.split(os.pathsep) if paths else []
+    relative = {os.path.abspath(one): one for one in told if not os.path.isabs(one)}  # noqa: PTH100, PTH117 - as above
+    return [(place, relative[path]) for place, path in enumerate(sys.path) if path in relative]
 
 
 # libc's setenv, which os.environ calls, keeps for good what it is given (glibc before 2.41): a template would
