@@ -49,20 +49,20 @@ def keeps_fence(site: Site, dice: Random, counts: Counts) -> Row:
         site.client.call(endpoints.set_pool_options, requests.PoolOptions(on_lost=on_lost), name="default")
         for number in range(counts.trials(20, 1)):
             is_eager = (number % 2 == 0) == (on_lost is OnLost.REPLACE)
-            _frozen(site, row, deployment, f"frozen-{on_lost}-{number}", is_eager=is_eager)
+            _frozen(site, row, counts, deployment, f"frozen-{on_lost}-{number}", is_eager=is_eager)
     for number in range(counts.trials(20, 1)):  # the pool replaces
-        _cut_off(site, row, dice, deployment, f"cut-{number}")
-        _agent_frozen(site, row, deployment, f"agent-{number}")
+        _cut_off(site, row, dice, counts, deployment, f"cut-{number}")
+        _agent_frozen(site, row, counts, deployment, f"agent-{number}")
     _keys(site, row, deployment)
     return row
 
 
-def _frozen(site: Site, row: Row, deployment: str, name: str, *, is_eager: bool) -> None:
+def _frozen(site: Site, row: Row, counts: Counts, deployment: str, name: str, *, is_eager: bool) -> None:
     """Stop agent, shim and run until another agent has the run; then let all three go on.
 
     An eager one would complete the run as soon as it wakes; another goes on until it is killed.
     """
-    first = _first_life(site, deployment, Agent(f"{name}-a", queues=(name,)))
+    first = _first_life(site, counts, deployment, Agent(f"{name}-a", queues=(name,)))
     stopped = [site.processes[f"{name}-a"].pid, parent(first.pid), first.pid]
     _signal(stopped, signal.SIGSTOP)
     second = _second_life(site, Agent(f"{name}-b", queues=(name,)), first)
@@ -78,10 +78,10 @@ def _frozen(site: Site, row: Row, deployment: str, name: str, *, is_eager: bool)
     _finish(site, row, name, first, second)
 
 
-def _cut_off(site: Site, row: Row, dice: Random, deployment: str, name: str) -> None:
+def _cut_off(site: Site, row: Row, dice: Random, counts: Counts, deployment: str, name: str) -> None:
     """Cut the line of an agent and its run: nothing is frozen, and the two lives do not overlap."""
     line = site.line(dice)
-    first = _first_life(site, deployment, Agent(f"{name}-a", queues=(name,), url=line.url))
+    first = _first_life(site, counts, deployment, Agent(f"{name}-a", queues=(name,), url=line.url))
     line.cut()
     second = _second_life(site, Agent(f"{name}-b", queues=(name,)), first)
     ticks = site.marked("tick", Path(f"{site.marks}.ticks"))
@@ -94,10 +94,10 @@ def _cut_off(site: Site, row: Row, dice: Random, deployment: str, name: str) -> 
     _finish(site, row, name, first, second)
 
 
-def _agent_frozen(site: Site, row: Row, deployment: str, name: str) -> None:
+def _agent_frozen(site: Site, row: Row, counts: Counts, deployment: str, name: str) -> None:
     """Stop the agent alone for longer than the lease: the shim renews, and there is no second attempt."""
     agent = Agent(f"{name}-a", queues=(name,))
-    first = _first_life(site, deployment, agent)
+    first = _first_life(site, counts, deployment, agent)
     site.employ(Agent(f"{name}-b", queues=(name,)))
     pid = site.processes[agent.name].pid
     _signal([pid], signal.SIGSTOP)
@@ -152,8 +152,10 @@ def _refused(client: Client, run_id: UUID) -> bool:
     return False
 
 
-def _first_life(site: Site, deployment: str, agent: Agent) -> Mark:
+def _first_life(site: Site, counts: Counts, deployment: str, agent: Agent) -> Mark:
     site.employ(agent)
+    if counts.scale:  # two runs more: too long for a short form
+        site.warm([agent])
     (run_id,) = site.begin(deployment, 1, queue=agent.queues[0])
     until("the first life", lambda: _life(site, run_id))
     return _last_life(site, run_id)

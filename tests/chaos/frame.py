@@ -15,6 +15,9 @@ from uuid import uuid4
 from tests.chaos.site import Site
 from tests.conftest import execute
 
+FORKED = 0.5  # the least share of runs that templates fork
+MANY = 50  # of so many launches on: few are an agent's first, which is started cold
+
 Databases = Callable[[Path], Iterator[str]]
 
 
@@ -78,9 +81,19 @@ def keep(promise: str, database_url: str, *, seed: int, counts: Counts, source: 
     with TemporaryDirectory(prefix="reeve-chaos-") as folder:
         site = Site(Path(folder), database_url, source, **getattr(module, "SETTINGS", {}))
         try:
-            return run(site, Random(f"{seed} {promise}"), counts)
+            row = run(site, Random(f"{seed} {promise}"), counts)
+            _count_forks(site, row, must=source is None)  # a mutant is to be caught for what it lacks
+            return row
         finally:
             site.close()
+
+
+def _count_forks(site: Site, row: Row, *, must: bool) -> None:
+    """Say how many runs were forked; where many ``must`` be, cold starts alone say too little."""
+    forked, launched = site.forks()
+    row.figures["forked"] = f"{forked} of {launched}"
+    if must and launched >= MANY:
+        row.expect(forked >= FORKED * launched, f"only {forked} of {launched} runs were forked")
 
 
 @contextmanager

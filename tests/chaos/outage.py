@@ -54,6 +54,8 @@ def _count_outage(site: Site, dice: Random, counts: Counts, row: Row, deployment
     ]
     for agent in agents:
         site.employ(agent)
+    if counts.scale:  # or all runs would be the first ones of their agents
+        site.warm(agents)
     total = row.trials = counts.trials(20, 6)
     runs = [
         run_id

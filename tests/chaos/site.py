@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -23,6 +24,8 @@ from tests.acceptance.conftest import QUICK
 from tests.acceptance.house import House, alive, free_port, until
 from tests.chaos.proxy import Proxy
 
+from reeve.wire import endpoints
+
 # User code marks its begin and its end: one write each, to a file opened with O_APPEND.
 MARKING = """
 import os, time, uuid
@@ -42,6 +45,14 @@ def main(marks: str, seconds: float = 0.0):
     mark(marks, "begin")
     time.sleep(seconds)
     mark(marks, "end")
+"""
+
+WARMING = """
+from reeve import flow
+
+@flow
+def warming():
+    pass
 """
 
 WAITING = f"""{MARKING}
@@ -106,6 +117,7 @@ class Site(House):
         self.database_url = database_url
         self.marks = root / "marks"
         self.proxies: list[Proxy] = []
+        self._warming = ""  # the deployment that has templates started
         self.lease = float(self.settings["REEVE_LEASE_SECONDS"])  # seconds
         self.grace = float(self.settings["REEVE_LEASE_GRACE_SECONDS"])
         self.is_postgres = database_url.startswith("postgres")
@@ -143,6 +155,28 @@ class Site(House):
         by = {} if agent.url is None else {"REEVE_API_URL": agent.url}
         command = ("agent", "start", "-p", "default", *queues, "--name", agent.name, *agent.options)
         self.start(agent.name, *command, **by, **environ)
+
+    def warm(self, agents: Sequence[Agent]) -> None:
+        """Have agents run something until runs of theirs are forked, and leave no trace of it."""
+        self._warming = self._warming or self.deploy(WARMING, "warming", file="warming.py")
+        cold, runs = {agent.name for agent in agents}, []
+
+        def look() -> bool:
+            asked = [
+                run_id
+                for agent in agents
+                for run_id in self.run_at_once(self._warming, 1, queue=agent.queues[0])
+            ]
+            self.until_final(asked)
+            runs.extend(asked)
+            for attempt in [one for run_id in asked for one in self.attempts(run_id)]:
+                if attempt.handle and attempt.handle["details"]["forked"]:
+                    cold.discard(attempt.agent_name or "")
+            return not cold
+
+        until("agents to fork", look)
+        for run_id in runs:
+            self.client.call(endpoints.delete_flow_run, id=run_id)
 
     def kill_at_random(self, agents: Sequence[Agent], dice: Random, is_done: Callable[[], bool]) -> int:
         """Start agents, kill them at random, start each again after a while; return how many were killed.
@@ -283,6 +317,12 @@ class Site(House):
         ids = ", ".join(f"'{run_id}'" for run_id in runs)
         found = self.rows(f"select id from flow_runs where id in ({ids}) and state_type in {FINAL}")
         return {UUID(str(row[0])) for row in found}
+
+    def forks(self) -> tuple[int, int]:
+        """Count the attempts that templates have forked, and all that were launched: shims say so."""
+        told = self.rows("select handle from attempts where handle is not null")
+        forked = [bool(json.loads(handle)["details"]["forked"]) for (handle,) in told]
+        return sum(forked), len(forked)
 
     def states(self) -> dict[str, int]:
         """Count the runs by the name of their state."""
