@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -64,7 +65,8 @@ class Trace:
     @property
     def environ(self) -> dict[str, str]:
         """Have every Python that heeds its environment load the witness."""
-        return {"PYTHONPATH": str(self.witness.parent)}
+        paths = [str(self.witness.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return {"PYTHONPATH": os.pathsep.join(paths)}
 
     def isolated(self, program: Path) -> list[str]:
         """Return the command that runs a program, witnessed, in a Python that heeds no environment."""
