@@ -15,7 +15,7 @@ from uuid import uuid4
 from tests.chaos.site import Site
 from tests.conftest import execute
 
-FORKED = 0.5  # the least share of runs that templates fork
+FORKED = 0.4  # the least share of runs that templates fork; after the death of a shim the next one is cold
 MANY = 50  # of so many launches on: few are an agent's first, which is started cold
 
 Databases = Callable[[Path], Iterator[str]]
