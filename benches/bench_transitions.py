@@ -2,11 +2,11 @@
 
     scripts/bench transitions [--runs 512] [--rounds 3] [--only sqlite] [--database-url URL] [--json FILE]
 
-A no-op run is claimed, reported as launched, goes to Running and to Completed, and is reported as gone. An agent
-here does that for many runs at once, without processes: by batches of 64 and 16 of what runs ask by way of it,
-and by single requests over 16 connections. "a core" are transitions a second of the server's processor time (user
-and system, of all its threads), "a second" those of a clock; medians of the rounds. PostgreSQL runs as the
-tests' do (without fsync), and its own processes are not counted.
+A no-op run is claimed, reported as launched, goes to Running and to Completed, and is reported as gone. An
+agent here does that for many runs at once, without processes: by batches of 64 and 16 of what runs ask by way
+of it, and by single requests over 16 connections. "a core" are transitions a second of the server's processor
+time (user and system, of all its threads), "a second" those of a clock; medians of the rounds. PostgreSQL
+runs as the tests' do (without fsync), and its own processes are not counted.
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ class Desk:
         body = {"state": {"type": type_}}
         for part in parts(grants, size):
             calls = [
-                {"method": "POST", "path": path_of(grant), "key": grant["token"], "body": body} for grant in part
+                {"method": "POST", "path": path_of(grant), "key": grant["token"], "body": body}
+                for grant in part
             ]
             replies = await self.ask("/attempts/calls", {"calls": calls})
             assert all(reply["status"] == 201 for reply in replies), replies
@@ -245,7 +246,9 @@ async def _creates(desk: Desk, figures: Figures) -> int:
     bad = 0
     request = desk.site.request("POST", f"/deployments/{desk.site.ids['made']}/create_flow_run", {})
     for connections in CREATORS:
-        load, spent = await desk.measured(0, drive(desk.site.port, lambda _: request, connections, CREATE_SECONDS))
+        load, spent = await desk.measured(
+            0, drive(desk.site.port, lambda _: request, connections, CREATE_SECONDS)
+        )
         bad += load.refused + load.failed
         spent.count = len(load.times)
         figures.setdefault(f"create a run, {connections} connections", []).append(spent)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from reeve import clock
 from reeve.core.attempts import Attempt, AttemptKind, AttemptState, overdue, timed
-from reeve.core.crashes import Crash, CrashReason, reason_of
+from reeve.core.crashes import Crash, CrashBudget, CrashReason, reason_of
 from reeve.core.events import Event, EventKind
 from reeve.core.logs import LogLine
 from reeve.core.rules import flow_runs as rules
@@ -192,7 +192,7 @@ async def crash(
     """
     run = await runs.lock(tx, attempt.flow_run_id)
     assert run is not None
-    budget = await crash_budget(tx, run)
+    budget = CrashBudget() if _is_final(run) else await crash_budget(tx, run)
     passed = passed or overdue(attempt, run, now)
     if passed:
         verdict = rules.after_deadline(run, budget, passed, now, proven=gone.proven)

@@ -122,7 +122,7 @@ async def _take(
 async def _open(
     tx: Transaction, agent: Agent, pool: WorkPool, run_ids: list[UUID], terms: LeaseTerms, now: datetime
 ) -> int:
-    found = {run.id: run for run in await runs.by_ids(tx, run_ids)}
+    found = {run.id: run for run in await runs.read_locked(tx, run_ids)}
     pending = [entered for run_id in run_ids if (entered := _pending(found[run_id], now))]
     last = await agents.next_grants(tx, agent.id, agent.epoch, len(pending))
     if last is None:

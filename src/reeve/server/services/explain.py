@@ -11,7 +11,7 @@ from reeve.core import explain as core
 from reeve.errors import NotFoundError
 from reeve.server.services.claims import missing_driver, served
 from reeve.server.services.context import Context
-from reeve.server.storage import agents, attempts, claims, deployments, runs, schedule_policies
+from reeve.server.storage import agents, attempts, claims, deployments, runs, schedule_policies, waiting
 from reeve.wire import responses
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ async def _circumstances(tx: Transaction, run: FlowRun, now: datetime) -> core.C
         limits=limits,
         serving=serving,
         behind=await _earlier_run(tx, run),
-        ahead=await runs.ahead_of(tx, run, blocked_too=crowded),
-        ahead_elsewhere=await runs.due_in(tx, first, now, blocked_too=crowded),
+        ahead=await waiting.ahead_of(tx, run, blocked_too=crowded),
+        ahead_elsewhere=await waiting.due_in(tx, first, now, blocked_too=crowded),
     )
 
 

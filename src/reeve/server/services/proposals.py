@@ -68,6 +68,8 @@ async def propose(
 ) -> Decision[FlowRun]:
     run = await locked(tx, run_id)
     now = await tx.now()
+    if run.attempt_id is not None:
+        await attempts.read_of_locked(tx, run.attempt_id)
     held = await holding(tx, principal, run)
     own = held.attempt if held.attempt and held.attempt.flow_run_id == run.id else None
     facts = FlowRunFacts(
@@ -105,7 +107,7 @@ async def _follow_up(
         if not _keeps_foreign(run):
             await close(tx, run, attempt, AttemptState.ENDED, None, now)
     elif held.caller is Caller.HOLDER and type_ is StateType.RUNNING:
-        await started(tx, attempt.id, run, now)
+        await started(tx, attempt, run, now)
     elif held.caller is Caller.HOLDER and type_.is_final and attempt.kind is AttemptKind.SELF:
         # Its process goes on with other things: nobody will see it end.
         await close(tx, run, attempt, AttemptState.ENDED, None, now)

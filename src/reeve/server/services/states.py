@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reeve.core import bookkeeping
-from reeve.core.attempts import AttemptState, timed
+from reeve.core.attempts import Attempt, AttemptState, timed
 from reeve.core.events import Event, EventKind
 from reeve.core.rules import task_runs as task_rules
 from reeve.core.rules.shared import is_persisted
@@ -189,9 +189,8 @@ def _entered_event(run: FlowRun, now: datetime) -> Event:
     )
 
 
-async def started(tx: Transaction, attempt_id: UUID, run: FlowRun, now: datetime) -> None:
-    """Note on the attempt that its process was granted Running, the first time."""
-    attempt = await attempts.lock(tx, attempt_id)
-    if attempt is not None and attempt.is_open and attempt.started is None:
+async def started(tx: Transaction, attempt: Attempt, run: FlowRun, now: datetime) -> None:
+    """Note on an open attempt, whose run is locked, that its process was granted Running, the first time."""
+    if attempt.started is None:
         attempt = replace(attempt, started=now, state=AttemptState.STARTED)
         await attempts.update(tx, timed(attempt, run))

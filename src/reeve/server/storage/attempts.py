@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, cast
 from uuid import UUID
 
 import msgspec
@@ -13,6 +13,7 @@ from reeve.core.attempts import Attempt, LeaseTerms
 from reeve.core.crashes import CrashReason
 from reeve.core.time_limits import NO_LIMITS
 from reeve.server.storage import rows
+from reeve.server.storage.changes import Changes, as_it_is
 from reeve.server.storage.store import Row, Transaction
 from reeve.wire.codec import iso
 from reeve.wire.responses import HeldRun
@@ -29,14 +30,29 @@ insert into attempts (
 )
 """
 
-UPDATE = """
-update attempts set
-    state = $2, lease_until = $3, unreachable = $4, launched = $5, started = $6, closed = $7, last_seq = $8,
-    handle = $9, exit_code = $10, signal = $11, cpu_seconds = $12, max_rss_kib = $13, cause = $14,
-    output_tail = $15, epoch = $16, crash_reason = $17, stop_failed = $18, expires = $19
-where id = $1 and closed is null
-"""
-
+# What may become of an open attempt. Its lease is renewed without a lock, so it is not in here.
+BECAME: Changes[Attempt] = Changes(
+    "attempts",
+    {
+        "state": {"state": as_it_is},
+        "unreachable": {"unreachable": as_it_is},
+        "launched": {"launched": rows.micros_or_none},
+        "started": {"started": rows.micros_or_none},
+        "closed": {"closed": rows.micros_or_none},
+        "last_seq": {"last_seq": as_it_is},
+        "handle": {"handle": rows.json_or_none},
+        "exit_code": {"exit_code": as_it_is},
+        "signal": {"signal": as_it_is},
+        "cpu_seconds": {"cpu_seconds": as_it_is},
+        "max_rss_kib": {"max_rss_kib": as_it_is},
+        "cause": {"cause": as_it_is},
+        "output_tail": {"output_tail": as_it_is},
+        "crash_reason": {"crash_reason": as_it_is},
+        "stop_failed": {"stop_failed": rows.micros_or_none},
+        "expires": {"expires": rows.micros_or_none},
+    },
+    where="id = $1 and closed is null",
+)
 
 HOLDERS_SHOWN = 5  # names of runs that fill a limit
 Holding = Literal["work_pool_id", "work_queue_id", "deployment_id", "agent_id"]
@@ -60,28 +76,7 @@ async def insert(tx: Transaction, attempts: Sequence[Attempt]) -> None:
 
 async def update(tx: Transaction, attempt: Attempt) -> None:
     """Store what became of an open attempt."""
-    await tx.execute(
-        UPDATE,
-        attempt.id,
-        attempt.state,
-        rows.micros_or_none(attempt.lease_until),
-        attempt.unreachable,
-        rows.micros_or_none(attempt.launched),
-        rows.micros_or_none(attempt.started),
-        rows.micros_or_none(attempt.closed),
-        attempt.last_seq,
-        rows.json_or_none(attempt.handle),
-        attempt.exit_code,
-        attempt.signal,
-        attempt.cpu_seconds,
-        attempt.max_rss_kib,
-        attempt.cause,
-        attempt.output_tail,
-        attempt.epoch,
-        attempt.crash_reason,
-        rows.micros_or_none(attempt.stop_failed),
-        rows.micros_or_none(attempt.expires),
-    )
+    BECAME.store(tx, attempt)
 
 
 async def set_code_version(tx: Transaction, attempt_id: UUID, version: str) -> bool:
@@ -95,6 +90,8 @@ async def set_code_version(tx: Transaction, attempt_id: UUID, version: str) -> b
 
 async def read(tx: Transaction, attempt_id: UUID) -> Attempt | None:
     """Return an attempt."""
+    if (known := tx.known.get(attempt_id)) is not None:
+        return cast("Attempt", known)
     row = await tx.fetchrow("select * from attempts where id = $1", attempt_id)
     return None if row is None else rows.attempt(row)
 
@@ -110,13 +107,45 @@ async def lock(tx: Transaction, attempt_id: UUID) -> Attempt | None:
 
     The run comes first, as everywhere: else a launch and its start, told at once, wait for one another.
     """
-    await tx.fetchrow(
+    if (known := tx.known.get(attempt_id)) is not None:
+        return cast("Attempt", known)
+    await tx.lock(
         "select id from flow_runs where id = (select flow_run_id from attempts where id = $1)"
         " for no key update",
         attempt_id,
     )
     row = await tx.fetchrow("select * from attempts where id = $1 for no key update", attempt_id)
-    return None if row is None else rows.attempt(row)
+    return None if row is None else _known(tx, row)
+
+
+async def read_of_locked(tx: Transaction, attempt_id: UUID) -> Attempt | None:
+    """Return an attempt whose run this transaction has locked: nobody else changes it, but for its lease."""
+    if (known := tx.known.get(attempt_id)) is not None:
+        return cast("Attempt", known)
+    row = await tx.fetchrow("select * from attempts where id = $1", attempt_id)
+    return None if row is None else _known(tx, row)
+
+
+async def lock_all(tx: Transaction, attempt_ids: list[UUID]) -> None:
+    """Lock these attempts, whose runs are locked, in the order of their ids; ``lock`` knows them then."""
+    found = await tx.fetch(
+        "select * from attempts where id = any($1::uuid[]) order by id for no key update", attempt_ids
+    )
+    for row in found:
+        _known(tx, row)
+
+
+async def run_ids(tx: Transaction, attempt_ids: list[UUID]) -> list[UUID]:
+    """Return the runs of these attempts, in any order."""
+    found = await tx.fetch(
+        "select distinct flow_run_id from attempts where id = any($1::uuid[])", attempt_ids
+    )
+    return [rows.uuid(row["flow_run_id"]) for row in found]
+
+
+def _known(tx: Transaction, row: Row) -> Attempt:
+    attempt = tx.known[rows.uuid(row["id"])] = rows.attempt(row)
+    return attempt
 
 
 async def of_run(tx: Transaction, run_id: UUID) -> list[tuple[Attempt, str | None]]:
@@ -227,6 +256,7 @@ async def rebind(tx: Transaction, agent_id: UUID, epoch: int, lease_until: datet
         epoch,
         rows.micros(lease_until),
     )
+    tx.known.clear()  # some of it is out of date
 
 
 async def renew(tx: Transaction, attempt_ids: list[UUID], lease_until: datetime) -> dict[UUID, bool]:

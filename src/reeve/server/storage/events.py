@@ -9,25 +9,25 @@ from reeve.core.events import Event
 from reeve.server.storage import rows
 from reeve.server.storage.store import Transaction
 
+INSERT = (
+    "insert into events (id, at, kind, flow_run_id, attempt_id, agent_id, payload)"
+    " values ($1, $2, $3, $4, $5, $6, $7)"
+)
+
 
 async def record(tx: Transaction, events: Sequence[Event]) -> None:
     """Store events."""
-    await tx.executemany(
-        "insert into events (id, at, kind, flow_run_id, attempt_id, agent_id, payload)"
-        " values ($1, $2, $3, $4, $5, $6, $7)",
-        [
-            (
-                event.id,
-                rows.micros(event.at),
-                event.kind,
-                event.flow_run_id,
-                event.attempt_id,
-                event.agent_id,
-                rows.json(event.payload),
-            )
-            for event in events
-        ],
-    )
+    for event in events:
+        tx.later(
+            INSERT,
+            event.id,
+            rows.micros(event.at),
+            event.kind,
+            event.flow_run_id,
+            event.attempt_id,
+            event.agent_id,
+            rows.json(event.payload),
+        )
 
 
 async def prune(tx: Transaction, before: datetime, limit: int) -> int:

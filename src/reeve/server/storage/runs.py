@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import msgspec
@@ -12,6 +12,7 @@ from reeve.core.agents import Fit
 from reeve.core.runs import FlowRun
 from reeve.core.states import State
 from reeve.server.storage import rows
+from reeve.server.storage.changes import Changes, as_it_is
 from reeve.server.storage.rows import FLOW_RUN
 from reeve.server.storage.store import Transaction
 
@@ -30,14 +31,29 @@ insert into flow_runs (
 """
 
 # What entering a state changes; everything else of a run is changed by its own request.
-ENTER = """
-update flow_runs set
-    updated = $2, empirical_policy = $3, retry_type = $4,
-    state_id = $5, state_type = $6, state_name = $7, state_timestamp = $8, run_count = $9,
-    expected_start_time = $10, next_scheduled_start_time = $11, start_time = $12, end_time = $13,
-    total_run_time = $14, attempt_id = $15, crash_count = $16, had_lease = $17, infrastructure_pid = $18
-where id = $1
-"""
+ENTERED: Changes[FlowRun] = Changes(
+    "flow_runs",
+    {
+        "updated": {"updated": rows.micros},
+        "empirical_policy": {"empirical_policy": rows.json, "retry_type": lambda policy: policy.retry_type},
+        "state": {
+            "state_id": lambda state: state and state.id,
+            "state_type": lambda state: state and state.type,
+            "state_name": lambda state: state and state.name,
+            "state_timestamp": lambda state: state and rows.micros(state.timestamp),
+        },
+        "run_count": {"run_count": as_it_is},
+        "expected_start_time": {"expected_start_time": rows.micros_or_none},
+        "next_scheduled_start_time": {"next_scheduled_start_time": rows.micros_or_none},
+        "start_time": {"start_time": rows.micros_or_none},
+        "end_time": {"end_time": rows.micros_or_none},
+        "total_run_time": {"total_run_time": timedelta.total_seconds},
+        "attempt_id": {"attempt_id": as_it_is},
+        "crash_count": {"crash_count": as_it_is},
+        "had_lease": {"had_lease": as_it_is},
+        "infrastructure_pid": {"infrastructure_pid": as_it_is},
+    },
+)
 
 INSERT_STATE = """
 insert into flow_run_states (id, flow_run_id, type, name, timestamp, message, data, details)
@@ -59,7 +75,6 @@ WAITS = (
     f" and id not in ({HELD})"
 )
 LONG_AGO = -(2**62)  # no bound
-COUNTED = 1000  # runs in a line; whoever waits behind more needs no exact figure
 
 # The deployments with a limit of their own; its deployment has none, or room in it: a run of a full one is no
 # candidate, and in nobody's way.
@@ -104,8 +119,28 @@ async def lock(tx: Transaction, run_id: UUID) -> FlowRun | None:
     Read in a later statement: the one that waits for the lock gives the run's new row beside an old snapshot
     of the states, in which its new state is missing.
     """
-    await tx.execute("select id from flow_runs where id = $1 for no key update", run_id)
-    return await read(tx, run_id)
+    known: FlowRun | None = tx.known.get(run_id)
+    if known is None:
+        await tx.lock("select id from flow_runs where id = $1 for no key update", run_id)
+        known = await read(tx, run_id)
+        if known is not None:
+            tx.known[run_id] = known
+    return known
+
+
+async def lock_all(tx: Transaction, run_ids: list[UUID]) -> list[FlowRun]:
+    """Lock and return these runs, in the order of their ids."""
+    await tx.lock(
+        "select id from flow_runs where id = any($1::uuid[]) order by id for no key update", run_ids
+    )
+    return sorted(await read_locked(tx, run_ids), key=lambda run: run.id)
+
+
+async def read_locked(tx: Transaction, run_ids: list[UUID]) -> list[FlowRun]:
+    """Return these runs, which this transaction has locked, in any order."""
+    found = await by_ids(tx, run_ids)
+    tx.known.update((run.id, run) for run in found)
+    return found
 
 
 async def by_ids(tx: Transaction, run_ids: list[UUID]) -> list[FlowRun]:
@@ -123,24 +158,27 @@ async def by_idempotency_key(tx: Transaction, flow_id: UUID, key: str) -> FlowRu
 async def insert(tx: Transaction, run: FlowRun) -> bool:
     """Store a new run and its state, if it has one; False when its idempotency key is taken."""
     inserted = await tx.execute(INSERT, *_inserted(run))
-    if inserted and run.state is not None:
-        await tx.execute(INSERT_STATE, *state_values(run.id, run.state))
+    if inserted:
+        tx.known[run.id] = run
+        _insert_state(tx, run)
     return bool(inserted)
 
 
 async def enter(tx: Transaction, runs: Sequence[FlowRun]) -> None:
     """Store runs that have entered their (new) states."""
-    await tx.executemany(INSERT_STATE, [state_values(run.id, run.state) for run in runs if run.state])
-    await tx.executemany(ENTER, [_entered(run) for run in runs])
+    for run in runs:
+        _insert_state(tx, run)
+        ENTERED.store(tx, run)
 
 
 async def amend(tx: Transaction, run: FlowRun) -> None:
     """Store what rules or attempts changed of a run that keeps its state."""
-    await tx.execute(ENTER, *_entered(run))
+    ENTERED.store(tx, run)
 
 
 async def update(tx: Transaction, run: FlowRun) -> None:
     """Store what a client may change of a run."""
+    tx.known[run.id] = run
     await tx.execute(
         UPDATE,
         run.id,
@@ -158,6 +196,7 @@ async def update(tx: Transaction, run: FlowRun) -> None:
 
 async def delete(tx: Transaction, run_id: UUID) -> bool:
     """Delete a run with all that belongs to it; False if there is none."""
+    tx.known.pop(run_id, None)
     await tx.execute("delete from logs where flow_run_id = $1", run_id)
     await tx.execute("delete from events where flow_run_id = $1", run_id)
     # Results, which nobody named; what has a key is kept to be looked at.
@@ -411,24 +450,9 @@ def _inserted(run: FlowRun) -> list[object]:
     ]
 
 
-def _entered(run: FlowRun) -> tuple[object, ...]:
-    return (
-        run.id,
-        rows.micros(run.updated),
-        rows.json(run.empirical_policy),
-        run.empirical_policy.retry_type,
-        *state_columns(run.state),
-        run.run_count,
-        rows.micros_or_none(run.expected_start_time),
-        rows.micros_or_none(run.next_scheduled_start_time),
-        rows.micros_or_none(run.start_time),
-        rows.micros_or_none(run.end_time),
-        run.total_run_time.total_seconds(),
-        run.attempt_id,
-        run.crash_count,
-        run.had_lease,
-        run.infrastructure_pid,
-    )
+def _insert_state(tx: Transaction, run: FlowRun) -> None:
+    if run.state is not None:
+        tx.later(INSERT_STATE, *state_values(run.id, run.state))
 
 
 def state_values(run_id: UUID, state: State) -> tuple[object, ...]:
@@ -450,38 +474,6 @@ def state_columns(state: State | None) -> tuple[object, ...]:
     if state is None:
         return (None, None, None, None)
     return (state.id, state.type, state.name, rows.micros(state.timestamp))
-
-
-async def ahead_of(tx: Transaction, run: FlowRun, *, blocked_too: bool) -> int:
-    """Count the due runs of the same queue that come before a run; COUNTED at the most.
-
-    ``blocked_too``: also those whose deployment is full.
-    """
-    if run.next_scheduled_start_time is None:
-        return 0
-    count: int = await tx.fetchval(
-        f"select count(*) from (select 1 as one from flow_runs where work_queue_id = $1 and {WAITS}"
-        f" and (next_scheduled_start_time, id) < ($2, $3){_and_room(blocked_too)} limit {COUNTED}) line",
-        run.work_queue_id,
-        rows.micros(run.next_scheduled_start_time),
-        run.id,
-    )
-    return count
-
-
-async def due_in(tx: Transaction, queue_ids: list[UUID], now: datetime, *, blocked_too: bool) -> int:
-    """Count the due runs of queues, as ``ahead_of`` does; COUNTED at the most."""
-    count: int = await tx.fetchval(
-        "select count(*) from (select 1 as one from flow_runs where work_queue_id = any($1::uuid[])"
-        f" and {WAITS} and next_scheduled_start_time <= $2{_and_room(blocked_too)} limit {COUNTED}) line",
-        queue_ids,
-        rows.micros(now),
-    )
-    return count
-
-
-def _and_room(blocked_too: bool) -> str:
-    return "" if blocked_too else f" and {HAS_ROOM}"
 
 
 async def put_input(tx: Transaction, run_id: UUID, key: str, value: object, now: datetime) -> None:

@@ -66,11 +66,11 @@ async def release(tx: Transaction, task_run_id: UUID) -> None:
 
 async def release_attempt(tx: Transaction, attempt_id: UUID) -> None:
     """Free every slot that belongs to an attempt which is over."""
-    await tx.execute("delete from slots where attempt_id = $1", attempt_id)
+    tx.later("delete from slots where attempt_id = $1", attempt_id)
 
 
 async def release_run(tx: Transaction, flow_run_id: UUID) -> None:
     """Free every slot that was taken in a flow run which is over, whatever its task runs last said."""
-    await tx.execute(
+    tx.later(
         "delete from slots where attempt_id in (select id from attempts where flow_run_id = $1)", flow_run_id
     )

@@ -1,4 +1,4 @@
-"""Runs that wait to be executed: what the polls of 2.20 clients show (api-contract §9, protocol §5)."""
+"""Runs that wait: how many, and what the polls of 2.20 show of them (api-contract §9, protocol §5)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from uuid import UUID
 from reeve.core.runs import FlowRun
 from reeve.server.storage import rows
 from reeve.server.storage.rows import FLOW_RUN
-from reeve.server.storage.runs import HELD, LIMITED, WAITS
+from reeve.server.storage.runs import HAS_ROOM, HELD, LIMITED, WAITS
 from reeve.server.storage.store import Transaction
+
+COUNTED = 1000  # runs in a line; whoever waits behind more needs no exact figure
 
 # Of the deployments with a limit, in each queue, as many waiting runs as there is room for: more would stand
 # before others in the page of a poll, and be refused when they are to start.
@@ -110,3 +112,35 @@ async def of_deployment(
 
 def _of_deployments(deployment_ids: list[UUID] | None, place: str) -> str:
     return "" if deployment_ids is None else f" and r.deployment_id = any({place}::uuid[])"
+
+
+async def ahead_of(tx: Transaction, run: FlowRun, *, blocked_too: bool) -> int:
+    """Count the due runs of the same queue that come before a run; COUNTED at the most.
+
+    ``blocked_too``: also those whose deployment is full.
+    """
+    if run.next_scheduled_start_time is None:
+        return 0
+    count: int = await tx.fetchval(
+        f"select count(*) from (select 1 as one from flow_runs where work_queue_id = $1 and {WAITS}"
+        f" and (next_scheduled_start_time, id) < ($2, $3){_and_room(blocked_too)} limit {COUNTED}) line",
+        run.work_queue_id,
+        rows.micros(run.next_scheduled_start_time),
+        run.id,
+    )
+    return count
+
+
+async def due_in(tx: Transaction, queue_ids: list[UUID], now: datetime, *, blocked_too: bool) -> int:
+    """Count the due runs of queues, as ``ahead_of`` does; COUNTED at the most."""
+    count: int = await tx.fetchval(
+        "select count(*) from (select 1 as one from flow_runs where work_queue_id = any($1::uuid[])"
+        f" and {WAITS} and next_scheduled_start_time <= $2{_and_room(blocked_too)} limit {COUNTED}) line",
+        queue_ids,
+        rows.micros(now),
+    )
+    return count
+
+
+def _and_room(blocked_too: bool) -> str:
+    return "" if blocked_too else f" and {HAS_ROOM}"

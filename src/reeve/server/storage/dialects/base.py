@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
+from uuid import UUID
 
 from reeve.errors import ConflictError
 
@@ -34,11 +35,31 @@ class Row(Protocol):
         ...
 
 
+class Change(Protocol):
+    """What a transaction makes of a row that is there."""
+
+    before: Any  # the noun as it is stored; None: unknown
+
+    def statement(self) -> tuple[str, tuple[Any, ...]] | None:
+        """Return the statement that writes it, and its parameters; None: it is as before."""
+        ...
+
+
 class Transaction(Protocol):
     """One transaction. Statements are PostgreSQL's SQL with ``$1`` parameters; see dialects/sqlite.py.
 
     Parameters are text, numbers, booleans, UUIDs, JSON as text, and lists of text or UUIDs for ``any``.
+
+    ``known``: nouns by their ids, as they are stored or will be, of rows that nobody else changes until this
+    transaction ends. ``changed``: those of them that are still to be written, before the next statement or
+    the commit, all in one go. ``memo``: what was read once and need not be read again. ``written``: how many
+    statements may have changed something.
     """
+
+    known: dict[UUID, Any]
+    changed: dict[UUID, Change]
+    memo: dict[Any, Any]
+    written: int
 
     async def now(self) -> datetime:
         """Return the instant of this transaction, the same for all of it, by the database's clock."""
@@ -64,9 +85,48 @@ class Transaction(Protocol):
         """Run a statement once for each tuple of parameters; raises IntegrityError."""
         ...
 
+    async def lock(self, sql: str, *args: Any) -> None:
+        """Run a statement that locks rows, and reads nothing."""
+        ...
+
+    def later(self, sql: str, *args: Any) -> None:
+        """Run a statement before the next other one or the commit, with its like in one go.
+
+        Statements that differ may change their order: what one of them touches must be no matter of another.
+        """
+        ...
+
     def wake(self, topic: str) -> None:
         """Tell the listeners of all servers about ``topic`` once this transaction is committed."""
         ...
+
+
+class Kept:
+    """What a transaction of either database keeps in memory."""
+
+    def __init__(self) -> None:
+        self.known: dict[UUID, Any] = {}
+        self.changed: dict[UUID, Change] = {}
+        self.memo: dict[Any, Any] = {}
+        self.written = 0
+        self.topics: list[str] = []
+        self._later: dict[str, list[tuple[Any, ...]]] = {}
+
+    def later(self, sql: str, *args: Any) -> None:
+        self.written += 1
+        self._later.setdefault(sql, []).append(args)
+
+    def wake(self, topic: str) -> None:
+        self.topics.append(topic)
+
+    def _waiting(self) -> Iterable[tuple[str, list[tuple[Any, ...]]]]:
+        """Return what could wait until now, by statement; it waits no longer."""
+        changed, self.changed = self.changed, {}
+        for change in changed.values():
+            if statement := change.statement():
+                self._later.setdefault(statement[0], []).append(statement[1])
+        waiting, self._later = self._later, {}
+        return waiting.items()
 
 
 class Store(Protocol):

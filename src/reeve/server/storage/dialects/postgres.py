@@ -20,7 +20,7 @@ except ImportError as error:
     raise ReeveError("PostgreSQL needs asyncpg. Install it with: pip install 'reeve[postgres]'") from error
 
 from reeve.errors import ConflictError, UnavailableError
-from reeve.server.storage.dialects.base import IntegrityError, Listener, Row, Transaction
+from reeve.server.storage.dialects.base import IntegrityError, Kept, Listener, Row, Transaction
 from reeve.server.storage.migrations import VERSIONS_TABLE, outstanding
 
 T = TypeVar("T")
@@ -30,6 +30,7 @@ CONNECTIONS = 8  # pinned: asyncpg's own pool costs two thirds of the throughput
 CHANNEL = "reeve"
 MIGRATION_LOCK = 0x7265657665  # "reeve": one server migrates, the others wait
 SERVING_LOCK = MIGRATION_LOCK + 1  # shared by all servers; held alone by who needs that none runs
+NOTIFY = "select pg_notify($1, topic) from unnest($2::text[]) topic"
 TRIES = 5  # of a transaction that lost against another one
 LISTEN_RETRY_SECONDS = 1.0
 
@@ -38,13 +39,13 @@ RACES = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError, OSError)
 
 
-class PostgresTransaction:
+class PostgresTransaction(Kept):
     """A transaction on one lent connection."""
 
     def __init__(self, connection: asyncpg.Connection[Any]) -> None:
+        super().__init__()
         self._connection = connection
         self._now: datetime | None = None
-        self.topics: list[str] = []
 
     async def now(self) -> datetime:
         if self._now is None:
@@ -53,24 +54,37 @@ class PostgresTransaction:
         return self._now
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        await self.flush()
         return list(await self._connection.fetch(sql, *args))
 
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
+        await self.flush()
         return await self._connection.fetchrow(sql, *args)
 
     async def fetchval(self, sql: str, *args: Any) -> Any:
+        await self.flush()
         return await self._connection.fetchval(sql, *args)
 
     async def execute(self, sql: str, *args: Any) -> int:
+        self.written += 1
+        await self.flush()
         status: str = await self._connection.execute(sql, *args)
         count = status.rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
 
     async def executemany(self, sql: str, args: list[tuple[Any, ...]]) -> None:
+        self.written += 1
+        await self.flush()
         await self._connection.executemany(sql, args)
 
-    def wake(self, topic: str) -> None:
-        self.topics.append(topic)
+    async def lock(self, sql: str, *args: Any) -> None:
+        await self._connection.fetch(sql, *args)
+
+    async def flush(self) -> None:
+        """Run what could wait until now."""
+        if self._later or self.changed:
+            for sql, args in self._waiting():
+                await self._connection.executemany(sql, args)
 
 
 class PostgresStore:
@@ -140,8 +154,9 @@ class PostgresStore:
             transaction = PostgresTransaction(connection)
             async with connection.transaction():
                 value = await body(transaction)
-                for topic in dict.fromkeys(transaction.topics):
-                    await connection.execute("select pg_notify($1, $2)", CHANNEL, topic)
+                await transaction.flush()
+                if transaction.topics:
+                    await connection.fetch(NOTIFY, CHANNEL, [*dict.fromkeys(transaction.topics)])
             return value
 
     @contextlib.asynccontextmanager

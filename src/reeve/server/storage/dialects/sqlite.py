@@ -14,7 +14,6 @@ import queue
 import re
 import sqlite3
 import threading
-import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ import msgspec
 
 from reeve import clock
 from reeve.errors import ConflictError, ReeveError, UnavailableError
-from reeve.server.storage.dialects.base import IntegrityError, Listener, Row, Transaction
+from reeve.server.storage.dialects.base import IntegrityError, Kept, Listener, Row, Transaction
 from reeve.server.storage.migrations import VERSIONS_TABLE, outstanding
 
 T = TypeVar("T")
@@ -76,14 +75,22 @@ def render(sql: str) -> str:
     return sql
 
 
-class SqliteTransaction:
+class _Statement:
+    """A statement as SQLite understands it, and its parameters as it takes them."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.adapted = _adapted_lists if "json_each(" in text else _adapted
+
+
+class SqliteTransaction(Kept):
     """A transaction on one connection; its awaitables never suspend."""
 
-    def __init__(self, connection: sqlite3.Connection, rendered: dict[str, str]) -> None:
+    def __init__(self, connection: sqlite3.Connection, statements: dict[str, _Statement]) -> None:
+        super().__init__()
         self._connection = connection
-        self._rendered = rendered
+        self._statements = statements
         self._now: datetime | None = None
-        self.topics: list[str] = []
 
     async def now(self) -> datetime:
         if self._now is None:
@@ -91,35 +98,62 @@ class SqliteTransaction:
         return self._now
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
-        return self._cursor(sql, args).fetchall()
+        cursor, rows = self._rows(sql, args)
+        if not rows:
+            return []
+        # sqlite3.Row looks for each column among all of them: half of what reading a run would cost.
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
-        rows = self._cursor(sql, args).fetchall()
-        return rows[0] if rows else None
+        cursor, rows = self._rows(sql, args)
+        if not rows:
+            return None
+        return dict(zip([column[0] for column in cursor.description], rows[0], strict=True))
 
     async def fetchval(self, sql: str, *args: Any) -> Any:
-        rows = self._cursor(sql, args).fetchall()
+        _, rows = self._rows(sql, args)
         return rows[0][0] if rows else None
 
     async def execute(self, sql: str, *args: Any) -> int:
-        return self._cursor(sql, args).rowcount
+        self.written += 1
+        return self._rows(sql, args)[0].rowcount
 
     async def executemany(self, sql: str, args: list[tuple[Any, ...]]) -> None:
-        with _translated():
-            self._connection.executemany(self._text(sql), [_adapted(values) for values in args])
+        self.written += 1
+        self.flush()
+        self._run_many(sql, args)
 
-    def wake(self, topic: str) -> None:
-        self.topics.append(topic)
+    async def lock(self, sql: str, *args: Any) -> None:
+        """Do nothing: the one writer is the lock."""
 
-    def _cursor(self, sql: str, args: tuple[Any, ...]) -> sqlite3.Cursor:
-        with _translated():
-            return self._connection.execute(self._text(sql), _adapted(args))
+    def flush(self) -> None:
+        """Run what could wait until now."""
+        for sql, args in self._waiting():
+            self._run_many(sql, args)
 
-    def _text(self, sql: str) -> str:
-        text = self._rendered.get(sql)
-        if text is None:
-            text = self._rendered[sql] = render(sql)
-        return text
+    def _run_many(self, sql: str, args: list[tuple[Any, ...]]) -> None:
+        statement = self._statement(sql)
+        try:
+            self._connection.executemany(statement.text, map(statement.adapted, args))
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    def _rows(self, sql: str, args: tuple[Any, ...]) -> tuple[sqlite3.Cursor, list[tuple[Any, ...]]]:
+        if self._later or self.changed:
+            self.flush()
+        statement = self._statement(sql)
+        try:
+            cursor = self._connection.execute(statement.text, statement.adapted(args))
+            return cursor, cursor.fetchall()
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    def _statement(self, sql: str) -> _Statement:
+        statement = self._statements.get(sql)
+        if statement is None:
+            statement = self._statements[sql] = _Statement(render(sql))
+        return statement
 
 
 @dataclass(slots=True)
@@ -143,7 +177,7 @@ class SqliteStore:
         self._lock = lock
         self._writer = writer
         self._loop = asyncio.get_running_loop()
-        self._rendered: dict[str, str] = {}
+        self._statements: dict[str, _Statement] = {}
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._listeners: list[Listener] = []
         self._thread = threading.Thread(target=self._work, name="reeve-sqlite-writer", daemon=True)
@@ -160,16 +194,17 @@ class SqliteStore:
             raise ReeveError(
                 f"This Python's SQLite is {sqlite3.sqlite_version}; reeve needs {wanted}. Use a newer Python."
             )
-        with _translated():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = _locked(path)
-            try:
-                writer = _connected(path)
-                _migrate(writer)
-                _tell_shares(writer)
-            except BaseException:
-                os.close(lock)
-                raise
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = _locked(path)
+        try:
+            writer = _connected(path)
+            _migrate(writer)
+            _tell_shares(writer)
+        except BaseException as error:
+            os.close(lock)
+            if isinstance(error, sqlite3.Error):
+                raise _translated(error) from error
+            raise
         store = cls(path, lock, writer)
         store._thread.start()
         return store
@@ -204,16 +239,18 @@ class SqliteStore:
 
     def _read(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        with _translated():
+        try:
             if connection is None:
                 connection = self._local.connection = _connected(self._path)
                 connection.execute("pragma query_only = on")
                 self._opened.append(connection)
             connection.execute("begin")
             try:
-                return _stepped(body(SqliteTransaction(connection, self._rendered)))
+                return _stepped(body(SqliteTransaction(connection, self._statements)))
             finally:
                 connection.execute("rollback")
+        except sqlite3.Error as error:
+            raise _translated(error) from error
 
     # --- the writer thread ---
 
@@ -251,9 +288,10 @@ class SqliteStore:
 
     def _run(self, job: _Job) -> None:
         self._writer.execute("savepoint job")
-        transaction = SqliteTransaction(self._writer, self._rendered)
+        transaction = SqliteTransaction(self._writer, self._statements)
         try:
             job.value = _stepped(job.body(transaction))
+            transaction.flush()
             job.topics = transaction.topics
         except BaseException as error:  # whatever it is, it belongs to the caller
             job.error = error
@@ -286,20 +324,19 @@ def _stepped(body: Awaitable[T]) -> T:
     raise RuntimeError("a transaction awaited something other than its own statements")
 
 
-def _adapted(values: tuple[Any, ...]) -> list[Any]:
+def _adapted(values: tuple[Any, ...]) -> Any:
+    return msgspec.to_builtins(values)  # ids as text, in C: a run has a dozen
+
+
+def _adapted_lists(values: tuple[Any, ...]) -> list[Any]:
     return [
-        msgspec.to_builtins(value)  # str() in half the time; a run has a dozen ids
-        if isinstance(value, uuid.UUID)
-        else msgspec.json.encode(value).decode()
-        if isinstance(value, list)
-        else value
-        for value in values
+        msgspec.json.encode(value).decode() if isinstance(value, list) else value
+        for value in msgspec.to_builtins(values)
     ]
 
 
 def _connected(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
-    connection.row_factory = sqlite3.Row
     for pragma in ("journal_mode = wal", "synchronous = full", "foreign_keys = on", "busy_timeout = 10000"):
         connection.execute(f"pragma {pragma}")
     return connection
@@ -350,11 +387,8 @@ def _unavailable(error: sqlite3.Error) -> UnavailableError:
     return UnavailableError(f"The database could not commit: {error}. Nothing of this request was stored.")
 
 
-@contextlib.contextmanager
-def _translated() -> Any:
-    try:
-        yield
-    except sqlite3.IntegrityError as error:
-        raise IntegrityError from error
-    except sqlite3.OperationalError as error:
-        raise _unavailable(error) from error
+def _translated(error: sqlite3.Error) -> Exception:
+    """Return an error of SQLite's as one of ours."""
+    if isinstance(error, sqlite3.IntegrityError):
+        return IntegrityError()
+    return _unavailable(error) if isinstance(error, sqlite3.OperationalError) else error
