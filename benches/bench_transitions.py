@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import sys
 import tempfile
 import time
@@ -31,7 +30,6 @@ from benches.load import Connection, connect, drive
 
 T = TypeVar("T")
 
-TICK = os.sysconf("SC_CLK_TCK")
 BATCHES = (64, 16)
 SINGLES = 16  # connections
 CREATORS = (16, 32)
@@ -46,6 +44,12 @@ class Spent:
     count: int
     processor: float  # seconds
     clock: float
+
+    def add(self, later: Spent) -> None:
+        """Count in what came after this."""
+        self.count += later.count
+        self.processor += later.processor
+        self.clock += later.clock
 
     @property
     def a_core(self) -> float:
@@ -190,42 +194,42 @@ async def _desk(site: Site, pid: int) -> Desk:
 
 
 async def _lives(desk: Desk, count: int, figures: Figures) -> None:
-    """Lead runs through their lives, by batches of each size and singly."""
-    launched = {"kind": "launched", "seq": 1, "handle": {"pid": 1}, "infrastructure_pid": "h:1"}
-    exited = {"kind": "exited", "seq": 2, "exit_code": 0, "cause": "exited with code 0"}
+    """Lead runs through their lives, as many at a time as are sent in one request, then singly."""
     for size in (*BATCHES, 1):
-        sent = size if size > 1 else SINGLES
         how = f"by {size}" if size > 1 else f"singly, {SINGLES} connections"
         await _due(desk.site, count)
-        whole: list[Spent] = []
-
-        async def step(
-            what: str,
-            doing: Awaitable[Any],
-            among: str = f" {how}" if size > 1 else f", {how}",
-            whole: list[Spent] = whole,
-        ) -> Any:
-            value, spent = await desk.measured(count, doing)
-            figures.setdefault(f"{what}{among}", []).append(spent)
-            whole.append(spent)
-            return value
-
-        grants = await step("claim", _claimed(desk, count, sent))
-        await step("report launched", desk.report(grants, sent, launched))
-        for type_ in ("RUNNING", "COMPLETED"):
-            doing = desk.relay(grants, size, type_) if size > 1 else desk.singly(grants, type_)
-            await step(f"set_state {type_}", doing)
-        await step("report exited", desk.report(grants, sent, exited))
-        desk.held.clear()
-        life = Spent(count, sum(each.processor for each in whole), sum(each.clock for each in whole))
-        figures.setdefault(f"whole lives, {how}", []).append(life)
+        steps: dict[str, Spent] = {}
+        for _ in range(0, count, size if size > 1 else SINGLES):
+            await _wave(desk, size, steps)
+        for what, spent in steps.items():
+            figures.setdefault(f"{what}, {how}", []).append(spent)
+        figures.setdefault(f"whole lives, {how}", []).append(
+            Spent(
+                count,
+                sum(each.processor for each in steps.values()),
+                sum(each.clock for each in steps.values()),
+            )
+        )
 
 
-async def _claimed(desk: Desk, count: int, size: int) -> list[Any]:
-    grants: list[Any] = []
-    while len(grants) < count:
-        grants += await desk.claim(min(size, count - len(grants)))
-    return grants
+async def _wave(desk: Desk, size: int, steps: dict[str, Spent]) -> None:
+    """Lead so many runs through their lives; 1: some, each by itself."""
+    launched = {"kind": "launched", "seq": 1, "handle": {"pid": 1}, "infrastructure_pid": "h:1"}
+    exited = {"kind": "exited", "seq": 2, "exit_code": 0, "cause": "exited with code 0"}
+    sent = size if size > 1 else SINGLES
+
+    async def step(what: str, doing: Awaitable[Any]) -> Any:
+        value, spent = await desk.measured(sent, doing)
+        steps.setdefault(what, Spent(0, 0.0, 0.0)).add(spent)
+        return value
+
+    grants = await step("claim", desk.claim(sent))
+    await step("report launched", desk.report(grants, sent, launched))
+    for type_ in ("RUNNING", "COMPLETED"):
+        doing = desk.relay(grants, size, type_) if size > 1 else desk.singly(grants, type_)
+        await step(f"set_state {type_}", doing)
+    await step("report exited", desk.report(grants, sent, exited))
+    desk.held.clear()
 
 
 async def _due(site: Site, count: int) -> None:
@@ -256,8 +260,9 @@ async def _creates(desk: Desk, figures: Figures) -> int:
 
 
 def _processor(pid: int) -> float:
-    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / TICK
+    """Return the seconds for which the threads of a process have run."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 def _told(name: str, figures: Figures) -> dict[str, Any]:

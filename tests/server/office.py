@@ -14,11 +14,13 @@ from reeve.core.attempts import LeaseTerms
 from reeve.core.deployments import Flow
 from reeve.core.runs import FlowRun
 from reeve.core.states import StateType
+from reeve.core.states import propose as proposal
 from reeve.core.work import WorkPool
 from reeve.server.loops.reaper import Reaper
 from reeve.server.services import agents, attempts, deployments, runs
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.hub import Hub
+from reeve.server.services.proposals import Asked
 from reeve.server.services.secrets import Keyring
 from reeve.server.services.states import Decision
 from reeve.server.storage import flows, rows, work
@@ -109,8 +111,7 @@ class Office:
     async def propose(
         self, run_id: UUID, type_: StateType, attempt_id: UUID | None = None, *, force: bool = False
     ) -> Decision[FlowRun]:
-        body = requests.SetState(state=requests.StateCreate(type=type_), force=force)
-        return await runs.propose(self.ctx, Principal(attempt_id), run_id, body, (0, 8, 4))
+        return await runs.propose(self.ctx, Asked(Principal(attempt_id), run_id, proposal(type_), force))
 
     async def attempts(self, run_id: UUID) -> list[responses.Attempt]:
         return await attempts.of_run(self.ctx, run_id)

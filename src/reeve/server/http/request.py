@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -82,26 +82,31 @@ class Answer(Generic[Res]):
 
 
 Handler = Callable[[Request[Any]], Awaitable[Any]]
+Together = Callable[[Sequence[Request[Any]]], Awaitable[Sequence[Any | BaseException]]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """An endpoint and who serves it. ``held``: it waits for news, and ends when the client has gone."""
+    """An endpoint and who serves it. ``held``: it waits for news, and ends when the client has gone.
+
+    ``together``: serves many requests at once, and says of each what was answered or raised.
+    """
 
     endpoint: Endpoint[Any, Any]
     handler: Handler
     held: bool = False
+    together: Together | None = None
     decoder: msgspec.json.Decoder[Any] | None = field(default=None)
 
 
 def serves(
-    endpoint: Endpoint[Req, Res], *, held: bool = False
+    endpoint: Endpoint[Req, Res], *, held: bool = False, together: Together | None = None
 ) -> Callable[[Callable[[Request[Req]], Awaitable[Res | Answer[Res]]]], Route]:
     """Make a handler the route of ``endpoint``."""
     decoder = None if endpoint.request is None else msgspec.json.Decoder(endpoint.request)
 
     def route(handler: Callable[[Request[Req]], Awaitable[Res | Answer[Res]]]) -> Route:
-        return Route(endpoint, handler, held, decoder)
+        return Route(endpoint, handler, held, together, decoder)
 
     return route
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from datetime import datetime, timedelta
 from functools import partial
@@ -29,19 +28,19 @@ from reeve.errors import (
     NotFoundError,
     UnavailableError,
 )
-from reeve.server.services import records
+from reeve.server.services import batches, records
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.hub import run_topic
 from reeve.server.services.proposals import cancel_subflows, close, crash_budget
-from reeve.server.services.states import end_children, enter
+from reeve.server.services.states import end_children, enter, without_children
 from reeve.server.services.tokens import attempt_of
-from reeve.server.storage import attempts, events, logs, runs, slots
+from reeve.server.storage import attempts, events, logs, runs, slots, task_runs
 from reeve.wire import project, responses
 from reeve.wire.codec import instant, iso_or_none
 from reeve.wire.requests import Exited, Launched, NotLaunched, StopFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from reeve.server.storage.store import Transaction
     from reeve.wire.requests import AnyReport, AttemptReports, Note, Output, OutputChunk, Renew, Reports
@@ -97,7 +96,7 @@ async def report(ctx: Context, body: Reports) -> list[responses.Receipt]:
     ConflictError when a newer epoch of the agent lives.
     """
     apply = partial(_report, ctx, body.epoch)
-    outcomes = await asyncio.gather(*(apply(one) for one in body.attempts), return_exceptions=True)
+    outcomes = await batches.each(ctx.store, body.attempts, _read_all, apply)
     for one, outcome in zip(body.attempts, outcomes, strict=True):
         if isinstance(outcome, ConflictError | UnavailableError) or not isinstance(
             outcome, Exception | responses.Receipt
@@ -108,24 +107,45 @@ async def report(ctx: Context, body: Reports) -> list[responses.Receipt]:
     return [outcome for outcome in outcomes if isinstance(outcome, responses.Receipt)]
 
 
-async def _report(ctx: Context, epoch: int, body: AttemptReports) -> responses.Receipt:
-    async def apply(tx: Transaction) -> responses.Receipt:
-        attempt = await attempts.lock(tx, body.id)
-        last = max((item.seq for item in body.reports), default=0)
-        if attempt is None:
-            return responses.Receipt(id=body.id, next_seq=last + 1, closed=True)
-        if attempt.is_open and attempt.epoch != epoch:
-            raise ConflictError("A newer start of this agent holds the attempt.")
-        now = await tx.now()
-        for item in sorted(body.reports, key=lambda each: each.seq):
-            if item.seq == attempt.last_seq + 1 and attempt.is_open:
-                await _note(tx, attempt, item.notes, now)
-                attempt = await _apply(ctx, tx, replace(attempt, last_seq=item.seq), item, now)
-        if not attempt.is_open:  # nothing more is expected; all of it is acknowledged
-            return responses.Receipt(id=body.id, next_seq=max(attempt.last_seq, last) + 1, closed=True)
-        return responses.Receipt(id=body.id, next_seq=attempt.last_seq + 1, closed=False)
+async def _read_all(tx: Transaction, told: Sequence[AttemptReports]) -> Callable[[AttemptReports], bool]:
+    """Lock what is reported on, and return which reports concern nothing but their attempt and its run."""
+    attempt_ids = [one.id for one in told]
+    locked = {run.id: run for run in await runs.lock_all(tx, await attempts.run_ids(tx, attempt_ids))}
+    held = {attempt.id: attempt for attempt in await attempts.read_of_all_locked(tx, attempt_ids)}
+    ending = [held[one.id].flow_run_id for one in told if one.id in held and _has_exited(one)]
+    alone = without_children(tx, ending, await task_runs.parents(tx, ending) if ending else set())
 
-    return await ctx.store.write(apply)
+    def is_usual(one: AttemptReports) -> bool:
+        run = locked.get(held[one.id].flow_run_id) if one.id in held else None
+        if run is None or run.parent_task_run_id is not None:
+            return False
+        return all(
+            isinstance(item, Launched) or (isinstance(item, Exited) and _is_final(run) and run.id in alone)
+            for item in one.reports
+        )
+
+    return is_usual
+
+
+def _has_exited(one: AttemptReports) -> bool:
+    return any(isinstance(item, Exited) for item in one.reports)
+
+
+async def _report(ctx: Context, epoch: int, tx: Transaction, body: AttemptReports) -> responses.Receipt:
+    attempt = await attempts.lock(tx, body.id)
+    last = max((item.seq for item in body.reports), default=0)
+    if attempt is None:
+        return responses.Receipt(id=body.id, next_seq=last + 1, closed=True)
+    if attempt.is_open and attempt.epoch != epoch:
+        raise ConflictError("A newer start of this agent holds the attempt.")
+    now = await tx.now()
+    for item in sorted(body.reports, key=lambda each: each.seq):
+        if item.seq == attempt.last_seq + 1 and attempt.is_open:
+            await _note(tx, attempt, item.notes, now)
+            attempt = await _apply(ctx, tx, replace(attempt, last_seq=item.seq), item, now)
+    if not attempt.is_open:  # nothing more is expected; all of it is acknowledged
+        return responses.Receipt(id=body.id, next_seq=max(attempt.last_seq, last) + 1, closed=True)
+    return responses.Receipt(id=body.id, next_seq=attempt.last_seq + 1, closed=False)
 
 
 async def _note(tx: Transaction, attempt: Attempt, notes: Sequence[Note], now: datetime) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from reeve.core.attempts import Attempt, AttemptKind, AttemptState, overdue
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from reeve.server.storage.store import Transaction
 
 OPERATOR = Principal()
+USUAL = frozenset({StateType.RUNNING, StateType.COMPLETED, StateType.FAILED})  # these concern no other run
 PARENT_CANCELLED = "The parent flow run was cancelled."  # api-contract §10
 
 
@@ -114,6 +117,42 @@ async def _follow_up(
     elif force and held.caller is Caller.CLIENT and type_.is_final:
         # Who overrules the holder closes its attempt: what it reports from now on is refused.
         await close(tx, run, attempt, AttemptState.LOST, run.state.message, now)
+
+
+class Asked(Struct, frozen=True):
+    """A state that somebody proposes for a run."""
+
+    principal: Principal
+    run_id: UUID
+    state: ProposedState
+    force: bool = False
+    api_version: tuple[int, int, int] = (0, 8, 4)
+
+
+async def judge(tx: Transaction, asked: Asked) -> Decision[FlowRun]:
+    """Judge one proposal, see ``propose``."""
+    return await propose(
+        tx, asked.principal, asked.run_id, asked.state, force=asked.force, api_version=asked.api_version
+    )
+
+
+async def read_all(tx: Transaction, all_: Sequence[Asked]) -> Callable[[Asked], bool]:
+    """Lock what is proposed for, and return which proposals concern one run alone, and its own attempt."""
+    locked = {run.id: run for run in await runs.lock_all(tx, [*{asked.run_id for asked in all_}])}
+    await attempts.read_of_all_locked(tx, [run.attempt_id for run in locked.values() if run.attempt_id])
+
+    def is_usual(asked: Asked) -> bool:
+        run = locked.get(asked.run_id)
+        return (
+            run is not None
+            and run.attempt_id is not None
+            and run.attempt_id == asked.principal.attempt_id
+            and run.parent_task_run_id is None
+            and asked.state.type in USUAL
+            and not asked.force
+        )
+
+    return is_usual
 
 
 async def expire_pause(tx: Transaction, run_id: UUID) -> None:

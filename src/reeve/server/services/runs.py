@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from random import randrange
 from typing import TYPE_CHECKING, Any
@@ -20,10 +21,11 @@ from reeve.core.runs import CreatedBy, FlowRun, FlowRunPolicy
 from reeve.core.states import RESUMING, ProposedState, State, StateType
 from reeve.core.states import propose as proposal
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
-from reeve.server.services import proposals, sealing
+from reeve.server.services import batches, proposals, sealing
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.fence import holding
 from reeve.server.services.hub import pool_topic
+from reeve.server.services.proposals import Asked
 from reeve.server.services.states import (
     Decision,
     copy_to_parent,
@@ -49,7 +51,6 @@ if TYPE_CHECKING:
         FlowRunCreate,
         FlowRunUpdate,
         Resume,
-        SetState,
     )
 
 
@@ -234,20 +235,17 @@ async def delete(ctx: Context, run_id: UUID) -> None:
     await ctx.store.write(remove)
 
 
-async def propose(
-    ctx: Context, principal: Principal, run_id: UUID, body: SetState, api_version: tuple[int, int, int]
-) -> Decision[FlowRun]:
+async def propose(ctx: Context, asked: Asked) -> Decision[FlowRun]:
     """Judge a proposed state and write what comes of it (design §3).
 
     Raises RunNotFoundError, AttemptSupersededError, ForbiddenError.
     """
+    return await ctx.store.write(lambda tx: proposals.judge(tx, asked))
 
-    async def judge(tx: Transaction) -> Decision[FlowRun]:
-        return await proposals.propose(
-            tx, principal, run_id, proposed_state(body.state), force=body.force, api_version=api_version
-        )
 
-    return await ctx.store.write(judge)
+async def propose_all(ctx: Context, all_: Sequence[Asked]) -> list[Decision[FlowRun] | BaseException]:
+    """Judge proposed states, each as ``propose`` does; return what came of each."""
+    return await batches.each(ctx.store, all_, proposals.read_all, proposals.judge)
 
 
 async def resume(ctx: Context, principal: Principal, run_id: UUID, body: Resume) -> Decision[FlowRun]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Generic
 from uuid import UUID, uuid4
@@ -26,6 +27,7 @@ from reeve.wire.requests import StateCreate
 from reeve.wire.responses import Artifact
 
 ARTIFACT_WORDS = frozenset({"artifact_type", "artifact_description"})  # in a result that a client describes
+WITHOUT_CHILDREN = "runs without children"
 CHILDREN = 500  # task runs ended in one statement, so that no transaction holds all of a huge run
 
 
@@ -125,6 +127,8 @@ async def force_task(tx: Transaction, run: TaskRun, state: ProposedState, now: d
 
 async def end_children(tx: Transaction, run: FlowRun, type_: StateType, cause: str, now: datetime) -> None:
     """End what ran inside a process that is gone: its open task runs and its subflow runs."""
+    if run.id in tx.memo.get(WITHOUT_CHILDREN, ()):
+        return
     ended = propose(type_, message=cause)
     while unfinished := await task_runs.unfinished(tx, run.id, CHILDREN):
         for task in unfinished:
@@ -136,6 +140,13 @@ async def end_children(tx: Transaction, run: FlowRun, type_: StateType, cause: s
             entered = bookkeeping.enter_flow_run_state(child, new_state(ended, now))
             await runs.enter(tx, [replace(entered, updated=now)])
             await tell(tx, [entered], now)
+
+
+def without_children(tx: Transaction, run_ids: Iterable[UUID], parents: set[UUID]) -> set[UUID]:
+    """Note, and return, which of these runs have nothing inside to be ended: all but ``parents``."""
+    alone = {*run_ids} - parents
+    tx.memo[WITHOUT_CHILDREN] = alone
+    return alone
 
 
 async def keep_result(tx: Transaction, state: State | None, now: datetime) -> None:

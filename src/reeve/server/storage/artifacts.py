@@ -18,7 +18,7 @@ LATEST = "select a.*, (select min(x.created) from artifacts x where x.key = a.ke
 
 async def insert(tx: Transaction, artifact: Artifact) -> None:
     """Store a new artifact."""
-    await tx.execute(
+    tx.later(
         "insert into artifacts (id, created, updated, key, type, description, data, metadata_, flow_run_id,"
         " task_run_id) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         artifact.id,

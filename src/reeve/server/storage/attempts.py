@@ -126,13 +126,10 @@ async def read_of_locked(tx: Transaction, attempt_id: UUID) -> Attempt | None:
     return None if row is None else _known(tx, row)
 
 
-async def lock_all(tx: Transaction, attempt_ids: list[UUID]) -> None:
-    """Lock these attempts, whose runs are locked, in the order of their ids; ``lock`` knows them then."""
-    found = await tx.fetch(
-        "select * from attempts where id = any($1::uuid[]) order by id for no key update", attempt_ids
-    )
-    for row in found:
-        _known(tx, row)
+async def read_of_all_locked(tx: Transaction, attempt_ids: list[UUID]) -> list[Attempt]:
+    """Return attempts whose runs this transaction has locked, in any order."""
+    found = await tx.fetch("select * from attempts where id = any($1::uuid[])", attempt_ids)
+    return [_known(tx, row) for row in found]
 
 
 async def run_ids(tx: Transaction, attempt_ids: list[UUID]) -> list[UUID]:

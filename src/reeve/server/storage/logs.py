@@ -18,23 +18,19 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 async def insert(tx: Transaction, lines: Sequence[LogLine], attempt_id: UUID | None) -> None:
     """Store lines under the attempt that said them, if one did."""
-    await tx.executemany(
-        INSERT,
-        [
-            (
-                line.id,
-                rows.micros(line.created),
-                line.name,
-                line.level,
-                line.message,
-                rows.micros(line.timestamp),
-                line.flow_run_id,
-                line.task_run_id,
-                attempt_id,
-            )
-            for line in lines
-        ],
-    )
+    for line in lines:
+        tx.later(
+            INSERT,
+            line.id,
+            rows.micros(line.created),
+            line.name,
+            line.level,
+            line.message,
+            rows.micros(line.timestamp),
+            line.flow_run_id,
+            line.task_run_id,
+            attempt_id,
+        )
 
 
 async def after(tx: Transaction, run_id: UUID, cursor: int, limit: int) -> list[tuple[int, LogLine]]:

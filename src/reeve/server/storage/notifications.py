@@ -27,6 +27,9 @@ join flows f on f.id = r.flow_id
 """
 
 
+ACTIVE = "active policies"
+
+
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be sent. ``values``: what its message may say, ``tries``: this one included."""
 
@@ -40,12 +43,16 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def active(tx: Transaction) -> list[Policy]:
-    """Return the policies in force."""
+    """Return the policies in force, as they are when the transaction first asks."""
+    known: list[Policy] | None = tx.memo.get(ACTIVE)
+    if known is not None:
+        return known
     found = await tx.fetch("select id, state_names, tags from flow_run_notification_policies where is_active")
-    return [
+    known = tx.memo[ACTIVE] = [
         Policy(rows.uuid(row["id"]), rows.loaded(row["state_names"]), rows.loaded(row["tags"]))
         for row in found
     ]
+    return known
 
 
 async def insert(tx: Transaction, queued: list[tuple[UUID, UUID]], now: datetime) -> None:

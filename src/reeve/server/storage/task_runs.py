@@ -13,6 +13,8 @@ from reeve.server.storage.rows import TASK_RUN
 from reeve.server.storage.runs import state_columns, state_values
 from reeve.server.storage.store import Row, Transaction
 
+FINAL = ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"]
+
 INSERT = """
 insert into task_runs (
     id, created, updated, name, flow_run_id, task_key, dynamic_key, cache_key, cache_expiration, task_version,
@@ -152,10 +154,22 @@ async def unfinished(tx: Transaction, flow_run_id: UUID, limit: int) -> list[Tas
         "select id from task_runs where flow_run_id = $1 and coalesce(state_type, '') <> all($2::text[])"
         " limit $3 for no key update",
         flow_run_id,
-        ["COMPLETED", "FAILED", "CANCELLED", "CRASHED"],
+        FINAL,
         limit,
     )
     return await _by_ids(tx, locked)
+
+
+async def parents(tx: Transaction, flow_run_ids: list[UUID]) -> set[UUID]:
+    """Return which of these flow runs have task runs that have not ended, or subflows."""
+    found = await tx.fetch(
+        "select distinct t.flow_run_id from task_runs t where t.flow_run_id = any($1::uuid[])"
+        " and (coalesce(t.state_type, '') <> all($2::text[])"
+        " or exists (select 1 from flow_runs c where c.parent_task_run_id = t.id))",
+        flow_run_ids,
+        FINAL,
+    )
+    return {rows.uuid(row["flow_run_id"]) for row in found}
 
 
 async def failed(tx: Transaction, flow_run_id: UUID) -> list[TaskRun]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reeve import clock
+from reeve.core.runs import FlowRun
 from reeve.server.http.body import page
 from reeve.server.http.created_by import created_by
 from reeve.server.http.request import Answer, Request, created, serves
 from reeve.server.services import attempts, explain, figures, find, follow, graphs, inputs, runs
+from reeve.server.services.proposals import Asked
+from reeve.server.services.states import Decision, proposed_state
 from reeve.wire import endpoints, filters, project, requests, responses
 
 
@@ -42,13 +47,29 @@ async def filter_flow_runs(request: Request[filters.FlowRunQuery]) -> list[respo
     return [project.flow_run(run, now) for run in found]
 
 
-@serves(endpoints.set_flow_run_state)
+async def set_flow_run_states(
+    all_: Sequence[Request[requests.SetState]],
+) -> list[Answer[responses.OrchestrationResult] | BaseException]:
+    """Serve many requests for states at once."""
+    decisions = await runs.propose_all(all_[0].context, [*map(_asked, all_)])
+    return [each if isinstance(each, BaseException) else _decided(each) for each in decisions]
+
+
+@serves(endpoints.set_flow_run_state, together=set_flow_run_states)
 async def set_flow_run_state(
     request: Request[requests.SetState],
 ) -> Answer[responses.OrchestrationResult]:
-    decision = await runs.propose(
-        request.context, request.principal, request.path["id"], request.body, request.api_version
+    return _decided(await runs.propose(request.context, _asked(request)))
+
+
+def _asked(request: Request[requests.SetState]) -> Asked:
+    body = request.body
+    return Asked(
+        request.principal, request.path["id"], proposed_state(body.state), body.force, request.api_version
     )
+
+
+def _decided(decision: Decision[FlowRun]) -> Answer[responses.OrchestrationResult]:
     return created(project.orchestration(decision.verdict, decision.state), decision.written)
 
 
