@@ -94,7 +94,7 @@ MATTERS = st.lists(
     max_size=5,
 )
 often = settings(
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink is to make the runs again and again
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
