@@ -3,7 +3,7 @@
     scripts/bench transitions [--runs 512] [--rounds 3] [--only sqlite] [--database-url URL] [--json FILE]
 
 A no-op run is claimed, reported as launched, goes to Running and to Completed, and is reported as gone. An
-agent here does that for many runs at once, without processes: by batches of 64 and 16 of what runs ask by way
+agent here does that for many runs at once, without processes: by batches of 64, 16 and 4 of what runs ask by way
 of it, and by single requests over 16 connections. "a core" are transitions a second of the server's processor
 time (user and system, of all its threads), "a second" those of a clock; medians of the rounds. PostgreSQL
 runs as the tests' do (without fsync), and its own processes are not counted.
@@ -30,7 +30,7 @@ from benches.load import Connection, connect, drive
 
 T = TypeVar("T")
 
-BATCHES = (64, 16)
+BATCHES = (64, 16, 4)
 SINGLES = 16  # connections
 CREATORS = (16, 32)
 CREATE_SECONDS = 3.0

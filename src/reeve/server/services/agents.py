@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from reeve.wire.requests import Farewell, Poll, Register
 
 UNKNOWN = "There is no such agent. See: reeve agent ls"
+UNREGISTERED = "This agent is not registered here; it registers again."
 OVERDUE = "a time limit of its deployment is over"
 POLL_SECONDS = 25.0  # how long a poll is held open at most
 
@@ -44,7 +45,7 @@ class _Look(Struct, frozen=True):
 
     work: responses.Work
     dropped: list[UUID]  # open attempts that the agent was granted and does not hold any more
-    is_due: bool = False  # a run of its queues can be claimed
+    is_due: bool = False  # a run of its queues can be claimed, and it has room
     wait: float | None = None  # seconds until the next one can be; None: none is known
 
 
@@ -116,8 +117,8 @@ async def poll(ctx: Context, agent_id: UUID, body: Poll) -> responses.Work:
     to say writes nothing. Raises NotFoundError, ConflictError when a newer epoch lives.
     """
     deadline = asyncio.get_running_loop().time() + min(body.hold_seconds, POLL_SECONDS)
-    agent = await _agent(ctx, agent_id)
-    topics = (pool_topic(agent.work_pool_id), agent_topic(agent_id))
+    pool_id = ctx.presence.pool_of(agent_id, body.epoch) or await _pool_of(ctx, agent_id, body.epoch)
+    topics = (pool_topic(pool_id), agent_topic(agent_id))
     with ctx.presence.polling(agent_id, body.epoch, body.seq), ctx.hub.waiting(*topics) as event:
         ctx.hub.wake(agent_topic(agent_id))  # an older poll of this agent is answered now
         while True:
@@ -126,11 +127,8 @@ async def poll(ctx: Context, agent_id: UUID, body: Poll) -> responses.Work:
             if look.dropped:
                 await ctx.store.write(partial(_drop, ctx, dropped=look.dropped))
             superseded = not ctx.presence.is_newest(agent_id, body.epoch, body.seq)
-            has_room = body.free > len(look.work.grants)
-            if has_room and look.is_due and not superseded:
-                granted = await ctx.store.write(partial(_claim, ctx, agent_id=agent_id, body=body))
-                if granted:
-                    look = await ctx.store.read(lambda tx: _look(ctx, tx, agent_id, body))
+            if look.is_due and not superseded:
+                look = await ctx.store.write(partial(_claim, ctx, agent_id=agent_id, body=body))
             left = deadline - asyncio.get_running_loop().time()
             if _says_something(look.work, body) or left <= 0 or superseded or ctx.stopping.is_set():
                 return look.work
@@ -255,11 +253,14 @@ async def _drop_all(ctx: Context, tx: Transaction, dropped: Iterable[UUID], now:
             await lose(tx, attempt, "Its agent was started anew and knows nothing of it.", now)
 
 
-async def _agent(ctx: Context, agent_id: UUID) -> Agent:
+async def _pool_of(ctx: Context, agent_id: UUID, epoch: int) -> UUID:
+    """Return the pool of an agent, which stays that of its epoch."""
     agent = await ctx.store.read(lambda tx: agents.read(tx, agent_id))
     if agent is None:
-        raise NotFoundError("This agent is not registered here; it registers again.")
-    return agent
+        raise NotFoundError(UNREGISTERED)
+    _check_epoch(agent, epoch)
+    ctx.presence.serves(agent_id, epoch, agent.work_pool_id)
+    return agent.work_pool_id
 
 
 def _check_epoch(agent: Agent, epoch: int) -> None:
@@ -270,9 +271,28 @@ def _check_epoch(agent: Agent, epoch: int) -> None:
 async def _look(ctx: Context, tx: Transaction, agent_id: UUID, body: Poll) -> _Look:
     agent = await agents.read(tx, agent_id)
     if agent is None:
-        raise NotFoundError("This agent is not registered here; it registers again.")
+        raise NotFoundError(UNREGISTERED)
+    return await _seen(ctx, tx, agent, body)
+
+
+async def _claim(ctx: Context, tx: Transaction, *, agent_id: UUID, body: Poll) -> _Look:
+    """Claim what is due, and look again: what is granted is told as soon as it is committed."""
+    agent = await agents.lock(tx, agent_id)
+    if agent is None:
+        raise NotFoundError(UNREGISTERED)
     _check_epoch(agent, body.epoch)
-    known = await attempts.held_by(tx, agent_id)
+    # What was granted and not acknowledged will take its slots too. It is counted behind the lock: a poll of
+    # this agent that crosses this one may have been granted runs since anybody looked.
+    free = body.free - await attempts.granted_count(tx, agent_id, after=body.acked_grant)
+    if free > 0:
+        await claim(tx, agent, free, ctx.terms)
+    return await _seen(ctx, tx, agent, body, claimed=True)
+
+
+async def _seen(ctx: Context, tx: Transaction, agent: Agent, body: Poll, *, claimed: bool = False) -> _Look:
+    """Say what there is for an agent; ``claimed``: and nothing that it could still be granted."""
+    _check_epoch(agent, body.epoch)
+    known = await attempts.held_by(tx, agent.id)
     held = set(body.held)
     acknowledged = [attempt for attempt in known if attempt.grant <= body.acked_grant]
     granted = [attempt for attempt in known if attempt.grant > body.acked_grant]
@@ -292,15 +312,17 @@ async def _look(ctx: Context, tx: Transaction, agent_id: UUID, body: Poll) -> _L
     queues = await claims.queues(tx, pool.id)
     if agent.queues or agent.prefixes:
         found.served = _served(selected(agent, queues))
-    if pool.is_paused or agent.mode is not AgentMode.RUNNING:
+    may_claim = not claimed and body.free > len(granted)
+    is_over = bool(granted) and not may_claim  # it is answered, and does not wait for what is due next
+    if is_over or pool.is_paused or agent.mode is not AgentMode.RUNNING:
         return _Look(found, dropped)
     ids, fit = [queue.id for queue in served(agent, queues)], await fitness(tx, agent, pool)
     before = await tx.now() + timedelta(seconds=agent.prefetch_seconds)
     due = await runs.next_due(tx, ids, fit)
     is_due = due is not None and due <= before
-    if is_due:  # what is due and not granted waits for a slot; it must not hide what falls due meanwhile
+    if is_due and not may_claim:  # what waits for a slot must not hide what falls due meanwhile
         due = await runs.next_due(tx, ids, fit, after=before)
-    return _Look(found, dropped, is_due, (due - before).total_seconds() if due else None)
+    return _Look(found, dropped, is_due and may_claim, (due - before).total_seconds() if due else None)
 
 
 def _to_cancel(held: Iterable[Held], now: datetime) -> Iterator[responses.Cancel]:
@@ -309,17 +331,6 @@ def _to_cancel(held: Iterable[Held], now: datetime) -> Iterator[responses.Cancel
             yield responses.Cancel(attempt_id=attempt.id)
         elif attempt.expires and attempt.expires <= now:
             yield responses.Cancel(attempt_id=attempt.id, reason=OVERDUE)
-
-
-async def _claim(ctx: Context, tx: Transaction, *, agent_id: UUID, body: Poll) -> int:
-    agent = await agents.lock(tx, agent_id)
-    if agent is None:
-        return 0
-    _check_epoch(agent, body.epoch)
-    # What was granted and not acknowledged will take its slots too. It is counted behind the lock: a poll of
-    # this agent that crosses this one may have been granted runs since anybody looked.
-    free = body.free - await attempts.granted_count(tx, agent_id, after=body.acked_grant)
-    return await claim(tx, agent, free, ctx.terms) if free > 0 else 0
 
 
 async def _grants(ctx: Context, tx: Transaction, agent: Agent, granted: list[Held]) -> list[responses.Grant]:

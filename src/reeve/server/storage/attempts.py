@@ -72,6 +72,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 async def insert(tx: Transaction, attempts: Sequence[Attempt]) -> None:
     """Store new attempts; raises IntegrityError if one of the runs has an open one already."""
     await tx.executemany(INSERT, [_inserted(attempt) for attempt in attempts])
+    tx.known.update((attempt.id, attempt) for attempt in attempts)
 
 
 async def update(tx: Transaction, attempt: Attempt) -> None:
@@ -98,6 +99,9 @@ async def read(tx: Transaction, attempt_id: UUID) -> Attempt | None:
 
 async def by_ids(tx: Transaction, attempt_ids: list[UUID]) -> dict[UUID, Attempt]:
     """Return these attempts by their ids."""
+    known = {each: tx.known[each] for each in attempt_ids if each in tx.known}
+    if len(known) == len(attempt_ids):
+        return known
     found = await tx.fetch("select * from attempts where id = any($1::uuid[])", attempt_ids)
     return {attempt.id: attempt for attempt in map(rows.attempt, found)}
 
