@@ -19,15 +19,23 @@ from reeve.server.storage.store import Transaction
 
 
 async def pool(tx: Transaction, pool_id: UUID) -> WorkPool | None:
-    """Return a pool."""
-    row = await tx.fetchrow("select * from work_pools where id = $1", pool_id)
-    return None if row is None else rows.work_pool(row)
+    """Return a pool, as it was when the transaction first asked: its limit is read anew behind the lock."""
+    key = ("pool", pool_id)
+    if key not in tx.memo:
+        row = await tx.fetchrow("select * from work_pools where id = $1", pool_id)
+        tx.memo[key] = None if row is None else rows.work_pool(row)
+    found: WorkPool | None = tx.memo[key]
+    return found
 
 
 async def queues(tx: Transaction, pool_id: UUID) -> list[WorkQueue]:
-    """Return the queues of a pool, first priority first."""
-    found = await tx.fetch(f"{WORK_QUEUE} where q.work_pool_id = $1 order by q.priority, q.name", pool_id)
-    return [rows.work_queue(row) for row in found]
+    """Return the queues of a pool, first priority first, as they were when the transaction first asked."""
+    key = ("queues", pool_id)
+    if key not in tx.memo:
+        found = await tx.fetch(f"{WORK_QUEUE} where q.work_pool_id = $1 order by q.priority, q.name", pool_id)
+        tx.memo[key] = [rows.work_queue(row) for row in found]
+    known: list[WorkQueue] = tx.memo[key]
+    return known
 
 
 async def foreign_documents(tx: Transaction, kinds: list[str]) -> list[UUID]:

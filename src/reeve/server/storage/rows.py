@@ -36,6 +36,8 @@ S = TypeVar("S")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
+_IDS = list[UUID | None]
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -90,6 +92,12 @@ def uuid_or_none(stored: str | UUID | None) -> UUID | None:
     return None if stored is None else uuid(stored)
 
 
+def _ids(row: Row, names: tuple[str, ...]) -> list[Any]:
+    """Return the ids in these columns, some of which may be absent: all of them at once."""
+    stored = [row[name] for name in names]
+    return stored if isinstance(stored[0], UUID) else msgspec.convert(stored, _IDS)
+
+
 def _created_by(text: str | None) -> CreatedBy | None:
     return None if text is None else loaded_as(text, CreatedBy)
 
@@ -136,20 +144,33 @@ left join work_pools p on p.id = q.work_pool_id
 """
 
 
+_RUN_IDS = (
+    "id",
+    "flow_id",
+    "deployment_id",
+    "pool_id",
+    "work_queue_id",
+    "parent_task_run_id",
+    "infrastructure_document_id",
+    "attempt_id",
+)
+
+
 def flow_run(row: Row) -> FlowRun:
     """Read a row of ``FLOW_RUN``."""
+    id_, flow_id, deployment_id, pool_id, queue_id, parent_id, document_id, attempt_id = _ids(row, _RUN_IDS)
     return FlowRun(
-        id=uuid(row["id"]),
+        id=id_,
         created=instant(row["created"]),
         updated=instant(row["updated"]),
         name=row["name"],
-        flow_id=uuid(row["flow_id"]),
+        flow_id=flow_id,
         state=None if row["s_id"] is None else state(row, "s_"),
-        deployment_id=uuid_or_none(row["deployment_id"]),
+        deployment_id=deployment_id,
         deployment_version=row["deployment_version"],
-        work_pool_id=uuid_or_none(row["pool_id"]),
+        work_pool_id=pool_id,
         work_pool_name=row["pool_name"],
-        work_queue_id=uuid_or_none(row["work_queue_id"]),
+        work_queue_id=queue_id,
         work_queue_name=row["work_queue_name"],
         flow_version=row["flow_version"],
         parameters=loaded(row["parameters"]),
@@ -157,7 +178,7 @@ def flow_run(row: Row) -> FlowRun:
         context=loaded(row["context"]),
         empirical_policy=loaded_as(row["empirical_policy"], FlowRunPolicy),
         tags=loaded(row["tags"]),
-        parent_task_run_id=uuid_or_none(row["parent_task_run_id"]),
+        parent_task_run_id=parent_id,
         run_count=row["run_count"],
         expected_start_time=instant_or_none(row["expected_start_time"]),
         next_scheduled_start_time=instant_or_none(row["next_scheduled_start_time"]),
@@ -165,11 +186,11 @@ def flow_run(row: Row) -> FlowRun:
         end_time=instant_or_none(row["end_time"]),
         total_run_time=timedelta(seconds=row["total_run_time"]),
         auto_scheduled=bool(row["auto_scheduled"]),
-        infrastructure_document_id=uuid_or_none(row["infrastructure_document_id"]),
+        infrastructure_document_id=document_id,
         infrastructure_pid=row["infrastructure_pid"],
         created_by=_created_by(row["created_by"]),
         job_variables=loaded(row["job_variables"]),
-        attempt_id=uuid_or_none(row["attempt_id"]),
+        attempt_id=attempt_id,
         crash_count=row["crash_count"],
         had_lease=bool(row["had_lease"]),
     )
@@ -379,21 +400,25 @@ def agent(row: Row) -> Agent:
     )
 
 
+_ATTEMPT_IDS = ("id", "flow_run_id", "agent_id", "work_pool_id", "work_queue_id", "deployment_id")
+
+
 def attempt(row: Row) -> Attempt:
     """Read an attempt."""
+    id_, flow_run_id, agent_id, pool_id, queue_id, deployment_id = _ids(row, _ATTEMPT_IDS)
     return Attempt(
-        id=uuid(row["id"]),
-        flow_run_id=uuid(row["flow_run_id"]),
+        id=id_,
+        flow_run_id=flow_run_id,
         number=row["number"],
         kind=AttemptKind(row["kind"]),
         state=AttemptState(row["state"]),
         opened=instant(row["opened"]),
-        agent_id=uuid_or_none(row["agent_id"]),
+        agent_id=agent_id,
         epoch=row["epoch"],
         grant=row["grant_number"],
-        work_pool_id=uuid_or_none(row["work_pool_id"]),
-        work_queue_id=uuid_or_none(row["work_queue_id"]),
-        deployment_id=uuid_or_none(row["deployment_id"]),
+        work_pool_id=pool_id,
+        work_queue_id=queue_id,
+        deployment_id=deployment_id,
         lease_until=instant_or_none(row["lease_until"]),
         unreachable=bool(row["unreachable"]),
         launched=instant_or_none(row["launched"]),

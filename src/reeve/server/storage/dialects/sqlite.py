@@ -34,6 +34,13 @@ OLDEST = (3, 38, 0)  # JSON functions built in, RETURNING
 TYPES = {"uuid": "text", "json": "text", "serial": "integer primary key autoincrement"}
 JOINED = 64  # transactions that one commit takes along (libraries.md §4)
 READERS = 2
+PRAGMAS = (
+    "journal_mode = wal",
+    "synchronous = full",
+    "foreign_keys = on",
+    "busy_timeout = 10000",
+    "temp_store = memory",  # also what a savepoint keeps, which beyond 64 KiB would go to a file
+)
 
 # What the planner takes for granted: a house of a million runs. Nobody has it count, for ANALYZE reads all.
 # What it is not told has ten rows to any value, and it reads the runs of a state for those of a queue.
@@ -276,8 +283,13 @@ class SqliteStore:
         """Run a batch in one transaction; if that fails as a whole, every member hears of it."""
         try:
             self._writer.execute("begin immediate")
-            for job in batch:
-                self._run(job)
+            if len(batch) == 1:
+                if not self._ran(batch[0]):
+                    self._writer.execute("rollback")
+                    return
+            else:
+                for job in batch:
+                    self._run(job)
             self._writer.execute("commit")
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):
@@ -287,18 +299,25 @@ class SqliteStore:
                 job.topics = []
 
     def _run(self, job: _Job) -> None:
+        """Run one of several in a savepoint, which keeps the pages that it changes as they were."""
         self._writer.execute("savepoint job")
+        if not self._ran(job):
+            self._writer.execute("rollback to job")
+        self._writer.execute("release job")
+
+    def _ran(self, job: _Job) -> bool:
+        """Run a member; False when nothing of it is to be kept."""
         transaction = SqliteTransaction(self._writer, self._statements)
         try:
             job.value = _stepped(job.body(transaction))
             transaction.flush()
-            job.topics = transaction.topics
         except BaseException as error:  # whatever it is, it belongs to the caller
             job.error = error
             if not self._writer.in_transaction:  # a full disk rolls back all of it
                 raise sqlite3.OperationalError(str(error)) from error
-            self._writer.execute("rollback to job")
-        self._writer.execute("release job")
+            return False
+        job.topics = transaction.topics
+        return True
 
     def _settle(self, batch: list[_Job]) -> None:
         """Hand out answers and wake-ups, now that the commit has returned."""
@@ -337,7 +356,7 @@ def _adapted_lists(values: tuple[Any, ...]) -> list[Any]:
 
 def _connected(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
-    for pragma in ("journal_mode = wal", "synchronous = full", "foreign_keys = on", "busy_timeout = 10000"):
+    for pragma in PRAGMAS:
         connection.execute(f"pragma {pragma}")
     return connection
 
