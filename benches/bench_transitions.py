@@ -3,10 +3,10 @@
     scripts/bench transitions [--runs 512] [--rounds 3] [--only sqlite] [--database-url URL] [--json FILE]
 
 A no-op run is claimed, reported as launched, goes to Running and to Completed, and is reported as gone. An
-agent here does that for many runs at once, without processes: by batches of what runs ask by way of it, and by
-single requests over 16 connections. "a core" are transitions a second of the server's processor time (user and
-system, of all its threads), "a second" those of a clock; medians of the rounds. PostgreSQL runs as the tests'
-do (without fsync), and its own processes are not counted.
+agent here does that for many runs at once, without processes: by batches of what runs ask by way of it, and
+by single requests over 16 connections. "a core" are transitions a second of the server's processor time (user
+and system, of all its threads), "a second" those of a clock; medians of the rounds. PostgreSQL runs as the
+tests' do (without fsync), and its own processes are not counted.
 """
 
 from __future__ import annotations

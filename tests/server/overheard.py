@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
+from uuid import UUID
 
+from reeve.server.storage.dialects.base import Change
 from reeve.server.storage.store import Store, Transaction
 
 Hear = Callable[[Transaction, str, tuple[Any, ...]], Awaitable[None]]
@@ -21,7 +23,13 @@ class Overheard:
         return await self._store.read(lambda tx: body(cast("Transaction", _Telling(tx, self._hear))))
 
     async def write(self, body: Callable[[Transaction], Awaitable[Any]]) -> Any:
-        return await self._store.write(lambda tx: body(cast("Transaction", _Telling(tx, self._hear))))
+        async def told(tx: Transaction) -> Any:
+            telling = _Telling(tx, self._hear)
+            value = await body(cast("Transaction", telling))
+            await telling.tell_what_waits()
+            return value
+
+        return await self._store.write(told)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -31,6 +39,25 @@ class _Telling:
     def __init__(self, tx: Transaction, hear: Hear) -> None:
         self._tx = tx
         self._hear = hear
+        self._waits: dict[str, tuple[Any, ...]] = {}
+
+    def later(self, sql: str, *args: Any) -> None:
+        self._waits.setdefault(sql, args)
+        self._tx.later(sql, *args)
+
+    def change(self, row: UUID, change: Change) -> None:
+        if statement := change.statement():
+            self._waits.setdefault(*statement)
+        self._tx.change(row, change)
+
+    async def lock(self, sql: str, *args: Any) -> None:
+        await self._hear(self._tx, sql, args)
+        await self._tx.lock(sql, *args)
+
+    async def tell_what_waits(self) -> None:
+        """Tell of the statements that the transaction runs at its end, or has run before another one."""
+        for sql, args in self._waits.items():
+            await self._hear(self._tx, sql, args)
 
     async def fetch(self, sql: str, *args: Any) -> Any:
         await self._hear(self._tx, sql, args)

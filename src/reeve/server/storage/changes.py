@@ -35,8 +35,7 @@ class Changes(Generic[S]):
         earlier = tx.changed.get(id_)
         before = earlier.before if earlier else tx.known.get(id_)
         tx.known[id_] = noun
-        tx.changed[id_] = _Change(self, id_, before, noun)
-        tx.written += 1
+        tx.change(id_, _Change(self, id_, before, noun))
 
     def statement(self, id_: UUID, before: S | None, noun: S) -> tuple[str, tuple[Any, ...]] | None:
         """Return what writes the columns that differ, and its parameters; None if there are none."""

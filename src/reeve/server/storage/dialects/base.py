@@ -96,6 +96,10 @@ class Transaction(Protocol):
         """
         ...
 
+    def change(self, row: UUID, change: Change) -> None:
+        """Write a change of a row before the next statement or the commit, in place of an earlier one."""
+        ...
+
     def wake(self, topic: str) -> None:
         """Tell the listeners of all servers about ``topic`` once this transaction is committed."""
         ...
@@ -115,6 +119,10 @@ class Kept:
     def later(self, sql: str, *args: Any) -> None:
         self.written += 1
         self._later.setdefault(sql, []).append(args)
+
+    def change(self, row: UUID, change: Change) -> None:
+        self.written += 1
+        self.changed[row] = change
 
     def wake(self, topic: str) -> None:
         self.topics.append(topic)
