@@ -12,19 +12,21 @@ from uuid import uuid4
 
 import pytest
 from tests.server import crowd
-from tests.server.office import Office
+from tests.server.office import Desk, Office
 from tests.server.overheard import Overheard
 
-from reeve.core.states import StateType
+from reeve.core.states import StateType, propose
 from reeve.server.loops.cancellations import CancellationCleaner
 from reeve.server.loops.late import LateMarker
 from reeve.server.loops.pauses import PauseExpirer
 from reeve.server.loops.pruner import Pruner
 from reeve.server.loops.reaper import Reaper
-from reeve.server.services import figures, find, runs, work
-from reeve.server.services.context import Context
+from reeve.server.services import attempts, figures, find, runs, work
+from reeve.server.services.context import Context, Principal
+from reeve.server.services.proposals import Asked
+from reeve.server.services.states import Decision
 from reeve.server.storage.store import Row, Store, Transaction, open_store
-from reeve.wire import filters
+from reeve.wire import filters, requests, responses
 from reeve.wire.filters import (
     ArtifactFilter,
     ArtifactQuery,
@@ -153,12 +155,30 @@ async def _poll(office: Office) -> None:
     await work.deployment_runs(ctx, [office.deployment_id], before=now, limit=10)
     await work.queue_status(ctx, office.queue_id)
     desk = await office.agent()
-    assert (await desk.poll(1)).grants
-    assert (await desk.poll(2)).grants
+    granted = [*(await desk.poll(1)).grants, *(await desk.poll(2)).grants]
     await desk.poll(0)
+    await _lead_together(office, desk, granted)
     await desk.renew(*desk.held)
     await runs.read(ctx, (await office.run()).id)
     await office.propose((await office.run()).id, StateType.RUNNING)
+
+
+async def _lead_together(office: Office, desk: Desk, granted: list[responses.Grant]) -> None:
+    """Lead runs through their lives by batches."""
+    assert len(granted) == 3
+    launched = requests.Launched(seq=1, handle={}, infrastructure_pid="h:1")
+    await _report(office, desk, granted, launched)
+    for type_ in (StateType.RUNNING, StateType.COMPLETED):
+        asked = [Asked(Principal(each.attempt_id), each.run.id, propose(type_)) for each in granted]
+        assert all(isinstance(each, Decision) for each in await runs.propose_all(office.ctx, asked))
+    await _report(office, desk, granted[:2], requests.Exited(seq=2, cause="exited", exit_code=0))
+
+
+async def _report(
+    office: Office, desk: Desk, granted: list[responses.Grant], report: requests.AnyReport
+) -> None:
+    told = [requests.AttemptReports(id=each.attempt_id, reports=[report]) for each in granted]
+    await attempts.report(office.ctx, requests.Reports(epoch=desk.epoch, attempts=told))
 
 
 async def _ask_for_pages(office: Office) -> None:
