@@ -88,6 +88,13 @@ class _Statement:
     def __init__(self, text: str) -> None:
         self.text = text
         self.adapted = _adapted_lists if "json_each(" in text else _adapted
+        self._names: tuple[str, ...] | None = None
+
+    def names(self, cursor: sqlite3.Cursor) -> tuple[str, ...]:
+        """Return the columns of its rows: they are no others the next time, and dear to ask for."""
+        if self._names is None:
+            self._names = tuple(column[0] for column in cursor.description)
+        return self._names
 
 
 class SqliteTransaction(Kept):
@@ -109,14 +116,14 @@ class SqliteTransaction(Kept):
         if not rows:
             return []
         # sqlite3.Row looks for each column among all of them: half of what reading a run would cost.
-        names = [column[0] for column in cursor.description]
+        names = self._statement(sql).names(cursor)
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
         cursor, rows = self._rows(sql, args)
         if not rows:
             return None
-        return dict(zip([column[0] for column in cursor.description], rows[0], strict=True))
+        return dict(zip(self._statement(sql).names(cursor), rows[0], strict=True))
 
     async def fetchval(self, sql: str, *args: Any) -> Any:
         _, rows = self._rows(sql, args)
