@@ -60,6 +60,8 @@ async def _part(
     if len(matters) > 1:
         try:
             done = await store.write(together)
+        except UnavailableError as error:  # the database: all are told, and may ask again (protocol §10)
+            return [error] * len(matters)
         except Exception as error:  # whatever it is, the one it belongs to says it
             log.debug("A batch of %d is written one by one", len(matters), exc_info=error)
     alone = [place for place in range(len(matters)) if place not in done]

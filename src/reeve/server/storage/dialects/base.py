@@ -53,7 +53,7 @@ class Transaction(Protocol):
     ``known``: nouns by their ids, as they are stored or will be, of rows that nobody else changes until this
     transaction ends. ``changed``: those of them that are still to be written, before the next statement or
     the commit, all in one go. ``memo``: what was read once and need not be read again. ``written``: how many
-    statements may have changed something.
+    statements have written, those that return rows left out.
     """
 
     known: dict[UUID, Any]

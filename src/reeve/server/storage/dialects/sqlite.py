@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import msgspec
 
@@ -151,7 +151,7 @@ class SqliteTransaction(Kept):
         try:
             self._connection.executemany(statement.text, map(statement.adapted, args))
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            _raise(error)
 
     def _rows(self, sql: str, args: tuple[Any, ...]) -> tuple[sqlite3.Cursor, list[tuple[Any, ...]]]:
         if self._later or self.changed:
@@ -161,7 +161,7 @@ class SqliteTransaction(Kept):
             cursor = self._connection.execute(statement.text, statement.adapted(args))
             return cursor, cursor.fetchall()
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            _raise(error)
 
     def _statement(self, sql: str) -> _Statement:
         statement = self._statements.get(sql)
@@ -217,7 +217,7 @@ class SqliteStore:
         except BaseException as error:
             os.close(lock)
             if isinstance(error, sqlite3.Error):
-                raise _translated(error) from error
+                _raise(error)
             raise
         store = cls(path, lock, writer)
         store._thread.start()
@@ -264,7 +264,7 @@ class SqliteStore:
             finally:
                 connection.execute("rollback")
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            _raise(error)
 
     # --- the writer thread ---
 
@@ -413,8 +413,10 @@ def _unavailable(error: sqlite3.Error) -> UnavailableError:
     return UnavailableError(f"The database could not commit: {error}. Nothing of this request was stored.")
 
 
-def _translated(error: sqlite3.Error) -> Exception:
-    """Return an error of SQLite's as one of ours."""
+def _raise(error: sqlite3.Error) -> NoReturn:
+    """Raise an error of SQLite's as one of ours."""
     if isinstance(error, sqlite3.IntegrityError):
-        return IntegrityError()
-    return _unavailable(error) if isinstance(error, sqlite3.OperationalError) else error
+        raise IntegrityError from error
+    if isinstance(error, sqlite3.OperationalError):
+        raise _unavailable(error) from error
+    raise error
