@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -127,6 +128,7 @@ class _Problem(Struct):
     field: str | None = None
 
 
+@cache
 def address(url: str) -> Address:
     """Take the API's address apart; InvalidInputError names what is wrong with it."""
     try:

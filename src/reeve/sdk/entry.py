@@ -39,7 +39,7 @@ from reeve.sdk.engine.run import Kind, Subject
 from reeve.sdk.engine.script import ask
 from reeve.sdk.engine.server import Server
 from reeve.sdk.flows import Flow, run_deployed
-from reeve.sdk.load import EntrypointError, FlowLoadError, load_flow
+from reeve.sdk.load import EntrypointError, FlowLoadError, FoundFlow, find_flow, load_flow
 from reeve.sdk.logging import FLOW_LOGGER, run_logger
 from reeve.sdk.parameters import ParameterError
 from reeve.sdk.shipping import QUOTA_BYTES, LogShipper, RecordFile
@@ -72,50 +72,101 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     tags: list[str] = msgspec.field(default_factory=list)
 
 
+class Process:
+    """A run's process: what is known before it is there, and what it does then, which gives its exit code."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        url, key = environ["REEVE_API_URL"], environ.get("REEVE_API_KEY")
+        with open(environ["REEVE_JOB"], "rb") as file:  # noqa: PTH123  # pathlib costs each start 5 ms
+            self.job = codec.decode(file.read(), Job)
+        self.environ = environ
+        run_id = UUID(environ["REEVE_RUN_ID"])
+        self.subject = Subject(
+            kind=Kind.FLOW,
+            id=run_id,
+            name=self.job.run_name,
+            log=run_logger(FLOW_LOGGER, self.job.run_name, run_id, None),
+        )
+        self.server = _server(environ, url, key, run_id, first=self.job.attempt_number == 1)
+        self.flow: FoundFlow | None = None
+
+    def find(self) -> None:
+        """Have the flow's code at hand, where no step fetches it; what is wrong with it the run will tell."""
+        if self.job.entrypoint and not self.job.pull_steps:
+            with suppress(Exception):
+                flow = find_flow(self.job.entrypoint, self.job.path)
+                flow.compile()
+                self.flow = flow
+
+    def __call__(self) -> int:
+        handler = _handle_logs(self.environ)
+        try:
+            return self._outcome()
+        finally:
+            termination.ignore()
+            self.server.finish(_LAST_TASKS_SECONDS)
+            handler.finish(_LAST_LINES_SECONDS)
+
+    def _outcome(self) -> int:
+        log = self.subject.log
+        try:
+            termination.install()
+            self._execute()
+        except RunStopped as stop:
+            log.warning("%s", stop)
+        except Terminated:
+            log.warning("The process of the run was told to end (SIGTERM), and has cleaned up.")
+            return 143
+        except Exception:
+            log.exception("The engine failed.")
+            return 1
+        return 0
+
+    def _execute(self) -> None:
+        job = self.job
+        if not job.pull_steps:
+            self._run(job.path)
+            return
+        from reeve.sdk import pull
+
+        here = os.getcwd()  # noqa: PTH109  # as above
+        into = pull.directory(here)
+        try:
+            cache = pull.cache_directory(self.environ)
+            pulled = pull.pull(job.pull_steps, cache, into, self.subject.log.log)
+        except pull.PullError as error:
+            _fail(self.subject, self.server, f"Flow could not be loaded: {error}")
+        else:
+            _note_code(self.environ, pulled.version)
+            os.chdir(pulled.directory)
+            self._run(str(pulled.directory))
+        finally:
+            os.chdir(here)
+            pull.remove(into)
+
+    def _run(self, path: str | None) -> None:
+        load_it = self.flow.load if self.flow else lambda: load(self.job, path)
+        run_job(self.job, load_it, self.subject, self.server)
+
+
 def main(environ: Mapping[str, str] = os.environ) -> int:
     """Execute the run that the environment names; return the exit code."""
-    url, key = environ["REEVE_API_URL"], environ.get("REEVE_API_KEY")
-    with open(environ["REEVE_JOB"], "rb") as file:  # noqa: PTH123  # pathlib costs each start 5 ms
-        job = codec.decode(file.read(), Job)
-    run_id = UUID(environ["REEVE_RUN_ID"])
-    subject = Subject(
-        kind=Kind.FLOW,
-        id=run_id,
-        name=job.run_name,
-        log=run_logger(FLOW_LOGGER, job.run_name, run_id, None),
-    )
-    handler = _handle_logs(environ, Client(url, key, patience=_LOG_PATIENCE_SECONDS))
-    # A line that was printed is written when print returns: whatever becomes of this process, it is kept.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
-    path = environ.get("REEVE_AGENT_SOCKET")
-    local = LocalLine(path) if path else None
-    patient = Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait)
-    reporting = Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait, local=local)
-    hasty = Client(url, key, timeout=_LOOK_SECONDS, patience=_LOOK_SECONDS)
-    server = Server(patient, hasty, reporting)
-    if "REEVE_ATTEMPT" in environ:
-        teller = Client(
-            url,
-            key,
-            timeout=_ANSWER_SECONDS,
-            patience=_TELL_PATIENCE_SECONDS,
-            notice=_tell_wait,
-            local=local,
-        )
-        server.tell(teller, UUID(environ["REEVE_ATTEMPT"]), [run_id] if job.attempt_number == 1 else [])
-    try:
-        return _outcome(job, subject, server, environ)
-    finally:
-        termination.ignore()
-        server.finish(_LAST_TASKS_SECONDS)
-        handler.finish(_LAST_LINES_SECONDS)
+    _write_lines()
+    return Process(environ)()
+
+
+def prepare(environ: Mapping[str, str] = os.environ) -> Callable[[], int]:
+    """Return what ``main`` does, in a process that is to be forked from this one and finds it ready."""
+    process = Process(environ)
+    process.find()
+    return process
 
 
 def warm() -> None:
     """Do beforehand what every run does once: a process that forks runs has it done for all of them."""
     import reeve.sdk.engine.nowhere  # noqa: F401  # the rules, which a run with tasks asks
 
+    _write_lines()
     for read in (
         Job,
         responses.CallReply,
@@ -126,42 +177,6 @@ def warm() -> None:
         decoder(read)
 
 
-def _outcome(job: Job, subject: Subject, server: Server, environ: Mapping[str, str]) -> int:
-    try:
-        termination.install()
-        _execute(job, subject, server, environ)
-    except RunStopped as stop:
-        subject.log.warning("%s", stop)
-    except Terminated:
-        subject.log.warning("The process of the run was told to end (SIGTERM), and has cleaned up.")
-        return 143
-    except Exception:
-        subject.log.exception("The engine failed.")
-        return 1
-    return 0
-
-
-def _execute(job: Job, subject: Subject, server: Server, environ: Mapping[str, str]) -> None:
-    if not job.pull_steps:
-        _run(job, job.path, subject, server)
-        return
-    from reeve.sdk import pull
-
-    here = os.getcwd()  # noqa: PTH109  # as above
-    into = pull.directory(here)
-    try:
-        pulled = pull.pull(job.pull_steps, pull.cache_directory(environ), into, subject.log.log)
-    except pull.PullError as error:
-        _fail(subject, server, f"Flow could not be loaded: {error}")
-    else:
-        _note_code(environ, pulled.version)
-        os.chdir(pulled.directory)
-        _run(job, str(pulled.directory), subject, server)
-    finally:
-        os.chdir(here)
-        pull.remove(into)
-
-
 def _note_code(environ: Mapping[str, str], version: str | None) -> None:
     """Tell which code was fetched; a server that does not hear of it is no reason not to run."""
     if version is None or "REEVE_ATTEMPT" not in environ:
@@ -170,10 +185,6 @@ def _note_code(environ: Mapping[str, str], version: str | None) -> None:
     body = requests.CodeVersion(code_version=version)
     with suppress(ReeveError):
         client.call(endpoints.set_code_version, body, id=UUID(environ["REEVE_ATTEMPT"]))
-
-
-def _run(job: Job, path: str | None, subject: Subject, server: Server) -> None:
-    run_job(job, lambda: load(job, path), subject, server)
 
 
 def run_job(job: Job, flow_of: Callable[[], Flow[Any, Any]], subject: Subject, server: Server) -> State[Any]:
@@ -210,17 +221,50 @@ def _fail(subject: Subject, server: Server, message: str) -> State[Any]:
     return state
 
 
-def _handle_logs(environ: Mapping[str, str], client: Client) -> RecordFile | LogShipper:
+def _server(environ: Mapping[str, str], url: str, key: str | None, run_id: UUID, *, first: bool) -> Server:
+    """Return the server as the engine knows it; ``first``: of the run's first attempt."""
+    path = environ.get("REEVE_AGENT_SOCKET")
+    local = LocalLine(path) if path else None
+    server = Server(
+        client=Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait),
+        hasty=Client(url, key, timeout=_LOOK_SECONDS, patience=_LOOK_SECONDS),
+        reporting=Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait, local=local),
+    )
+    if "REEVE_ATTEMPT" in environ:
+        teller = Client(
+            url,
+            key,
+            timeout=_ANSWER_SECONDS,
+            patience=_TELL_PATIENCE_SECONDS,
+            notice=_tell_wait,
+            local=local,
+        )
+        server.tell(teller, UUID(environ["REEVE_ATTEMPT"]), [run_id] if first else [])
+    return server
+
+
+def _handle_logs(environ: Mapping[str, str]) -> RecordFile | LogShipper:
     records = environ.get("REEVE_RECORDS")
     handler = (
         RecordFile(records, int(environ.get("REEVE_RECORDS_QUOTA", QUOTA_BYTES)))
         if records
-        else LogShipper(lambda lines: client.call(endpoints.create_logs, lines))
+        else _shipper(environ)
     )
     logger = logging.getLogger("reeve")
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     return handler
+
+
+def _shipper(environ: Mapping[str, str]) -> LogShipper:
+    client = Client(environ["REEVE_API_URL"], environ.get("REEVE_API_KEY"), patience=_LOG_PATIENCE_SECONDS)
+    return LogShipper(lambda lines: client.call(endpoints.create_logs, lines))
+
+
+def _write_lines() -> None:
+    """Have each line written when its print returns: whatever becomes of this process, it is kept."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
 
 
 def _tell_wait(error: ReeveError, seconds: float) -> None:

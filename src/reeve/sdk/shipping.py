@@ -47,7 +47,8 @@ class RecordFile(logging.Handler):
 
     def __init__(self, path: str, quota: int = QUOTA_BYTES) -> None:
         super().__init__()
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._path = path
+        self._file: int | None = None  # opened by the first line: most runs log none
         self._full = path + _FULL_MARK
         self._room = quota
         self._lost = 0
@@ -85,6 +86,8 @@ class RecordFile(logging.Handler):
         self._room -= len(data)
         try:
             # In front too: what a full disk took of an earlier line is a line of its own.
+            if self._file is None:
+                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             return os.write(self._file, b"\n%b\n" % data if self._lost else data + b"\n") > len(data)
         except OSError as error:
             if error.errno not in _FULL:

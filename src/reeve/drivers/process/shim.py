@@ -262,7 +262,7 @@ class Shim:
         run = self._runs[attempt] = Run(order, child, birth.output, handle, witness)
         guard(spool.add_handle, directory, handle)
         self._loop.watch(child.verdict, lambda _: self._on_verdict(run))
-        guard(birth.go)
+        guard(birth.go, child)
 
     def _stop(self, _: Caller, request: dict[str, Any]) -> dict[str, Any]:
         run = self._runs.get(request["attempt"])

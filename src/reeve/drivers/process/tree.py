@@ -11,6 +11,7 @@ replace the marks: ``census`` and ``children`` are the two functions to change.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -112,10 +113,14 @@ def limit_mark(attempt: str) -> int:
     return int(attempt.replace("-", "")[-15:], 16)
 
 
-def set_limit_mark(attempt: str) -> None:
-    """Mark the calling process. Only the soft limit: a run may itself start marked runs."""
-    hard = resource.getrlimit(_RLIMIT_LOCKS)[1]
-    resource.setrlimit(_RLIMIT_LOCKS, (limit_mark(attempt), hard))
+def set_limit_mark(pid: int, attempt: str) -> None:
+    """Mark a process, 0: the calling one. Only the soft limit: a run may itself start marked runs.
+
+    Where a hard limit is below the mark there is none; the environment bears it too.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        hard = resource.prlimit(pid, _RLIMIT_LOCKS)[1]
+        resource.prlimit(pid, _RLIMIT_LOCKS, (limit_mark(attempt), hard))
 
 
 def read_environment_mark(pid: int) -> str | None:

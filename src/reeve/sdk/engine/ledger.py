@@ -78,6 +78,8 @@ class Ledger:
 
         Raises RunStopped when the run belongs to another attempt by now, or what else the server said.
         """
+        if self._noted == self._acknowledged and self._failure is None:
+            return
         if self._pid != os.getpid():
             self._begin()
         with self._news:
