@@ -24,8 +24,8 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -46,6 +46,9 @@ from reeve.sdk.shipping import QUOTA_BYTES, LogShipper, RecordFile
 from reeve.sdk.states import Failed, RunStopped, State, Terminated
 from reeve.sdk.termination import termination
 from reeve.wire import codec, endpoints, requests, responses
+
+if TYPE_CHECKING:
+    from reeve.sdk.rehearsal import Rehearsed
 
 _ANSWER_SECONDS = 20.0  # before a request counts as lost: a line may swallow everything in silence
 _LOOK_SECONDS = 3.0  # of the grace period of a run that is told to end
@@ -75,23 +78,28 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 class Process:
     """A run's process: what is known before it is there, and what it does then, which gives its exit code."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        url, key = environ["REEVE_API_URL"], environ.get("REEVE_API_KEY")
-        with open(environ["REEVE_JOB"], "rb") as file:  # noqa: PTH123  # pathlib costs each start 5 ms
-            self.job = codec.decode(file.read(), Job)
+    def __init__(self, environ: Mapping[str, str], job: Job, local: LocalLine | None) -> None:
         self.environ = environ
+        self.job = job
         run_id = UUID(environ["REEVE_RUN_ID"])
         self.subject = Subject(
             kind=Kind.FLOW,
             id=run_id,
-            name=self.job.run_name,
-            log=run_logger(FLOW_LOGGER, self.job.run_name, run_id, None),
+            name=job.run_name,
+            log=run_logger(FLOW_LOGGER, job.run_name, run_id, None),
         )
-        self.server = _server(environ, url, key, run_id, first=self.job.attempt_number == 1)
-        self.flow: FoundFlow | None = None
+        self.server = _server(environ, local, run_id, first=job.attempt_number == 1)
+        self.flow: FoundFlow | Rehearsed | None = None
+        self._log: RecordFile | LogShipper | None = None
 
-    def find(self) -> None:
-        """Have the flow's code at hand, where no step fetches it; what is wrong with it the run will tell."""
+    def get_ready(self) -> None:
+        """Have log and code of the flow at hand, where this can be before the run has its process.
+
+        What is wrong with the code the run will tell.
+        """
+        if records := self.environ.get("REEVE_RECORDS"):
+            self._log = RecordFile(records, int(self.environ.get("REEVE_RECORDS_QUOTA", QUOTA_BYTES)))
+            _log_by(self._log)
         if self.job.entrypoint and not self.job.pull_steps:
             with suppress(Exception):
                 flow = find_flow(self.job.entrypoint, self.job.path)
@@ -99,19 +107,21 @@ class Process:
                 self.flow = flow
 
     def __call__(self) -> int:
-        handler = _handle_logs(self.environ)
+        if self._log is None:
+            self._log = _shipper(self.environ)
+            _log_by(self._log)
         try:
             return self._outcome()
         finally:
             termination.ignore()
             self.server.finish(_LAST_TASKS_SECONDS)
-            handler.finish(_LAST_LINES_SECONDS)
+            self._log.finish(_LAST_LINES_SECONDS)
 
     def _outcome(self) -> int:
         log = self.subject.log
         try:
             termination.install()
-            self._execute()
+            self.execute()
         except RunStopped as stop:
             log.warning("%s", stop)
         except Terminated:
@@ -122,7 +132,8 @@ class Process:
             return 1
         return 0
 
-    def _execute(self) -> None:
+    def execute(self) -> None:
+        """Fetch the flow and run it. Raises RunStopped, when the server takes the run away, or Terminated."""
         job = self.job
         if not job.pull_steps:
             self._run(job.path)
@@ -151,14 +162,17 @@ class Process:
 
 def main(environ: Mapping[str, str] = os.environ) -> int:
     """Execute the run that the environment names; return the exit code."""
-    _write_lines()
-    return Process(environ)()
+    _begin()
+    return prepare(environ)()
 
 
 def prepare(environ: Mapping[str, str] = os.environ) -> Callable[[], int]:
-    """Return what ``main`` does, in a process that is to be forked from this one and finds it ready."""
-    process = Process(environ)
-    process.find()
+    """Return what executes a run: in this process, or in one that is forked from it and finds it ready."""
+    with open(environ["REEVE_JOB"], "rb") as file:  # noqa: PTH123  # pathlib costs each start 5 ms
+        job = codec.decode(file.read(), Job)
+    path = environ.get("REEVE_AGENT_SOCKET")
+    process = Process(environ, job, LocalLine(path) if path else None)
+    process.get_ready()
     return process
 
 
@@ -166,7 +180,7 @@ def warm() -> None:
     """Do beforehand what every run does once: a process that forks runs has it done for all of them."""
     import reeve.sdk.engine.nowhere  # noqa: F401  # the rules, which a run with tasks asks
 
-    _write_lines()
+    _begin()
     for read in (
         Job,
         responses.CallReply,
@@ -175,6 +189,21 @@ def warm() -> None:
         responses.TaskRunReceipt,
     ):
         decoder(read)
+    _rehearse()
+
+
+def _rehearse() -> None:
+    from reeve.sdk.rehearsal import ENOUGH, AcceptingLine, Rehearsed
+
+    environ = {"REEVE_API_URL": "http://127.0.0.1/api", "REEVE_RUN_ID": str(uuid4())}
+    flow, job = Rehearsed(), Job(flow_name="nothing", run_name="rehearsal")
+    for _ in range(ENOUGH):
+        line = AcceptingLine()
+        process = Process({**environ, "REEVE_ATTEMPT": str(uuid4())}, job, line)
+        process.flow = flow
+        process.execute()
+        process.server.finish(0)
+        line.close()
 
 
 def _note_code(environ: Mapping[str, str], version: str | None) -> None:
@@ -221,10 +250,9 @@ def _fail(subject: Subject, server: Server, message: str) -> State[Any]:
     return state
 
 
-def _server(environ: Mapping[str, str], url: str, key: str | None, run_id: UUID, *, first: bool) -> Server:
+def _server(environ: Mapping[str, str], local: LocalLine | None, run_id: UUID, *, first: bool) -> Server:
     """Return the server as the engine knows it; ``first``: of the run's first attempt."""
-    path = environ.get("REEVE_AGENT_SOCKET")
-    local = LocalLine(path) if path else None
+    url, key = environ["REEVE_API_URL"], environ.get("REEVE_API_KEY")
     server = Server(
         client=Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait),
         hasty=Client(url, key, timeout=_LOOK_SECONDS, patience=_LOOK_SECONDS),
@@ -243,17 +271,12 @@ def _server(environ: Mapping[str, str], url: str, key: str | None, run_id: UUID,
     return server
 
 
-def _handle_logs(environ: Mapping[str, str]) -> RecordFile | LogShipper:
-    records = environ.get("REEVE_RECORDS")
-    handler = (
-        RecordFile(records, int(environ.get("REEVE_RECORDS_QUOTA", QUOTA_BYTES)))
-        if records
-        else _shipper(environ)
-    )
+def _log_by(handler: logging.Handler) -> None:
+    """Have what runs log go one way, and one way only: who forks runs has had others prepared before."""
     logger = logging.getLogger("reeve")
-    logger.setLevel(logging.INFO)
+    for other in [one for one in logger.handlers if isinstance(one, RecordFile | LogShipper)]:
+        logger.removeHandler(other)
     logger.addHandler(handler)
-    return handler
 
 
 def _shipper(environ: Mapping[str, str]) -> LogShipper:
@@ -261,8 +284,9 @@ def _shipper(environ: Mapping[str, str]) -> LogShipper:
     return LogShipper(lambda lines: client.call(endpoints.create_logs, lines))
 
 
-def _write_lines() -> None:
-    """Have each line written when its print returns: whatever becomes of this process, it is kept."""
+def _begin() -> None:
+    """Hear all that runs log; and what they print is written when print returns, whatever becomes of them."""
+    logging.getLogger("reeve").setLevel(logging.INFO)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
 

@@ -54,16 +54,17 @@ class NotAFlowError(FlowLoadError):
 class FoundFlow:
     """Where a flow is, by its entrypoint: nothing of it was executed yet."""
 
-    __slots__ = ("_base", "_file", "_module", "_name", "_where")
+    __slots__ = ("_base", "_file", "_folder", "_module", "_name", "_where")
 
     def __init__(self, where: str, name: str, base: str) -> None:
         self._where = where
         self._name = name
         self._base = base
-        self._file = ""
+        self._file = self._folder = ""
         self._module: FileModule | None = None
         if where.endswith(".py") or os.sep in where:
             self._file = os.path.join(base, where)  # noqa: PTH118  # pathlib costs each start 5 ms
+            self._folder = os.path.dirname(self._file)  # noqa: PTH120  # as above
             self._module = _find_file(self._file)
 
     def compile(self) -> None:
@@ -78,7 +79,7 @@ class FoundFlow:
     def _imported(self) -> ModuleType:
         if self._module is None:
             return _import_module(self._where, self._base)
-        _search_first(os.path.dirname(self._file))  # noqa: PTH120  # as above
+        _search_first(self._folder)
         try:
             return self._module.execute()
         except (Exception, SystemExit) as error:

@@ -19,10 +19,10 @@ class FileModule:
 
     __slots__ = ("_code", "_file", "_module")
 
-    def __init__(self, file: str, module: ModuleType) -> None:
+    def __init__(self, file: str, module: ModuleType, code: CodeType | None = None) -> None:
         self._file = file
         self._module = module
-        self._code: CodeType | None = None
+        self._code = code
 
     def compile(self) -> None:
         """Have the code at hand, for whoever executes it later: of a file that is as it was, from memory.

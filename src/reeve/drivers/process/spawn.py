@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import _socket
 import ctypes
 import errno
 import os
 import resource
 import signal
-import socket
 
 from reeve.drivers.process import tree
 
@@ -61,7 +61,7 @@ class Pipes:
         try:
             for _ in range(2):
                 files.extend(os.pipe2(os.O_CLOEXEC))
-            files.extend(end.detach() for end in socket.socketpair())
+            files.extend(end.detach() for end in _socket.socketpair())  # without a family looked up for each
         except OSError:
             _close(files)
             raise
