@@ -37,6 +37,7 @@ class LocalLine:
 
     def __init__(self, path: str, *connected: socket.socket) -> None:
         self._path = path
+        self._is_short = len(os.fsencode(path)) <= _LONGEST_PATH
         self._idle = list(connected)
         self._owner = os.getpid()
         self._away_until = 0.0
@@ -95,7 +96,7 @@ class LocalLine:
         line = socket.socket(socket.AF_UNIX)
         try:
             line.settimeout(ANSWER_SECONDS)
-            if len(os.fsencode(self._path)) <= _LONGEST_PATH:
+            if self._is_short:
                 line.connect(self._path)
             else:
                 self._connect_by_folder(line)

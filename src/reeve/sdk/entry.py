@@ -18,6 +18,7 @@ neither is tried again.
 
 from __future__ import annotations
 
+import atexit
 import io
 import logging
 import os
@@ -287,8 +288,16 @@ def _shipper(environ: Mapping[str, str]) -> LogShipper:
 def _begin() -> None:
     """Hear all that runs log; and what they print is written when print returns, whatever becomes of them."""
     logging.getLogger("reeve").setLevel(logging.INFO)
+    atexit.unregister(logging.shutdown)
+    atexit.register(_end_logging)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
+
+
+def _end_logging() -> None:
+    """Flush and close the handlers, where there are others than the run's own and that of last resort."""
+    if len(logging._handlerList) > 2:  # type: ignore[attr-defined]  # noqa: SLF001  # fifty pages of each run
+        logging.shutdown()
 
 
 def _tell_wait(error: ReeveError, seconds: float) -> None:

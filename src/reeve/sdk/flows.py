@@ -6,7 +6,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial, update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
@@ -237,13 +237,15 @@ class FlowCall:
     def run(self, opened: Opened) -> Run:
         """Make the run."""
         flow, bound = self.flow, self.bound
-        inside = replace(
-            self.outside,
+        inside = Surroundings(  # dataclasses.replace would cost a run fifteen pages
+            reporter=self.outside.reporter,
             flow_run_id=opened.id,
             process_id=self.outside.process_id or opened.id,
             flow_name=flow.name,
-            results=flow.results.inside(self.outside.results),
+            started=self.outside.started,
+            origin=self.outside.origin,
             log_prints=self.outside.log_prints if flow.log_prints is None else flow.log_prints,
+            results=flow.results.inside(self.outside.results),
         )
         return Run(
             kind=Kind.FLOW,
@@ -269,7 +271,7 @@ class FlowCall:
         started = StartedTasks(self.flow.task_runner)
         return Scope(
             run=run,
-            around=replace(inside, started=started),
+            around=inside.around(started),
             parameters=self.bound.arguments,
             tags=inside.origin.tags,
         )

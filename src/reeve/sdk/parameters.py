@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from types import FunctionType, NoneType, UnionType
 from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origin, get_type_hints
@@ -40,6 +41,8 @@ class Parameters:
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
         """Assign arguments to parameters; ParameterError names what is missing or unknown."""
+        if self.signature is _NO_PARAMETERS and not args and not kwargs:
+            return inspect.BoundArguments(self.signature, OrderedDict())
         try:
             return self.signature.bind(*args, **kwargs)
         except TypeError as error:

@@ -63,6 +63,7 @@ class Template:
         self._forker = Forker(hooks)
         self._command, self._environment = _told_by_kernel()
         self._added = _added_at_start()
+        self._variables = Environment()
         self._home = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._main_thread: Any = main_thread()
 
@@ -91,15 +92,15 @@ class Template:
         """Do what can be done in this process, which runs warm."""
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         variables = {tree.MARK: order["attempt"], **order["env"]}
-        _take_environment({**variables, **self._added})
+        self._variables.become({**variables, **self._added})
         problem = spawn.enter_directory(order["cwd"])
         if not problem and not sys.flags.safe_path:
             sys.path[0] = os.getcwd()  # what python -m puts there
         return Birth(
             self._module.main if problem else self._action(),
             [null, *files],
-            self._command.text([os.fsencode(one) for one in (*sys.orig_argv[:2], self._module.__name__)]),
-            self._environment.text([os.fsencode(f"{name}={text}") for name, text in variables.items()]),
+            self._command.text([*sys.orig_argv[:2], self._module.__name__]),
+            self._environment.text([f"{name}={text}" for name, text in variables.items()]),
             problem,
         )
 
@@ -149,12 +150,20 @@ def _added_at_start() -> dict[str, str]:
     }
 
 
-def _take_environment(wanted: dict[str, str]) -> None:
-    for name in [name for name in os.environ if name not in wanted]:
-        del os.environ[name]
-    for name, text in wanted.items():
-        if os.environ.get(name) != text:
-            os.environ[name] = text
+class Environment:
+    """The variables of this process, as they were set last: os.environ would decode each to be compared."""
+
+    def __init__(self) -> None:
+        self._current = dict(os.environ)
+
+    def become(self, wanted: dict[str, str]) -> None:
+        """Have these variables, and no others."""
+        for name in self._current.keys() - wanted.keys():
+            del os.environ[name]
+        for name, text in wanted.items():
+            if self._current.get(name) != text:
+                os.environ[name] = text
+        self._current = wanted
 
 
 class Area:
@@ -164,12 +173,11 @@ class Area:
         self._size = end - start
         self._memory = memoryview((ctypes.c_char * self._size).from_address(start)).cast("B")
 
-    def text(self, words: list[bytes]) -> bytes:
-        """Return as many whole words as find room, to be shown."""
-        text = b""
-        for word in words:
-            if len(text) + len(word) < self._size:
-                text += word + b"\0"
+    def text(self, words: list[str]) -> bytes:
+        """Return the words to be shown: as many whole ones as find room."""
+        text = b"".join((os.fsencode("\0".join(words)), b"\0"))
+        if len(text) > self._size:
+            text = text[: text.rfind(b"\0", 0, self._size) + 1]
         return text.ljust(self._size, b"\0")
 
     def show(self, text: bytes) -> None:

@@ -96,12 +96,12 @@ class Ledger:
 
     def close(self, seconds: float) -> None:
         """Send what there is, for at most ``seconds``, and end."""
-        if self._pid != os.getpid():
+        if self._pid != os.getpid() or self._thread is None:
             return
         with self._news:
             self._closing = self._urgent = True
             self._news.notify()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if self._thread is not threading.current_thread():
             self._thread.join(seconds)
 
     def _note(self, entry: _Entry) -> None:
