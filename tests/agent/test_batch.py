@@ -31,8 +31,8 @@ def line() -> Line:
     return Line()
 
 
-async def _put(line: Line, items: Sequence[int]) -> list[asyncio.Task[int]]:
-    tasks = [asyncio.create_task(line.batches.put(item)) for item in items]
+async def _put(line: Line, items: Sequence[int]) -> list[asyncio.Future[int]]:
+    tasks = [line.batches.put(item) for item in items]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     return tasks

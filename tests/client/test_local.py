@@ -85,7 +85,7 @@ async def test_a_call_goes_by_the_agent(
 async def test_calls_of_many_processes_go_together(server: ScriptedServer, relay: Relay, far: Far) -> None:
     far.free.clear()
     waiting = [asyncio.create_task(ask(client(server, relay))) for _ in range(4)]
-    while not far.asked or len(relay._tasks) < 4:
+    while not far.asked or relay._on_the_way.total() < 4:
         await asyncio.sleep(0.01)
     far.free.set()
     await asyncio.gather(*waiting)

@@ -127,7 +127,7 @@ async def test_a_run_is_in_its_directory_or_in_a_fresh_one(home: Home, agent: Ag
     await agent.run(fresh)
     assert (home.spool(given) / "stdout").read_text() == f"{tmp_path}\n"
     assert (home.spool(fresh) / "stdout").read_text() == f"{home.spool(fresh)}/work\n"
-    await agent.driver.discard(fresh.attempt)
+    await agent.driver.discard([fresh.attempt])
     assert not home.spool(fresh).exists()
 
 
@@ -426,14 +426,14 @@ async def test_an_exit_is_told_to_every_agent_until_it_is_acknowledged(home: Hom
     (found,) = await home.agent().driver.recover()
     assert found.exit == record
     await agent.driver.acknowledge(record.attempt)
-    await agent.driver.discard(record.attempt)
+    await agent.driver.discard([record.attempt])
     assert await home.agent().driver.recover() == []
 
 
 async def test_a_running_attempt_is_not_discarded(home: Home, agent: Agent) -> None:
     handle = await agent.driver.launch(script("sleep 1000"))
     with pytest.raises(ConflictError, match="still runs"):
-        await agent.driver.discard(handle.attempt)
+        await agent.driver.discard([handle.attempt])
     await agent.driver.stop(handle, 0)
 
 

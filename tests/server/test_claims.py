@@ -73,6 +73,16 @@ async def test_grants_that_were_not_acknowledged_count_as_taken_slots(store: Sto
     assert len((await agent.poll(0)).grants) == 0
 
 
+async def test_polls_of_an_agent_that_cross_keep_to_its_slots(store: Store) -> None:
+    office = await Office(store).furnish()
+    for _ in range(40):
+        await office.run()
+    for number in range(5):
+        agent = await office.agent(f"agent {number}")
+        await asyncio.gather(*(agent.poll(2, acknowledge=False) for _ in range(4)))
+        assert len((await agent.poll(2, acknowledge=False)).grants) == 2
+
+
 async def test_three_claimers_at_once_keep_to_a_limit_of_five(store: Store) -> None:
     """A claim that counts and locks in one statement fills more than five on PostgreSQL."""
     office = await Office(store).furnish(queue_limit=5)
@@ -179,6 +189,21 @@ async def test_a_held_poll_is_answered_when_a_run_is_asked_for(store: Store) -> 
     run = await office.run()
     (grant,) = (await asyncio.wait_for(polling, 15)).grants
     assert grant.run.id == run.id
+
+
+async def test_a_run_asked_for_at_one_server_reaches_the_agent_of_another(postgres_url: str) -> None:
+    here, there = await open_store(postgres_url), await open_store(postgres_url)
+    try:
+        office, other = await Office(here).furnish(), Office(there)
+        agent = await office.agent()
+        polling = asyncio.create_task(agent.poll(1, hold=20))
+        await opened(office, agent)
+        run = await other.run(of=office.deployment_id)
+        (grant,) = (await asyncio.wait_for(polling, 15)).grants
+        assert grant.run.id == run.id
+    finally:
+        await here.close()
+        await there.close()
 
 
 async def test_a_held_poll_is_answered_when_a_run_falls_due(store: Store) -> None:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from reeve import logs
+from reeve import eventloop, logs
 from reeve.agent import tasks
 from reeve.agent.conductor import Conductor
 from reeve.agent.identity import Identity, occupy
@@ -253,7 +253,7 @@ def serve(agent: Agent, log_level: str) -> None:
     ``log_level``: what it says on standard error. Raises ReeveError with a sentence for the user.
     """
     logs.set_up(log_level)
-    asyncio.run(_serve(agent))
+    eventloop.run(_serve(agent))
 
 
 async def _serve(agent: Agent) -> None:

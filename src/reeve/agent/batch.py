@@ -20,8 +20,8 @@ class Batches(Generic[Item, Answer]):
         self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._sender: asyncio.Task[None] | None = None
 
-    async def put(self, item: Item) -> Answer:
-        """Send an item with the next request, and return the answer to it.
+    def put(self, item: Item) -> asyncio.Future[Answer]:
+        """Send an item with the next request; the future is of the answer to it.
 
         One whose sender gives up waiting is sent all the same.
         """
@@ -29,7 +29,7 @@ class Batches(Generic[Item, Answer]):
         self._waiting.append((item, answer))
         if self._sender is None:
             self._sender = asyncio.create_task(self._send_waiting())
-        return await answer
+        return answer
 
     async def close(self) -> None:
         """Send no more; nobody waits for an answer any longer."""

@@ -23,6 +23,7 @@ from reeve.wire.responses import Registration, Work
 
 _OVERTAKEN_SECONDS = 2.0  # an overtaken poll is answered at once; one that is not was lost
 _EARLY_SECONDS = 0.25  # after an answer that came early without news: a server that is stopping
+_GATHER_SECONDS = 0.01  # between two polls: slots that are freed meanwhile are offered together
 _AGAIN_SECONDS = 5.0  # after a disk that is full, or a server that refuses
 
 log = logging.getLogger("reeve.agent")
@@ -100,6 +101,7 @@ class Claims:
         """
         polls: list[asyncio.Task[None]] = []
         loop = asyncio.get_running_loop()
+        gathered_at = loop.time()
         try:
             while True:
                 for poll in [one for one in polls if one.done()]:
@@ -107,6 +109,8 @@ class Claims:
                     if not poll.cancelled():
                         poll.result()
                 if not polls or (self._news.is_set() and len(polls) == 1):
+                    await asyncio.sleep(gathered_at - loop.time())  # a time that is over costs nothing
+                    gathered_at = loop.time() + _GATHER_SECONDS
                     for overtaken in polls:
                         loop.call_later(_OVERTAKEN_SECONDS, overtaken.cancel)
                     self._news.clear()

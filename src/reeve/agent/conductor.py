@@ -7,13 +7,14 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from reeve.agent import faults, launch, prepare, tasks, watch
+from reeve.agent.batch import Batches
 from reeve.agent.claim import Claims
 from reeve.agent.course import CANCELLED, OVER, Course, Means
 from reeve.agent.journal import Entry, Journal, claimed
@@ -70,6 +71,7 @@ class Conductor:
         self._held: dict[UUID, Course] = {}
         self._strays: dict[UUID, Handle] = {}  # they run, and the journal does not know them
         self._failures: deque[UUID] = deque()  # of these the driver still keeps what there was, oldest first
+        self._discards = Batches(self._discard_all)
         self._slots = Slots(request.limit or 0)
         self._claims = Claims(link, journal, self._slots, request, self._holding, self._take, once=once)
         self._leases = Leases(link, driver, self._tokens, self._lose)
@@ -155,6 +157,7 @@ class Conductor:
             await tasks.cancel(
                 self._running
             )  # none but after an error, or to be left: what was launched goes on
+            await self._discards.close()
         if self._superseded.is_set():
             raise SupersededError
 
@@ -260,13 +263,15 @@ class Conductor:
         if keep:
             self._failures.append(attempt_id)
         else:
-            await self._discard(attempt_id)
+            await self._discards.put(attempt_id)
         while len(self._failures) > KEPT_FAILURES:
-            await self._discard(self._failures.popleft())
+            await self._discards.put(self._failures.popleft())
 
-    async def _discard(self, attempt_id: UUID) -> None:
-        await self._driver.discard(attempt_id)
-        self._spool.forget(attempt_id)
+    async def _discard_all(self, attempts: Sequence[UUID]) -> list[None]:
+        await self._driver.discard(attempts)
+        for attempt_id in attempts:
+            self._spool.forget(attempt_id)
+        return [None] * len(attempts)
 
     # --- what the server says
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -137,11 +138,13 @@ def _unfinished(data: bytes) -> int:
 
 def _read(path: Path, offset: int) -> bytes:
     try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            return file.read(PART_BYTES)
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a file object asks the kernel thrice as much
     except FileNotFoundError:  # not made yet
         return b""
+    try:
+        return os.pread(file, PART_BYTES, offset)
+    finally:
+        os.close(file)
 
 
 def _write(chunks: list[OutputChunk]) -> None:

@@ -11,7 +11,9 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import msgspec
 from msgspec import Raw
@@ -44,7 +46,6 @@ class Relay:
         self._calls = Batches(send)
         self._on_the_way: Counter[str | None] = Counter()
         self._settled = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     async def open(self, directory: Path) -> None:
@@ -69,9 +70,6 @@ class Relay:
         """Listen no more. Who waits for an answer finds the line closed, and asks the server."""
         if self._server is not None:
             self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._calls.close()
 
     async def settled(self, key: str) -> None:
@@ -82,23 +80,20 @@ class Relay:
 
     def take(self, call: Call, line: _Line) -> None:
         """Pass a call on, and its answer back."""
-        task = asyncio.create_task(self._pass_on(call, line))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _pass_on(self, call: Call, line: _Line) -> None:
         self._on_the_way[call.key] += 1
+        self._calls.put(call).add_done_callback(partial(self._pass_back, call.key, line))
+
+    def _pass_back(self, key: str | None, line: _Line, answer: asyncio.Future[CallReply]) -> None:
+        self._on_the_way[key] -= 1
+        if not self._on_the_way[key]:
+            del self._on_the_way[key]
+            self._settled.set()
         try:
-            reply = await self._calls.put(call)
+            reply = answer.result()
         except _AWAY as error:
             reply = CallReply(status=_UNAVAILABLE, body=Raw(codec.encode({"detail": str(error)})))
         except ReeveError:
             reply = CallReply(status=NOT_PASSED_ON, body=Raw(b"null"))
-        finally:
-            self._on_the_way[call.key] -= 1
-            if not self._on_the_way[call.key]:
-                del self._on_the_way[call.key]
-                self._settled.set()
         line.answer(reply)
 
 
@@ -111,8 +106,7 @@ class _Line(asyncio.Protocol):
         self._data = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by name
 
     def data_received(self, data: bytes) -> None:
         self._data += data

@@ -106,8 +106,9 @@ def tail(output_dir: Path) -> str | None:
 
 def _last_lines(path: Path) -> deque[str]:
     try:
+        if not (size := path.stat().st_size):
+            return deque()
         with path.open("rb") as file:
-            size = file.seek(0, 2)
             file.seek(max(size - _TAIL_BYTES, 0))
             data = file.read()
     except OSError:

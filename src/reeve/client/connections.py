@@ -7,7 +7,7 @@ the CPU of a call (libraries.md §5), and of that an agent makes several for eac
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import httptools
 
@@ -131,8 +131,7 @@ class _Connection(asyncio.Protocol):
     # --- the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by name
 
     def data_received(self, data: bytes) -> None:
         if self._answer is None:  # nothing was asked

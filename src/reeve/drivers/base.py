@@ -196,8 +196,8 @@ class Driver(Protocol):
     async def acknowledge(self, attempt: UUID) -> None:
         """Take note that the agent has the exit record in its journal."""
 
-    async def discard(self, attempt: UUID) -> None:
-        """Delete what is kept of an ended attempt: its output and its exit record."""
+    async def discard(self, attempts: Collection[UUID]) -> None:
+        """Delete what is kept of ended attempts: their output and their exit records."""
 
     async def renewed(self, attempts: Collection[UUID], *, sent_at: float, lease_seconds: float) -> None:
         """Take note that the server has acknowledged a renewal of these leases, sent at this boot time."""

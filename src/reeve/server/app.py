@@ -8,14 +8,14 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
-from reeve import logs
+from reeve import eventloop, logs
 from reeve.core.attempts import LeaseTerms
 from reeve.errors import InvalidInputError, ReeveError
 from reeve.server.http.api import Api
@@ -71,17 +71,9 @@ def serve(settings: Settings, *, services: bool, open_door: bool, allow_reset: b
         )
     listener = bound(settings.server_host, settings.server_port)
     with contextlib.closing(listener):
-        _run(_serve(settings, listener, services=services, open_door=open_door, allow_reset=allow_reset))
-
-
-def _run(main: Coroutine[Any, Any, None]) -> None:
-    """Run the server on the faster event loop where that is installed (``reeve[fast]``)."""
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(main)
-    else:
-        uvloop.run(main)
+        eventloop.run(
+            _serve(settings, listener, services=services, open_door=open_door, allow_reset=allow_reset)
+        )
 
 
 def bound(host: str, port: int) -> socket.socket:

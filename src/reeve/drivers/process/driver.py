@@ -147,11 +147,11 @@ class ProcessDriver:
         self._records.pop(attempt, None)
         await self._tell_all("acknowledge", attempt=str(attempt))
 
-    async def discard(self, attempt: UUID) -> None:
-        """Delete the spool of an ended attempt; see Driver.discard."""
-        if attempt in self._holders:
-            raise ConflictError(f"Attempt {attempt} still runs: its spool cannot be discarded.")
-        await asyncio.to_thread(shutil.rmtree, self._directory(attempt), ignore_errors=True)
+    async def discard(self, attempts: Collection[UUID]) -> None:
+        """Delete the spool of ended attempts; see Driver.discard."""
+        if running := self._holders.keys() & attempts:
+            raise ConflictError(f"Attempt {min(running)} still runs: its spool cannot be discarded.")
+        await asyncio.to_thread(_remove, [self._directory(attempt) for attempt in attempts])
 
     async def renewed(self, attempts: Collection[UUID], *, sent_at: float, lease_seconds: float) -> None:
         """Spare the shim a renewal; see Driver.renewed."""
@@ -438,6 +438,11 @@ def _kill(members: list[tree.Process]) -> str:
         with contextlib.suppress(PermissionError):  # another user's; the description says so
             tree.send(process, signal.SIGKILL)
     return f"still there after SIGKILL: {tree.describe(members)}"
+
+
+def _remove(directories: Iterable[Path]) -> None:
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _folders(parent: Path) -> list[Path]:

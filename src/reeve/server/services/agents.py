@@ -126,10 +126,9 @@ async def poll(ctx: Context, agent_id: UUID, body: Poll) -> responses.Work:
             if look.dropped:
                 await ctx.store.write(partial(_drop, ctx, dropped=look.dropped))
             superseded = not ctx.presence.is_newest(agent_id, body.epoch, body.seq)
-            # Grants that were not acknowledged will take their slots too.
-            free = body.free - len(look.work.grants)
-            if free > 0 and look.is_due and not superseded:
-                granted = await ctx.store.write(partial(_claim, ctx, agent_id=agent_id, body=body, free=free))
+            has_room = body.free > len(look.work.grants)
+            if has_room and look.is_due and not superseded:
+                granted = await ctx.store.write(partial(_claim, ctx, agent_id=agent_id, body=body))
                 if granted:
                     look = await ctx.store.read(lambda tx: _look(ctx, tx, agent_id, body))
             left = deadline - asyncio.get_running_loop().time()
@@ -312,12 +311,15 @@ def _to_cancel(held: Iterable[Held], now: datetime) -> Iterator[responses.Cancel
             yield responses.Cancel(attempt_id=attempt.id, reason=OVERDUE)
 
 
-async def _claim(ctx: Context, tx: Transaction, *, agent_id: UUID, body: Poll, free: int) -> int:
+async def _claim(ctx: Context, tx: Transaction, *, agent_id: UUID, body: Poll) -> int:
     agent = await agents.lock(tx, agent_id)
     if agent is None:
         return 0
     _check_epoch(agent, body.epoch)
-    return await claim(tx, agent, free, ctx.terms)
+    # What was granted and not acknowledged will take its slots too. It is counted behind the lock: a poll of
+    # this agent that crosses this one may have been granted runs since anybody looked.
+    free = body.free - await attempts.granted_count(tx, agent_id, after=body.acked_grant)
+    return await claim(tx, agent, free, ctx.terms) if free > 0 else 0
 
 
 async def _grants(ctx: Context, tx: Transaction, agent: Agent, granted: list[Held]) -> list[responses.Grant]:

@@ -178,6 +178,16 @@ async def held_count(tx: Transaction, agent_id: UUID) -> int:
     return count
 
 
+async def granted_count(tx: Transaction, agent_id: UUID, *, after: int) -> int:
+    """Count the open attempts of an agent whose grants have numbers above ``after``."""
+    count: int = await tx.fetchval(
+        "select count(*) from attempts where agent_id = $1 and closed is null and grant_number > $2",
+        agent_id,
+        after,
+    )
+    return count
+
+
 async def held_runs(tx: Transaction, agent_id: UUID) -> list[HeldRun]:
     """Return the runs that an agent holds, the longest held first; of more than 1000 the first."""
     found = await tx.fetch(
