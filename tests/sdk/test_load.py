@@ -17,6 +17,7 @@ from reeve.sdk.load import (
     FlowLoadError,
     FlowNotFoundError,
     NotAFlowError,
+    find_flow,
 )
 
 CODE = """
@@ -192,3 +193,44 @@ def test_every_public_word_is_there() -> None:
     with pytest.raises(AttributeError, match="no attribute 'flwo'"):
         _ = reeve.flwo
     assert set(reeve.__all__) <= set(dir(reeve))
+
+
+def test_code_at_hand_is_that_of_the_file_as_it_is_then(tmp_path: Path) -> None:
+    """What was compiled for one run serves the next, until the file changes; none sees another's module."""
+    file = tmp_path / "versions.py"
+    code = "from reeve import flow\nSEEN = []\n@flow\ndef tells(): SEEN.append(1); return {0}, len(SEEN)\n"
+
+    def told() -> object:
+        flow = find_flow("versions.py:tells", tmp_path)
+        flow.compile()
+        return flow.load()()
+
+    file.write_text(code.format(1))
+    assert [told(), told()] == [(1, 1), (1, 1)]
+    file.write_text(code.format(22))
+    assert told() == (22, 1)
+
+
+def test_code_at_hand_may_be_faulty_and_is_told_when_it_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "faulty.py").write_text("def (")
+    flow = find_flow("faulty.py:tells", tmp_path)
+    with pytest.raises(SyntaxError):
+        flow.compile()
+    with pytest.raises(FlowImportError, match=r"faulty\.py"):
+        flow.load()
+
+
+def test_a_rehearsal_leaves_nothing_behind() -> None:
+    script = """
+import logging, os, signal, sys, threading
+from reeve.sdk import entry
+from reeve.sdk.modules import loaded_files
+from reeve.sdk.termination import termination
+before = os.listdir("/proc/self/fd"), list(sys.path)
+entry.warm()
+assert (os.listdir("/proc/self/fd"), list(sys.path)) == before
+assert not logging.getLogger("reeve").handlers and not termination.requested and not loaded_files
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and threading.active_count() == 1
+assert "reeve_rehearsal" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

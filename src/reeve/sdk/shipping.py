@@ -85,9 +85,14 @@ class RecordFile(logging.Handler):
             data = codec.encode(line)
         self._room -= len(data)
         try:
-            # In front too: what a full disk took of an earlier line is a line of its own.
             if self._file is None:
-                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+                self._file = os.open(self._path, flags, 0o600)
+        except OSError as error:  # it was not made, so what is wrong with it is no fault of who logs
+            self._why = f"the agent's file could not be opened ({error.strerror})."
+            return False
+        try:
+            # In front too: what a full disk took of an earlier line is a line of its own.
             return os.write(self._file, b"\n%b\n" % data if self._lost else data + b"\n") > len(data)
         except OSError as error:
             if error.errno not in _FULL:
