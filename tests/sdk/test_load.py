@@ -18,6 +18,7 @@ from reeve.sdk.load import (
     FlowNotFoundError,
     NotAFlowError,
     find_flow,
+    flow_at_hand,
 )
 
 CODE = """
@@ -201,14 +202,27 @@ def test_code_at_hand_is_that_of_the_file_as_it_is_then(tmp_path: Path) -> None:
     code = "from reeve import flow\nSEEN = []\n@flow\ndef tells(): SEEN.append(1); return {0}, len(SEEN)\n"
 
     def told() -> object:
-        flow = find_flow("versions.py:tells", tmp_path)
-        flow.compile()
-        return flow.load()()
+        found = flow_at_hand("versions.py:tells", tmp_path)
+        assert flow_at_hand("versions.py:tells", tmp_path) is found
+        return found.load()()
 
     file.write_text(code.format(1))
     assert [told(), told()] == [(1, 1), (1, 1)]
     file.write_text(code.format(22))
     assert told() == (22, 1)
+
+
+def test_a_flow_at_hand_is_looked_at_again(tmp_path: Path) -> None:
+    """Though nothing was loaded since: who forks runs loads none itself."""
+    file = tmp_path / "changing.py"
+    code = "from reeve import flow\n@flow\ndef tells(): return {0}\n"
+    for number in (1, 22):
+        file.write_text(code.format(number))
+        found = flow_at_hand("changing.py:tells", tmp_path)
+    assert found.load()() == 22
+    file.unlink()
+    with pytest.raises(EntrypointNotFoundError):
+        flow_at_hand("changing.py:tells", tmp_path)
 
 
 def test_code_at_hand_may_be_faulty_and_is_told_when_it_is_loaded(tmp_path: Path) -> None:

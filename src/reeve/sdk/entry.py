@@ -40,7 +40,7 @@ from reeve.sdk.engine.run import Kind, Subject
 from reeve.sdk.engine.script import ask
 from reeve.sdk.engine.server import Server
 from reeve.sdk.flows import Flow, run_deployed
-from reeve.sdk.load import EntrypointError, FlowLoadError, FoundFlow, find_flow, load_flow
+from reeve.sdk.load import EntrypointError, FlowLoadError, FoundFlow, flow_at_hand, load_flow
 from reeve.sdk.logging import FLOW_LOGGER, run_logger
 from reeve.sdk.parameters import ParameterError
 from reeve.sdk.shipping import QUOTA_BYTES, LogShipper, RecordFile
@@ -99,18 +99,14 @@ class Process:
         What is wrong with the code the run will tell.
         """
         if records := self.environ.get("REEVE_RECORDS"):
-            self._log = RecordFile(records, int(self.environ.get("REEVE_RECORDS_QUOTA", QUOTA_BYTES)))
-            _log_by(self._log)
+            self._log = _record_file(records, int(self.environ.get("REEVE_RECORDS_QUOTA", QUOTA_BYTES)))
         if self.job.entrypoint and not self.job.pull_steps:
             with suppress(Exception):
-                flow = find_flow(self.job.entrypoint, self.job.path)
-                flow.compile()
-                self.flow = flow
+                self.flow = flow_at_hand(self.job.entrypoint, self.job.path)
 
     def __call__(self) -> int:
         if self._log is None:
             self._log = _shipper(self.environ)
-            _log_by(self._log)
         try:
             return self._outcome()
         finally:
@@ -272,17 +268,23 @@ def _server(environ: Mapping[str, str], local: LocalLine | None, run_id: UUID, *
     return server
 
 
-def _log_by(handler: logging.Handler) -> None:
-    """Have what runs log go one way, and one way only: who forks runs has had others prepared before."""
+def _record_file(path: str, quota: int) -> RecordFile:
+    """Have what the run logs written to a file; by the handler of the run before, where runs are forked."""
     logger = logging.getLogger("reeve")
-    for other in [one for one in logger.handlers if isinstance(one, RecordFile | LogShipper)]:
-        logger.removeHandler(other)
-    logger.addHandler(handler)
+    for handler in logger.handlers:
+        if isinstance(handler, RecordFile):
+            handler.begin(path, quota)
+            return handler
+    made = RecordFile(path, quota)
+    logger.addHandler(made)
+    return made
 
 
 def _shipper(environ: Mapping[str, str]) -> LogShipper:
     client = Client(environ["REEVE_API_URL"], environ.get("REEVE_API_KEY"), patience=_LOG_PATIENCE_SECONDS)
-    return LogShipper(lambda lines: client.call(endpoints.create_logs, lines))
+    shipper = LogShipper(lambda lines: client.call(endpoints.create_logs, lines))
+    logging.getLogger("reeve").addHandler(shipper)
+    return shipper
 
 
 def _begin() -> None:

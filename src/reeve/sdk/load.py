@@ -14,6 +14,8 @@ from reeve.sdk.local import importing
 from reeve.sdk.modules import FileModule, find_file
 from reeve.sdk.tracebacks import of_user_code
 
+_MOST_AT_HAND = 64
+
 
 class FlowLoadError(ReeveError):
     """A flow could not be loaded."""
@@ -54,12 +56,13 @@ class NotAFlowError(FlowLoadError):
 class FoundFlow:
     """Where a flow is, by its entrypoint: nothing of it was executed yet."""
 
-    __slots__ = ("_base", "_file", "_folder", "_module", "_name", "_where")
+    __slots__ = ("_base", "_file", "_folder", "_module", "_name", "_where", "loaded")
 
     def __init__(self, where: str, name: str, base: str) -> None:
         self._where = where
         self._name = name
         self._base = base
+        self.loaded = False  # whether its code was executed, in this process or one that forked it
         self._file = self._folder = ""
         self._module: FileModule | None = None
         if where.endswith(".py") or os.sep in where:
@@ -74,6 +77,7 @@ class FoundFlow:
 
     def load(self) -> Flow[Any, Any]:
         """Import the flow; see ``load_flow``."""
+        self.loaded = True
         return _flow_of(self._imported(), self._name, self._where)
 
     def _imported(self) -> ModuleType:
@@ -102,6 +106,25 @@ def find_flow(entrypoint: str, path: str | os.PathLike[str] | None = None) -> Fo
     if not where or not name.isidentifier():
         raise EntrypointError(f"'{entrypoint}' is no entrypoint. Write FILE.py:FLOW or MODULE:FLOW.")
     return FoundFlow(where, name, os.path.abspath(path or os.curdir))  # noqa: PTH100  # as above
+
+
+def flow_at_hand(entrypoint: str, path: str | os.PathLike[str] | None = None) -> FoundFlow:
+    """Find a flow with its code at hand, as the file is now; what is known of it from before is used again.
+
+    For whoever forks the processes that load it. Raises as ``find_flow`` does, or what the file is faulty
+    with.
+    """
+    key = (entrypoint, os.path.abspath(path or os.curdir))  # noqa: PTH100  # as above
+    found = _at_hand.get(key)
+    if found is None or found.loaded:
+        while len(_at_hand) >= _MOST_AT_HAND:
+            del _at_hand[next(iter(_at_hand))]
+        found = _at_hand[key] = find_flow(*key)
+    found.compile()
+    return found
+
+
+_at_hand: dict[tuple[str, str], FoundFlow] = {}
 
 
 def _find_file(file: str) -> FileModule:

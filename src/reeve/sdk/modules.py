@@ -11,33 +11,24 @@ from reeve.sdk.local import importing
 
 loaded_files: dict[str, str] = {}  # by module, for whoever has to load them as well
 
-_MOST_COMPILED = 64  # files whose code is kept; a process that executes many flows has their changes as well
-
 
 class FileModule:
     """A file as a module that was not executed yet, and is in nobody's way."""
 
-    __slots__ = ("_code", "_file", "_module")
+    __slots__ = ("_code", "_file", "_module", "_seen")
 
     def __init__(self, file: str, module: ModuleType, code: CodeType | None = None) -> None:
         self._file = file
         self._module = module
         self._code = code
+        self._seen: tuple[int, int] | None = None  # time and size of the file that the code is of
 
     def compile(self) -> None:
-        """Have the code at hand, for whoever executes it later: of a file that is as it was, from memory.
-
-        Raises what the file is faulty with.
-        """
+        """Have the code at hand as the file is now. Raises what the file is faulty with."""
         status = os.stat(self._file)  # noqa: PTH116  # pathlib costs each start 5 ms
-        key = (self._file, self._module.__name__)
         seen = (status.st_mtime_ns, status.st_size)
-        known = _compiled.get(key)
-        if known is None or known[0] != seen:
-            while len(_compiled) >= _MOST_COMPILED:
-                del _compiled[next(iter(_compiled))]
-            known = _compiled[key] = (seen, _code_of(self._module))
-        self._code = known[1]
+        if self._seen != seen:
+            self._seen, self._code = seen, _code_of(self._module)
 
     def execute(self) -> ModuleType:
         """Be the module from now on. What its code raises passes through."""
@@ -52,9 +43,6 @@ class FileModule:
             raise
         loaded_files[name] = self._file
         return module
-
-
-_compiled: dict[tuple[str, str], tuple[tuple[int, int], CodeType]] = {}
 
 
 def find_file(name: str, file: str) -> FileModule | None:
