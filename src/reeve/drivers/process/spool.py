@@ -1,7 +1,7 @@
 """A run's directory on disk: the intent to launch, its output, its exit record.
 
 ``launch``    line 1: the intent, written before the fork; line 2: the handle, after it
-``stdout``, ``stderr``   the bytes of the run, appended
+``stdout``, ``stderr``   the bytes of the run, appended; made by the first of them
 ``records``   lines of JSON that the run has logged, where it does so; written by the run itself
 ``records.full``  there while the run is to log no more there, since the spool as a whole has no room
 ``exit.json`` the exit record; whole or not there
