@@ -11,6 +11,8 @@ fork that ends at once: what no engine can go below. Figures a run, those of the
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -18,12 +20,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from reeve.client.local import LENGTH_BYTES
+from reeve.client.local import LENGTH_BYTES, framed
 from reeve.drivers.process import host, messages, start, tree
 
 FLOWS = """
@@ -233,7 +234,7 @@ def latency(line: Line, runs: int) -> None:
     print(f"order → user code: p50 {p50:.1f} ms, p90 {p90:.1f} ms")
 
 
-@contextmanager
+@contextlib.contextmanager
 def yes_sayer(path: Path) -> Iterator[Path]:
     """Have a process that accepts every state, at a socket like an agent's."""
     listener = socket.socket(socket.AF_UNIX)
@@ -242,8 +243,7 @@ def yes_sayer(path: Path) -> Iterator[Path]:
     pid = os.fork()
     if pid == 0:
         try:
-            while True:
-                _say_yes(listener.accept()[0])
+            asyncio.run(_serve(listener))
         finally:
             os._exit(1)
     listener.close()
@@ -254,11 +254,17 @@ def yes_sayer(path: Path) -> Iterator[Path]:
         os.waitpid(pid, 0)
 
 
-def _say_yes(line: socket.socket) -> None:
+async def _serve(listener: socket.socket) -> None:
+    server = await asyncio.start_unix_server(_say_yes, sock=listener)
+    await server.serve_forever()
+
+
+async def _say_yes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Serve one run, to its end."""
-    with line, line.makefile("rwb") as file:
-        while size := file.read(LENGTH_BYTES):
-            asked = json.loads(file.read(int.from_bytes(size)))["body"]["state"]
+    with contextlib.suppress(asyncio.IncompleteReadError):
+        while True:
+            size = int.from_bytes(await reader.readexactly(LENGTH_BYTES))
+            asked = json.loads(await reader.readexactly(size))["body"]["state"]
             state = {
                 "id": str(uuid4()),
                 "type": asked["type"],
@@ -269,9 +275,8 @@ def _say_yes(line: socket.socket) -> None:
                 "state_details": asked["state_details"],
             }
             reply = {"status": 201, "body": {"state": state, "status": "ACCEPT", "details": {}}}
-            frame = json.dumps(reply).encode()
-            file.write(len(frame).to_bytes(LENGTH_BYTES) + frame)
-            file.flush()
+            writer.write(framed(json.dumps(reply).encode()))
+    writer.close()
 
 
 def _stat(pid: int) -> list[str]:
