@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -223,6 +224,21 @@ def test_a_flow_at_hand_is_looked_at_again(tmp_path: Path) -> None:
     file.unlink()
     with pytest.raises(EntrypointNotFoundError):
         flow_at_hand("changing.py:tells", tmp_path)
+
+
+def test_a_link_that_leads_elsewhere_is_noticed(tmp_path: Path) -> None:
+    code = "from reeve import flow\n@flow\ndef tells(): return {0}\n"
+    for number in (1, 2):
+        (tmp_path / str(number)).mkdir()
+        file = tmp_path / str(number) / "linked.py"
+        file.write_text(code.format(number))
+        os.utime(file, (0, 0))
+    link = tmp_path / "current"
+    for number in (1, 2):
+        link.unlink(missing_ok=True)
+        link.symlink_to(tmp_path / str(number))
+        found = flow_at_hand("linked.py:tells", link)
+    assert found.load()() == 2
 
 
 def test_code_at_hand_may_be_faulty_and_is_told_when_it_is_loaded(tmp_path: Path) -> None:

@@ -120,15 +120,15 @@ class Template:
             _socket.socket.close(self._line)
             os.close(self._home)
             spawn.die_with_parent(self._shim)
-            if os.read(verdict, 1) != GO:
-                os._exit(127)
             os.setsid()
-            if birth.problem:
-                os.write(verdict, birth.problem.encode(errors="replace")[:4000])
-                os._exit(127)
             spawn.take_streams((null, stdout, stderr))
             self._command.show(birth.command)
             self._environment.show(birth.environment)
+            if os.read(verdict, 1) != GO:
+                os._exit(127)
+            if birth.problem:
+                os.write(verdict, birth.problem.encode(errors="replace")[:4000])
+                os._exit(127)
             for file in birth.files:
                 os.close(file)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the shim must hear of it
