@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from reeve import load_flow
+from reeve.sdk import modules
 from reeve.sdk.load import (
     EntrypointError,
     EntrypointNotFoundError,
@@ -40,10 +41,12 @@ def helper(): ...
 
 @pytest.fixture(autouse=True)
 def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Leave the interpreter's modules and search path as they were."""
+    """Leave the interpreter's modules and search path as they were, and what workers would load."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
+    before, files = set(sys.modules), dict(modules.loaded_files)
     yield
+    modules.loaded_files.clear()
+    modules.loaded_files.update(files)
     for name in set(sys.modules) - before:
         del sys.modules[name]
 
@@ -215,15 +218,14 @@ def test_code_at_hand_is_that_of_the_file_as_it_is_then(tmp_path: Path) -> None:
 
 def test_a_flow_at_hand_is_looked_at_again(tmp_path: Path) -> None:
     """Though nothing was loaded since: who forks runs loads none itself."""
+    with pytest.raises(EntrypointNotFoundError):
+        flow_at_hand("changing.py:tells", tmp_path)
     file = tmp_path / "changing.py"
     code = "from reeve import flow\n@flow\ndef tells(): return {0}\n"
     for number in (1, 22):
         file.write_text(code.format(number))
         found = flow_at_hand("changing.py:tells", tmp_path)
     assert found.load()() == 22
-    file.unlink()
-    with pytest.raises(EntrypointNotFoundError):
-        flow_at_hand("changing.py:tells", tmp_path)
 
 
 def test_a_link_that_leads_elsewhere_is_noticed(tmp_path: Path) -> None:
