@@ -332,7 +332,7 @@ async def test_a_full_disk_stops_no_run(home: Home, agent: Agent, tmp_path: Path
     launch = script(text + wait.format(steps[2]) + "echo last; exit 6")
     await agent.driver.launch(launch)
     output = home.spool(launch) / "stdout"
-    await until(lambda: output.read_bytes() == b"first\n")
+    await until(lambda: output.exists() and output.read_bytes() == b"first\n")
     unlimited = resource.prlimit(home.shim(), resource.RLIMIT_FSIZE, (1006, resource.RLIM_INFINITY))
     steps[0].touch()
     await until(steps[1].exists)
