@@ -12,12 +12,23 @@ from reeve.drivers.process import spool
 def test_an_attempt_is_launched_once_in_a_directory(tmp_path: Path) -> None:
     place = str(tmp_path / "deep" / "spool")
     assert spool.read_launch(place) is None
-    spool.settle(spool.write_intent(place, {"attempt": "a"}))
+    file = spool.write_intent(place, {"attempt": "a"})
+    spool.settle(file)
     assert spool.read_launch(place) == ({"attempt": "a"}, {})
     with pytest.raises(FileExistsError):
-        spool.settle(spool.write_intent(place, {"attempt": "a"}))
-    spool.add_handle(place, {"pid": 5})
+        spool.write_intent(place, {"attempt": "a"})
+    spool.add_handle(file, {"pid": 5})
     assert spool.read_launch(place) == ({"attempt": "a"}, {"pid": 5})
+
+
+def test_an_intent_that_is_taken_back_was_none(tmp_path: Path) -> None:
+    spool.forget_intent(str(tmp_path), spool.write_intent(str(tmp_path), {"attempt": "a"}))
+    assert spool.read_launch(str(tmp_path)) is None
+
+
+def test_a_run_that_writes_nothing_has_no_files(tmp_path: Path) -> None:
+    spool.Output(str(tmp_path), 10).close()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_torn_launch_file_is_a_launch(tmp_path: Path) -> None:

@@ -27,6 +27,13 @@ def warm():
     if os.environ.get("LANG") == "broken":
         raise RuntimeError("no engine today")
 
+def prepare():
+    wanted = os.environ.get("PREPARED")
+    if wanted == "fails":
+        raise RuntimeError("the run may say more")
+    told = [wanted, os.getcwd(), os.getpid()]
+    return (lambda: print(json.dumps([*told, os.getpid()])) or 0) if wanted else main
+
 def main():
     return int(eval(compile(os.environ["CODE"], "CODE", "exec"), globals()) or globals().get("CODE_EXIT", 0))
 
@@ -161,6 +168,38 @@ async def test_a_fork_is_what_a_cold_start_is(warm: Warm) -> None:
             one for one in portrait["told"] if not one.startswith(("REEVE_ATTEMPT", "REEVE_RECORDS="))
         ]
     assert forked == cold
+
+
+async def test_an_engine_prepares_a_run_before_it_has_a_process(warm: Warm) -> None:
+    wanted, cwd, before, after = await warm.says("1", PREPARED="yes")
+    assert (wanted, cwd) == ("yes", str(warm.folder))
+    assert before != after
+
+
+async def test_what_cannot_be_prepared_is_the_run_s_own_affair(warm: Warm) -> None:
+    assert await warm.says("print(json.dumps('main'))", PREPARED="fails") == "main"
+
+
+async def test_what_a_run_forks_has_its_own_chance_and_free_locks(warm: Warm) -> None:
+    """Which hooks the template's own forks do without, those of its runs have."""
+    code = """
+import logging
+handler, held = logging.StreamHandler(), threading.Event()
+threading.Thread(target=lambda: (handler.acquire(), held.set(), time.sleep(60)), daemon=True).start()
+held.wait()
+reader, writer = os.pipe()
+if os.fork() == 0:
+    took = handler.lock.acquire(timeout=10)
+    os.write(writer, json.dumps([took, random.random(), threading.active_count()]).encode())
+    os._exit(0)
+print(json.dumps([random.random(), *json.loads(os.read(reader, 999))]))
+sys.stdout.flush()
+os._exit(0)
+"""
+    own, took, other, threads = await warm.says(code)
+    assert took
+    assert threads == 1
+    assert own != other
 
 
 async def test_a_run_leaves_as_an_interpreter_does(warm: Warm) -> None:

@@ -51,7 +51,8 @@ def test_either_mark_is_enough(mark: str) -> None:
     code = "import os, sys; sys.stdin.read()"
     if mark == "limit":
         here = os.path.dirname(tree.__file__)  # noqa: PTH120 - of a child without pathlib
-        code = f"import sys; sys.path.append({here!r}); import tree; tree.set_limit_mark({attempt!r}); {code}"
+        marked = f"import tree; tree.set_limit_mark(0, {attempt!r})"
+        code = f"import sys; sys.path.append({here!r}); {marked}; {code}"
     command = [*PYTHON, f"{code}; print('never')"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as child:
         while not tree.census({attempt: (0, 0)})[attempt]:

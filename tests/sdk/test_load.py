@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
+=======
+import os
+import subprocess
+>>>>>>> child
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from reeve import load_flow
+from reeve.sdk import modules
 from reeve.sdk.load import (
     EntrypointError,
     EntrypointNotFoundError,
@@ -16,6 +22,8 @@ from reeve.sdk.load import (
     FlowLoadError,
     FlowNotFoundError,
     NotAFlowError,
+    find_flow,
+    flow_at_hand,
 )
 
 CODE = """
@@ -36,10 +44,12 @@ def helper(): ...
 
 @pytest.fixture(autouse=True)
 def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Leave the interpreter's modules and search path as they were."""
+    """Leave the interpreter's modules and search path as they were, and what workers would load."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
+    before, files = set(sys.modules), dict(modules.loaded_files)
     yield
+    modules.loaded_files.clear()
+    modules.loaded_files.update(files)
     for name in set(sys.modules) - before:
         del sys.modules[name]
 
@@ -169,3 +179,71 @@ def test_every_public_word_is_there() -> None:
     with pytest.raises(AttributeError, match="no attribute 'flwo'"):
         _ = reeve.flwo
     assert set(reeve.__all__) <= set(dir(reeve))
+
+
+def test_code_at_hand_is_that_of_the_file_as_it_is_then(tmp_path: Path) -> None:
+    """What was compiled for one run serves the next, until the file changes; none sees another's module."""
+    file = tmp_path / "versions.py"
+    code = "from reeve import flow\nSEEN = []\n@flow\ndef tells(): SEEN.append(1); return {0}, len(SEEN)\n"
+
+    def told() -> object:
+        found = flow_at_hand("versions.py:tells", tmp_path)
+        assert flow_at_hand("versions.py:tells", tmp_path) is found
+        return found.load()()
+
+    file.write_text(code.format(1))
+    assert [told(), told()] == [(1, 1), (1, 1)]
+    file.write_text(code.format(22))
+    assert told() == (22, 1)
+
+
+def test_a_flow_at_hand_is_looked_at_again(tmp_path: Path) -> None:
+    """Though nothing was loaded since: who forks runs loads none itself."""
+    with pytest.raises(EntrypointNotFoundError):
+        flow_at_hand("changing.py:tells", tmp_path)
+    file = tmp_path / "changing.py"
+    code = "from reeve import flow\n@flow\ndef tells(): return {0}\n"
+    for number in (1, 22):
+        file.write_text(code.format(number))
+        found = flow_at_hand("changing.py:tells", tmp_path)
+    assert found.load()() == 22
+
+
+def test_a_link_that_leads_elsewhere_is_noticed(tmp_path: Path) -> None:
+    code = "from reeve import flow\n@flow\ndef tells(): return {0}\n"
+    for number in (1, 2):
+        (tmp_path / str(number)).mkdir()
+        file = tmp_path / str(number) / "linked.py"
+        file.write_text(code.format(number))
+        os.utime(file, (0, 0))
+    link = tmp_path / "current"
+    for number in (1, 2):
+        link.unlink(missing_ok=True)
+        link.symlink_to(tmp_path / str(number))
+        found = flow_at_hand("linked.py:tells", link)
+    assert found.load()() == 2
+
+
+def test_code_at_hand_may_be_faulty_and_is_told_when_it_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "faulty.py").write_text("def (")
+    flow = find_flow("faulty.py:tells", tmp_path)
+    with pytest.raises(SyntaxError):
+        flow.compile()
+    with pytest.raises(FlowImportError, match=r"faulty\.py"):
+        flow.load()
+
+
+def test_a_rehearsal_leaves_nothing_behind() -> None:
+    script = """
+import logging, os, signal, sys, threading
+from reeve.sdk import entry
+from reeve.sdk.modules import loaded_files
+from reeve.sdk.termination import termination
+before = os.listdir("/proc/self/fd"), list(sys.path)
+entry.warm()
+assert (os.listdir("/proc/self/fd"), list(sys.path)) == before
+assert not logging.getLogger("reeve").handlers and not termination.requested and not loaded_files
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and threading.active_count() == 1
+assert "reeve_rehearsal" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

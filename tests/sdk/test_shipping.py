@@ -181,6 +181,26 @@ def test_a_line_is_in_the_file_before_the_call_returns(records: Path) -> None:
     assert written(records) == ["one\u2028line\nand more"]
 
 
+def test_a_run_that_logs_nothing_makes_no_file(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, handler = recording(records)
+    handler.finish(1)
+    assert not records.exists()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_file_that_cannot_be_made_harms_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = tmp_path / "spool" / "records"
+    logger, handler = recording(records)
+    logger.info("gone")
+    records.parent.mkdir()
+    logger.info("kept")
+    assert "kept" in written(records)
+    records.unlink()
+    handler.finish(1)
+    assert capsys.readouterr().err == ""
+    assert logger.handlers == [handler]
+
+
 def test_a_line_of_any_length_fits_what_the_agent_sends_at_once(records: Path) -> None:
     logger, _ = recording(records)
     logger.info("\x01" * 200_000)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
+from uuid import UUID
 
 import msgspec
 from msgspec import Struct
@@ -127,6 +129,7 @@ class _Problem(Struct):
     field: str | None = None
 
 
+@cache
 def address(url: str) -> Address:
     """Take the API's address apart; InvalidInputError names what is wrong with it."""
     try:
@@ -153,7 +156,10 @@ def prepare(
 ) -> Request:
     """Build the request of one call: parameters quoted into the path, the body as JSON."""
     target = address.prefix + endpoint.path.format_map(
-        {name: quote(str(value), safe="") for name, value in path.items()}
+        {
+            name: str(value) if type(value) is UUID else quote(str(value), safe="")
+            for name, value in path.items()
+        }
     )
     if query:
         target += "?" + urlencode({name: str(value) for name, value in query.items() if value is not None})

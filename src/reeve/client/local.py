@@ -23,17 +23,22 @@ NAME = "calls"  # of the socket, in the agent's directory
 LENGTH_BYTES = 4
 LONGEST = 1 << 20  # bytes of a frame; what is longer would hold up the others
 ANSWER_SECONDS = 3.0  # protocol §7
+_LONGEST_PATH = 107  # bytes of a socket's path (unix(7))
 _AWAY_SECONDS = 30.0  # in which an agent is not asked again that gave no answer
 
 _NOTHING = Raw(b"null")
 
 
 class LocalLine:
-    """The line, at the path of the agent's socket; safe for threads and across forks."""
+    """The line, at the path of the agent's socket; safe for threads and across forks.
 
-    def __init__(self, path: str) -> None:
+    ``connected`` are connections that there are already.
+    """
+
+    def __init__(self, path: str, *connected: socket.socket) -> None:
         self._path = path
-        self._idle: list[socket.socket] = []
+        self._is_short = len(os.fsencode(path)) <= _LONGEST_PATH
+        self._idle = list(connected)
         self._owner = os.getpid()
         self._away_until = 0.0
 
@@ -69,7 +74,7 @@ class LocalLine:
     def _talk(self, frame: bytes) -> CallReply:
         line = self._line()
         try:
-            line.sendall(len(frame).to_bytes(LENGTH_BYTES) + frame)
+            line.sendall(framed(frame))
             size = int.from_bytes(_received(line, LENGTH_BYTES))
             reply = codec.decode(_received(line, size), CallReply)
         except BaseException:
@@ -88,18 +93,30 @@ class LocalLine:
             return self._connected()
 
     def _connected(self) -> socket.socket:
-        directory, name = os.path.split(self._path)  # pathlib costs each start 5 ms
-        folder = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         line = socket.socket(socket.AF_UNIX)
         try:
             line.settimeout(ANSWER_SECONDS)
-            line.connect(f"/proc/self/fd/{folder}/{name}")  # its own path may be too long: 107 bytes
+            if self._is_short:
+                line.connect(self._path)
+            else:
+                self._connect_by_folder(line)
         except BaseException:
             line.close()
             raise
+        return line
+
+    def _connect_by_folder(self, line: socket.socket) -> None:
+        directory, name = os.path.split(self._path)  # pathlib costs each start 5 ms
+        folder = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            line.connect(f"/proc/self/fd/{folder}/{name}")
         finally:
             os.close(folder)
-        return line
+
+
+def framed(data: bytes) -> bytes:
+    """Return the frame that data crosses the line in."""
+    return len(data).to_bytes(LENGTH_BYTES) + data
 
 
 def _received(line: socket.socket, size: int) -> bytes:

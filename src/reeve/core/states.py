@@ -99,7 +99,7 @@ def is_overdue_pause(state: State | None, now: datetime) -> bool:
 
 def default_name(type_: StateType) -> str:
     """Return the name of a state that was given none: its capitalised type."""
-    return type_.value.capitalize()
+    return type_.capitalize()
 
 
 def propose(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
-from inspect import signature
-from types import MethodType
+from inspect import CO_COROUTINE, iscoroutinefunction, signature
+from types import FunctionType, MethodType
 from typing import Any, Self, TypeVar
 
 B = TypeVar("B", bound="Bindable")
@@ -44,3 +44,10 @@ def unwrapped(fn: Any) -> tuple[Callable[..., Any], type | None]:
     if isinstance(fn, classmethod | staticmethod):
         return fn.__func__, type(fn)
     return fn, None
+
+
+def is_coroutine_function(fn: Callable[..., Any]) -> bool:
+    """Whether calls of a function are to be awaited; of a plain one by its flags, as inspect finds them."""
+    if type(fn) is FunctionType:
+        return bool(fn.__code__.co_flags & CO_COROUTINE)
+    return iscoroutinefunction(fn)

@@ -65,6 +65,19 @@ class Surroundings:
     log_prints: bool = False
     results: Persisting = NOTHING_SAID
 
+    def around(self, started: StartedTasks) -> Surroundings:
+        """Return what one try of the flow run has around it: the same, and tasks of its own."""
+        return Surroundings(
+            reporter=self.reporter,
+            flow_run_id=self.flow_run_id,
+            process_id=self.process_id,
+            flow_name=self.flow_name,
+            started=started,
+            origin=self.origin,
+            log_prints=self.log_prints,
+            results=self.results,
+        )
+
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Scope:

@@ -41,8 +41,12 @@ class Deployable(Protocol):
 
     name: str
     version: str | None
-    description: str | None
     fn: Callable[..., Any]
+
+    @property
+    def description(self) -> str | None:
+        """What it is for, in its author's words."""
+        ...
 
     def parameter_schema(self) -> dict[str, Any]:
         """Return the parameters as JSON Schema."""

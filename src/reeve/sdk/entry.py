@@ -18,14 +18,15 @@ neither is tried again.
 
 from __future__ import annotations
 
+import atexit
 import io
 import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -39,13 +40,16 @@ from reeve.sdk.engine.run import Kind, Subject
 from reeve.sdk.engine.script import ask
 from reeve.sdk.engine.server import Server
 from reeve.sdk.flows import Flow, run_deployed
-from reeve.sdk.load import EntrypointError, FlowLoadError, load_flow
+from reeve.sdk.load import EntrypointError, FlowLoadError, FoundFlow, flow_at_hand, load_flow
 from reeve.sdk.logging import FLOW_LOGGER, run_logger
 from reeve.sdk.parameters import ParameterError
 from reeve.sdk.shipping import QUOTA_BYTES, LogShipper, RecordFile
 from reeve.sdk.states import Failed, RunStopped, State, Terminated
 from reeve.sdk.termination import termination
 from reeve.wire import codec, endpoints, requests, responses
+
+if TYPE_CHECKING:
+    from reeve.sdk.rehearsal import Rehearsed
 
 _ANSWER_SECONDS = 20.0  # before a request counts as lost: a line may swallow everything in silence
 _LOOK_SECONDS = 3.0  # of the grace period of a run that is told to end
@@ -72,50 +76,108 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     tags: list[str] = msgspec.field(default_factory=list)
 
 
+class Process:
+    """A run's process: what is known before it is there, and what it does then, which gives its exit code."""
+
+    def __init__(self, environ: Mapping[str, str], job: Job, local: LocalLine | None) -> None:
+        self.environ = environ
+        self.job = job
+        run_id = UUID(environ["REEVE_RUN_ID"])
+        self.subject = Subject(
+            kind=Kind.FLOW,
+            id=run_id,
+            name=job.run_name,
+            log=run_logger(FLOW_LOGGER, job.run_name, run_id, None),
+        )
+        self.server = _server(environ, local, run_id, first=job.attempt_number == 1)
+        self.flow: FoundFlow | Rehearsed | None = None
+        self._log: RecordFile | LogShipper | None = None
+
+    def get_ready(self) -> None:
+        """Have log and code of the flow at hand, where this can be before the run has its process.
+
+        What is wrong with the code the run will tell.
+        """
+        if records := self.environ.get("REEVE_RECORDS"):
+            self._log = _record_file(records, int(self.environ.get("REEVE_RECORDS_QUOTA", QUOTA_BYTES)))
+        if self.job.entrypoint and not self.job.pull_steps:
+            with suppress(Exception):
+                self.flow = flow_at_hand(self.job.entrypoint, self.job.path)
+
+    def __call__(self) -> int:
+        if self._log is None:
+            self._log = _shipper(self.environ)
+        try:
+            return self._outcome()
+        finally:
+            termination.ignore()
+            self.server.finish(_LAST_TASKS_SECONDS)
+            self._log.finish(_LAST_LINES_SECONDS)
+
+    def _outcome(self) -> int:
+        log = self.subject.log
+        try:
+            termination.install()
+            self.execute()
+        except RunStopped as stop:
+            log.warning("%s", stop)
+        except Terminated:
+            log.warning("The process of the run was told to end (SIGTERM), and has cleaned up.")
+            return 143
+        except Exception:
+            log.exception("The engine failed.")
+            return 1
+        return 0
+
+    def execute(self) -> None:
+        """Fetch the flow and run it. Raises RunStopped, when the server takes the run away, or Terminated."""
+        job = self.job
+        if not job.pull_steps:
+            self._run(job.path)
+            return
+        from reeve.sdk import pull
+
+        here = os.getcwd()  # noqa: PTH109  # as above
+        into = pull.directory(here)
+        try:
+            cache = pull.cache_directory(self.environ)
+            pulled = pull.pull(job.pull_steps, cache, into, self.subject.log.log)
+        except pull.PullError as error:
+            _fail(self.subject, self.server, f"Flow could not be loaded: {error}")
+        else:
+            _note_code(self.environ, pulled.version)
+            os.chdir(pulled.directory)
+            self._run(str(pulled.directory))
+        finally:
+            os.chdir(here)
+            pull.remove(into)
+
+    def _run(self, path: str | None) -> None:
+        load_it = self.flow.load if self.flow else lambda: load(self.job, path)
+        run_job(self.job, load_it, self.subject, self.server)
+
+
 def main(environ: Mapping[str, str] = os.environ) -> int:
     """Execute the run that the environment names; return the exit code."""
-    url, key = environ["REEVE_API_URL"], environ.get("REEVE_API_KEY")
+    _begin()
+    return prepare(environ)()
+
+
+def prepare(environ: Mapping[str, str] = os.environ) -> Callable[[], int]:
+    """Return what executes a run: in this process, or in one that is forked from it and finds it ready."""
     with open(environ["REEVE_JOB"], "rb") as file:  # noqa: PTH123  # pathlib costs each start 5 ms
         job = codec.decode(file.read(), Job)
-    run_id = UUID(environ["REEVE_RUN_ID"])
-    subject = Subject(
-        kind=Kind.FLOW,
-        id=run_id,
-        name=job.run_name,
-        log=run_logger(FLOW_LOGGER, job.run_name, run_id, None),
-    )
-    handler = _handle_logs(environ, Client(url, key, patience=_LOG_PATIENCE_SECONDS))
-    # A line that was printed is written when print returns: whatever becomes of this process, it is kept.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
     path = environ.get("REEVE_AGENT_SOCKET")
-    local = LocalLine(path) if path else None
-    patient = Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait)
-    reporting = Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait, local=local)
-    hasty = Client(url, key, timeout=_LOOK_SECONDS, patience=_LOOK_SECONDS)
-    server = Server(patient, hasty, reporting)
-    if "REEVE_ATTEMPT" in environ:
-        teller = Client(
-            url,
-            key,
-            timeout=_ANSWER_SECONDS,
-            patience=_TELL_PATIENCE_SECONDS,
-            notice=_tell_wait,
-            local=local,
-        )
-        server.tell(teller, UUID(environ["REEVE_ATTEMPT"]), [run_id] if job.attempt_number == 1 else [])
-    try:
-        return _outcome(job, subject, server, environ)
-    finally:
-        termination.ignore()
-        server.finish(_LAST_TASKS_SECONDS)
-        handler.finish(_LAST_LINES_SECONDS)
+    process = Process(environ, job, LocalLine(path) if path else None)
+    process.get_ready()
+    return process
 
 
 def warm() -> None:
     """Do beforehand what every run does once: a process that forks runs has it done for all of them."""
     import reeve.sdk.engine.nowhere  # noqa: F401  # the rules, which a run with tasks asks
 
+    _begin()
     for read in (
         Job,
         responses.CallReply,
@@ -124,42 +186,21 @@ def warm() -> None:
         responses.TaskRunReceipt,
     ):
         decoder(read)
+    _rehearse()
 
 
-def _outcome(job: Job, subject: Subject, server: Server, environ: Mapping[str, str]) -> int:
-    try:
-        termination.install()
-        _execute(job, subject, server, environ)
-    except RunStopped as stop:
-        subject.log.warning("%s", stop)
-    except Terminated:
-        subject.log.warning("The process of the run was told to end (SIGTERM), and has cleaned up.")
-        return 143
-    except Exception:
-        subject.log.exception("The engine failed.")
-        return 1
-    return 0
+def _rehearse() -> None:
+    from reeve.sdk.rehearsal import ENOUGH, AcceptingLine, Rehearsed
 
-
-def _execute(job: Job, subject: Subject, server: Server, environ: Mapping[str, str]) -> None:
-    if not job.pull_steps:
-        _run(job, job.path, subject, server)
-        return
-    from reeve.sdk import pull
-
-    here = os.getcwd()  # noqa: PTH109  # as above
-    into = pull.directory(here)
-    try:
-        pulled = pull.pull(job.pull_steps, pull.cache_directory(environ), into, subject.log.log)
-    except pull.PullError as error:
-        _fail(subject, server, f"Flow could not be loaded: {error}")
-    else:
-        _note_code(environ, pulled.version)
-        os.chdir(pulled.directory)
-        _run(job, str(pulled.directory), subject, server)
-    finally:
-        os.chdir(here)
-        pull.remove(into)
+    environ = {"REEVE_API_URL": "http://127.0.0.1/api", "REEVE_RUN_ID": str(uuid4())}
+    flow, job = Rehearsed(), Job(flow_name="nothing", run_name="rehearsal")
+    for _ in range(ENOUGH):
+        line = AcceptingLine()
+        process = Process({**environ, "REEVE_ATTEMPT": str(uuid4())}, job, line)
+        process.flow = flow
+        process.execute()
+        process.server.finish(0)
+        line.close()
 
 
 def _note_code(environ: Mapping[str, str], version: str | None) -> None:
@@ -170,10 +211,6 @@ def _note_code(environ: Mapping[str, str], version: str | None) -> None:
     body = requests.CodeVersion(code_version=version)
     with suppress(ReeveError):
         client.call(endpoints.set_code_version, body, id=UUID(environ["REEVE_ATTEMPT"]))
-
-
-def _run(job: Job, path: str | None, subject: Subject, server: Server) -> None:
-    run_job(job, lambda: load(job, path), subject, server)
 
 
 def run_job(job: Job, flow_of: Callable[[], Flow[Any, Any]], subject: Subject, server: Server) -> State[Any]:
@@ -210,17 +247,59 @@ def _fail(subject: Subject, server: Server, message: str) -> State[Any]:
     return state
 
 
-def _handle_logs(environ: Mapping[str, str], client: Client) -> RecordFile | LogShipper:
-    records = environ.get("REEVE_RECORDS")
-    handler = (
-        RecordFile(records, int(environ.get("REEVE_RECORDS_QUOTA", QUOTA_BYTES)))
-        if records
-        else LogShipper(lambda lines: client.call(endpoints.create_logs, lines))
+def _server(environ: Mapping[str, str], local: LocalLine | None, run_id: UUID, *, first: bool) -> Server:
+    """Return the server as the engine knows it; ``first``: of the run's first attempt."""
+    url, key = environ["REEVE_API_URL"], environ.get("REEVE_API_KEY")
+    server = Server(
+        client=Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait),
+        hasty=Client(url, key, timeout=_LOOK_SECONDS, patience=_LOOK_SECONDS),
+        reporting=Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait, local=local),
     )
+    if "REEVE_ATTEMPT" in environ:
+        teller = Client(
+            url,
+            key,
+            timeout=_ANSWER_SECONDS,
+            patience=_TELL_PATIENCE_SECONDS,
+            notice=_tell_wait,
+            local=local,
+        )
+        server.tell(teller, UUID(environ["REEVE_ATTEMPT"]), [run_id] if first else [])
+    return server
+
+
+def _record_file(path: str, quota: int) -> RecordFile:
+    """Have what the run logs written to a file; by the handler of the run before, where runs are forked."""
     logger = logging.getLogger("reeve")
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
-    return handler
+    for handler in logger.handlers:
+        if isinstance(handler, RecordFile):
+            handler.begin(path, quota)
+            return handler
+    made = RecordFile(path, quota)
+    logger.addHandler(made)
+    return made
+
+
+def _shipper(environ: Mapping[str, str]) -> LogShipper:
+    client = Client(environ["REEVE_API_URL"], environ.get("REEVE_API_KEY"), patience=_LOG_PATIENCE_SECONDS)
+    shipper = LogShipper(lambda lines: client.call(endpoints.create_logs, lines))
+    logging.getLogger("reeve").addHandler(shipper)
+    return shipper
+
+
+def _begin() -> None:
+    """Hear all that runs log; and what they print is written when print returns, whatever becomes of them."""
+    logging.getLogger("reeve").setLevel(logging.INFO)
+    atexit.unregister(logging.shutdown)
+    atexit.register(_end_logging)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+
+
+def _end_logging() -> None:
+    """Flush and close the handlers, where there are others than the run's own and that of last resort."""
+    if len(logging._handlerList) > 2:  # type: ignore[attr-defined]  # noqa: SLF001  # fifty pages of each run
+        logging.shutdown()
 
 
 def _tell_wait(error: ReeveError, seconds: float) -> None:

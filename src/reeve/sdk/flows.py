@@ -6,13 +6,13 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial, update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from reeve.core.runs import FlowRunPolicy
 from reeve.core.states import StateType
-from reeve.sdk.binding import Bindable, unwrapped
+from reeve.sdk.binding import Bindable, is_coroutine_function, unwrapped
 from reeve.sdk.context import Origin, Scope, Surroundings, aside, current_run
 from reeve.sdk.declared import Declared
 from reeve.sdk.engine import sync
@@ -33,6 +33,7 @@ from reeve.sdk.options import (
 )
 from reeve.sdk.parameters import Parameters
 from reeve.sdk.persistence import Keeper
+from reeve.sdk.persisting import Persisting
 from reeve.sdk.results import parts, resolved
 from reeve.sdk.retries import RetryCondition, RetryIf, RetryOn, checked_condition
 from reeve.sdk.runners import TaskRunner
@@ -71,31 +72,27 @@ class Flow(Bindable, Generic[P, R]):
 
     derived = ("parameters",)
 
+    version: str | None
+    policy: FlowRunPolicy
+    retry_condition: RetryCondition
+    flow_run_name: RunName | None
+    timeout_seconds: float | None
+    task_runner: TaskRunner
+    log_prints: bool | None
+    results: Persisting
+
     def __init__(self, fn: Callable[P, R], **options: Any) -> None:
-        given = FlowOptions(**options)
+        given = FlowOptions(**options) if options else _NOTHING_GIVEN
         self.fn, self._bound_by = unwrapped(fn)
         update_wrapper(self, self.fn)
         usual_name = self.fn.__name__.replace("_", "-")
         self.name = checked_name("Flow", usual_name if given.name is None else given.name)
-        owner = self.owner
         self.key = f"{self.fn.__module__}.{self.fn.__qualname__}"
-        self.version = given.version
-        self.description = given.description or inspect.getdoc(self.fn)
-        self.policy = FlowRunPolicy(
-            retries=checked_retries(owner, given.retries),
-            retry_delay=whole_seconds(owner, given.retry_delay_seconds),
-        )
-        checked_condition(owner, given.retries, given.retry_on, given.retry_if)
-        self.retry_condition = RetryCondition(given.retry_on, given.retry_if)
-        self.flow_run_name = given.flow_run_name
-        signature = inspect.signature(self.fn)
-        checked_placeholders(owner, "flow_run_name", given.flow_run_name, signature.parameters)
-        self.timeout_seconds = checked_timeout(owner, given.timeout_seconds)
-        self.task_runner = checked_task_runner(owner, given.task_runner, given.max_workers)
-        self.log_prints = checked_log_prints(given.log_prints)
-        self.hooks = _hooks(owner, given)
-        self.results = given.persisting(owner)
-        self.is_async = inspect.iscoroutinefunction(self.fn)
+        self._described_as = given.description
+        # What is not given is checked once for all flows: each run declares its own anew.
+        vars(self).update(_checked(self.owner, given, self.fn) if options else _USUAL)
+        self.hooks = _hooks(self.owner, given) if options else {state: [] for state in _HOOKED}
+        self.is_async = is_coroutine_function(self.fn)
 
     @overload
     def __get__(  # a class method, as mypy sees it
@@ -114,6 +111,11 @@ class Flow(Bindable, Generic[P, R]):
     def owner(self) -> str:
         """What messages about the flow begin with."""
         return f"Flow '{self.name}'"
+
+    @cached_property
+    def description(self) -> str | None:
+        """What a deployment shows: as it was given, or the function's docstring."""
+        return self._described_as or inspect.getdoc(self.fn)
 
     @cached_property
     def parameters(self) -> Parameters:
@@ -146,6 +148,8 @@ class Flow(Bindable, Generic[P, R]):
 
     def run_name(self, bound: inspect.BoundArguments) -> str | None:
         """Return what ``flow_run_name`` makes of the parameters; None for the usual name."""
+        if self.flow_run_name is None:
+            return None
         parameters = {**self.receiver, **named(bound)}
         return run_name(self.owner, self.flow_run_name, parameters, logging.getLogger(FLOW_LOGGER))
 
@@ -233,13 +237,15 @@ class FlowCall:
     def run(self, opened: Opened) -> Run:
         """Make the run."""
         flow, bound = self.flow, self.bound
-        inside = replace(
-            self.outside,
+        inside = Surroundings(  # dataclasses.replace would cost a run fifteen pages
+            reporter=self.outside.reporter,
             flow_run_id=opened.id,
             process_id=self.outside.process_id or opened.id,
             flow_name=flow.name,
-            results=flow.results.inside(self.outside.results),
+            started=self.outside.started,
+            origin=self.outside.origin,
             log_prints=self.outside.log_prints if flow.log_prints is None else flow.log_prints,
+            results=flow.results.inside(self.outside.results),
         )
         return Run(
             kind=Kind.FLOW,
@@ -265,7 +271,7 @@ class FlowCall:
         started = StartedTasks(self.flow.task_runner)
         return Scope(
             run=run,
-            around=replace(inside, started=started),
+            around=inside.around(started),
             parameters=self.bound.arguments,
             tags=inside.origin.tags,
         )
@@ -313,6 +319,31 @@ async def _value_on_loop(call: FlowCall) -> Any:
     return (await _perform_on_loop(run_flow(call), call.outside.reporter)).result()
 
 
+def _checked(owner: str, given: FlowOptions, fn: Callable[..., Any] | None = None) -> dict[str, Any]:
+    """Return the attributes of a flow that its options make, all but those that are its own alone."""
+    checked_condition(owner, given.retries, given.retry_on, given.retry_if)
+    if fn is not None and given.flow_run_name is not None:
+        known = inspect.signature(fn).parameters
+        checked_placeholders(owner, "flow_run_name", given.flow_run_name, known)
+    return {
+        "version": given.version,
+        "policy": FlowRunPolicy(
+            retries=checked_retries(owner, given.retries),
+            retry_delay=whole_seconds(owner, given.retry_delay_seconds),
+        ),
+        "retry_condition": RetryCondition(given.retry_on, given.retry_if),
+        "flow_run_name": given.flow_run_name,
+        "timeout_seconds": checked_timeout(owner, given.timeout_seconds),
+        "task_runner": checked_task_runner(owner, given.task_runner, given.max_workers),
+        "log_prints": checked_log_prints(given.log_prints),
+        "results": given.persisting(owner),
+    }
+
+
+_NOTHING_GIVEN = FlowOptions()
+_USUAL = _checked("Flow", _NOTHING_GIVEN)
+
+
 def _hooks(owner: str, given: FlowOptions) -> Hooks:
     by_option = {
         "on_completion": (StateType.COMPLETED, given.on_completion),
@@ -322,6 +353,9 @@ def _hooks(owner: str, given: FlowOptions) -> Hooks:
         "on_running": (StateType.RUNNING, given.on_running),
     }
     return hooks_of(owner, by_option)
+
+
+_HOOKED = tuple(_hooks("Flow", _NOTHING_GIVEN))
 
 
 class _MakesFlow(Protocol):

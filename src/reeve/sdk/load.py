@@ -11,8 +11,10 @@ from typing import Any
 from reeve.errors import ReeveError
 from reeve.sdk.flows import Flow
 from reeve.sdk.local import importing
-from reeve.sdk.modules import load_file
+from reeve.sdk.modules import FileModule, find_file
 from reeve.sdk.tracebacks import of_user_code
+
+_MOST_AT_HAND = 64
 
 
 class FlowLoadError(ReeveError):
@@ -51,6 +53,43 @@ class NotAFlowError(FlowLoadError):
     code = "not_a_flow"
 
 
+class FoundFlow:
+    """Where a flow is, by its entrypoint: nothing of it was executed yet."""
+
+    __slots__ = ("_base", "_file", "_folder", "_module", "_name", "_where", "loaded")
+
+    def __init__(self, where: str, name: str, base: str) -> None:
+        self._where = where
+        self._name = name
+        self._base = base
+        self.loaded = False  # whether its code was executed, in this process or one that forked it
+        self._file = self._folder = ""
+        self._module: FileModule | None = None
+        if where.endswith(".py") or os.sep in where:
+            self._file = os.path.join(base, where)  # noqa: PTH118  # pathlib costs each start 5 ms
+            self._folder = os.path.dirname(self._file)  # noqa: PTH120  # as above
+            self._module = _find_file(self._file)
+
+    def compile(self) -> None:
+        """Have the code of its file at hand. Raises what the file is faulty with, which ``load`` tells."""
+        if self._module is not None:
+            self._module.compile()
+
+    def load(self) -> Flow[Any, Any]:
+        """Import the flow; see ``load_flow``."""
+        self.loaded = True
+        return _flow_of(self._imported(), self._name, self._where)
+
+    def _imported(self) -> ModuleType:
+        if self._module is None:
+            return _import_module(self._where, self._base)
+        _search_first(self._folder)
+        try:
+            return self._module.execute()
+        except (Exception, SystemExit) as error:
+            raise _import_failed(self._file, error) from error
+
+
 def load_flow(entrypoint: str, path: str | os.PathLike[str] | None = None) -> Flow[Any, Any]:
     """Import a flow.
 
@@ -58,27 +97,44 @@ def load_flow(entrypoint: str, path: str | os.PathLike[str] | None = None) -> Fl
     put on ``sys.path`` and stay there, since flows may import their neighbours when they run.
     Raises one of the subclasses of FlowLoadError.
     """
+    return find_flow(entrypoint, path).load()
+
+
+def find_flow(entrypoint: str, path: str | os.PathLike[str] | None = None) -> FoundFlow:
+    """Find out where a flow is, for ``load_flow``. Raises EntrypointError or EntrypointNotFoundError."""
     where, _, name = entrypoint.rpartition(":")
     if not where or not name.isidentifier():
         raise EntrypointError(f"'{entrypoint}' is no entrypoint. Write FILE.py:FLOW or MODULE:FLOW.")
-    base = os.path.abspath(path or os.curdir)  # noqa: PTH100  # pathlib costs each start 5 ms
-    is_file = where.endswith(".py") or os.sep in where
-    module = _import_file(os.path.join(base, where)) if is_file else _import_module(where, base)  # noqa: PTH118
-    return _flow_of(module, name, where)
+    return FoundFlow(where, name, os.path.abspath(path or os.curdir))  # noqa: PTH100  # as above
 
 
-def _import_file(file: str) -> ModuleType:
-    directory, base = os.path.split(file)
+def flow_at_hand(entrypoint: str, path: str | os.PathLike[str] | None = None) -> FoundFlow:
+    """Find a flow with its code at hand, as the file is now; what is known of it from before is used again.
+
+    For whoever forks the processes that load it. Raises as ``find_flow`` does, or what the file is faulty
+    with.
+    """
+    key = (entrypoint, os.path.abspath(path or os.curdir))  # noqa: PTH100  # as above
+    found = _at_hand.get(key)
+    if found is None or found.loaded:
+        while len(_at_hand) >= _MOST_AT_HAND:
+            del _at_hand[next(iter(_at_hand))]
+        found = _at_hand[key] = find_flow(*key)
+    found.compile()
+    return found
+
+
+_at_hand: dict[tuple[str, str], FoundFlow] = {}
+
+
+def _find_file(file: str) -> FileModule:
     if not os.path.isfile(file):  # noqa: PTH113  # as above
         raise EntrypointNotFoundError(f"There is no file {file}.")
-    _search_first(directory)
-    try:
-        module = load_file(_module_name(base.removesuffix(".py")), file)
-    except (Exception, SystemExit) as error:
-        raise _import_failed(file, error) from error
-    if module is None:
+    base = os.path.basename(file)  # noqa: PTH119  # as above
+    found = find_file(_module_name(base.removesuffix(".py")), file)
+    if found is None:
         raise EntrypointError(f"{file} is no Python file. Its name must end with .py.")
-    return module
+    return found
 
 
 def _module_name(stem: str) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 
@@ -34,14 +32,16 @@ def _results_of_home(home: str | None) -> str:
     return load(os.environ, {"home": home}).results
 
 
-@contextmanager
-def importing() -> Iterator[None]:
+class importing:  # noqa: N801  # it is used like a function; contextlib's own would cost a run ten pages
     """Mark that code is imported for its flow: who calls a flow now would have it run twice."""
-    token = _importing.set(True)
-    try:
-        yield
-    finally:
-        _importing.reset(token)
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> None:
+        self._token = _importing.set(True)
+
+    def __exit__(self, *_: object) -> None:
+        _importing.reset(self._token)
 
 
 def refuse_while_importing() -> None:

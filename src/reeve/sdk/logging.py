@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import MutableMapping
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +27,12 @@ class RunLogger(logging.LoggerAdapter[logging.Logger]):
 def run_logger(name: str, run: str, flow_run_id: UUID | None, task_run_id: UUID | None) -> RunLogger:
     """Make the logger of one run."""
     extra = {"run": run, "flow_run_id": flow_run_id, "task_run_id": task_run_id}
-    return RunLogger(logging.getLogger(name), extra)
+    return RunLogger(_logger(name), extra)
+
+
+@cache
+def _logger(name: str) -> logging.Logger:
+    return logging.getLogger(name)
 
 
 def get_run_logger() -> logging.LoggerAdapter[logging.Logger]:

@@ -6,12 +6,12 @@ import math
 
 from reeve.errors import InvalidInputError
 
-_NOT_IN_NAMES = "/%&><"  # api-contract §1
+_NOT_IN_NAMES = frozenset("/%&><")  # api-contract §1
 
 
 def checked_name(noun: str, name: str) -> str:
     """Return the name if the API takes it."""
-    if not name or any(sign in name for sign in _NOT_IN_NAMES):
+    if not name or not _NOT_IN_NAMES.isdisjoint(name):
         raise InvalidInputError(
             f"{noun} name {name!r} must not be empty or contain any of / % & > <", field="name"
         )

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
-from types import NoneType, UnionType
+from types import FunctionType, NoneType, UnionType
 from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -20,6 +21,8 @@ from reeve.errors import InvalidInputError
 from reeve.sdk.secret import holds_secret, is_secret, read_secret
 
 _VARIADIC = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+_TAKES_ANY = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
+_NO_PARAMETERS = inspect.Signature()
 
 
 class ParameterError(InvalidInputError):
@@ -33,11 +36,13 @@ class Parameters:
 
     def __init__(self, owner: str, function: Callable[..., Any]) -> None:
         self.owner = owner
-        self.signature = inspect.signature(function)
+        self.signature = _signature(function)
         self.types = _hints(function, self.signature)
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
         """Assign arguments to parameters; ParameterError names what is missing or unknown."""
+        if self.signature is _NO_PARAMETERS and not args and not kwargs:
+            return inspect.BoundArguments(self.signature, OrderedDict())
         try:
             return self.signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -128,8 +133,19 @@ def _members(wanted: Any) -> tuple[Any, ...]:
     return get_args(wanted) if get_origin(wanted) in {Union, UnionType} else ()
 
 
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Return a function's signature: without inspect, which costs a run fifty pages, if it takes nothing."""
+    if type(function) is FunctionType and not vars(function):
+        code = function.__code__
+        if not (code.co_argcount or code.co_kwonlyargcount or code.co_flags & _TAKES_ANY):
+            return _NO_PARAMETERS
+    return inspect.signature(function)
+
+
 def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:
     """Return each parameter's type; Any where there is no hint, or one that cannot be evaluated here."""
+    if not signature.parameters:
+        return {}
     try:
         hints = get_type_hints(function, include_extras=True)
     except Exception:  # noqa: BLE001  # a hint may be any expression; most often a name imported for checkers only

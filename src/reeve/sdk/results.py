@@ -25,6 +25,8 @@ def state_of(value: Any) -> State[Any]:
     """
     if isinstance(value, State):
         return value
+    if not isinstance(value, _LOOKED_AT):
+        return Completed(value=value)
     states = [_settled(part) for part in parts(value, tolerated=False)]
     failed = [state for state in states if not state.is_completed]
     if not failed:

@@ -63,7 +63,7 @@ class RetryCondition:
     @property
     def is_given(self) -> bool:
         """Whether there is anything to ask; else every failure is tried again."""
-        return any(part is not None for part in (self.on, self.if_, self.wanted))
+        return self.on is not None or self.if_ is not None or self.wanted is not None
 
     def __call__(self, state: State[Any]) -> bool:
         """Say whether the try that ended in ``state`` is to be followed by another."""

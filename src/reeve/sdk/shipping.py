@@ -47,7 +47,12 @@ class RecordFile(logging.Handler):
 
     def __init__(self, path: str, quota: int = QUOTA_BYTES) -> None:
         super().__init__()
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self.begin(path, quota)
+
+    def begin(self, path: str, quota: int) -> None:
+        """Write to this file from now on: whoever forks runs makes one of these for all of them."""
+        self._path = path
+        self._file: int | None = None  # opened by the first line: most runs log none
         self._full = path + _FULL_MARK
         self._room = quota
         self._lost = 0
@@ -83,6 +88,13 @@ class RecordFile(logging.Handler):
             line.message = _cut(line.message, _RECORD_BYTES // 8)
             data = codec.encode(line)
         self._room -= len(data)
+        try:
+            if self._file is None:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+                self._file = os.open(self._path, flags, 0o600)
+        except OSError as error:  # it was not made, so what is wrong with it is no fault of who logs
+            self._why = f"the agent's file could not be opened ({error.strerror})."
+            return False
         try:
             # In front too: what a full disk took of an earlier line is a line of its own.
             return os.write(self._file, b"\n%b\n" % data if self._lost else data + b"\n") > len(data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from reeve.sdk.futures import TaskFuture
@@ -30,14 +29,15 @@ class StartedTasks:
         self._workers: Workers | None = None
         self._open: set[TaskFuture[Any]] = set()
         self._on_loop: set[asyncio.Task[None]] = set()
-        self._calls: Counter[str] = Counter()
+        self._began = False  # whether there has been a task: most flows' ends have nothing to look for
+        self._calls: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def position(self, key: str) -> str:
         """Count the calls of a task, from 0: with the task's key this identifies a task run (2.20)."""
         with self._lock:
-            self._calls[key] += 1
-            return f"{self._above}{self._calls[key] - 1}"
+            calls = self._calls[key] = self._calls.get(key, 0) + 1
+            return f"{self._above}{calls - 1}"
 
     @property
     def workers(self) -> Workers | None:
@@ -58,6 +58,8 @@ class StartedTasks:
 
     def finish(self, raised: type[BaseException] | None) -> None:
         """Wait for all tasks, or end them, now that the flow's function has returned or ``raised``."""
+        if not self._began:
+            return
         if _is_interruption(raised):
             self._abandon()
             return
@@ -72,6 +74,8 @@ class StartedTasks:
 
     async def finish_async(self, raised: type[BaseException] | None) -> None:
         """Do as ``finish``, in an event loop."""
+        if not self._began:
+            return
         if _is_interruption(raised):
             await self._abandon_async()
             return
@@ -87,6 +91,7 @@ class StartedTasks:
     def _threads(self) -> ThreadRunner:
         """Return what takes tasks to their end, started when it is first needed."""
         with self._lock:
+            self._began = True
             if self._runner is None:
                 threads, self._workers = self._task_runner.start()
                 self._runner = ThreadRunner(threads)
@@ -100,6 +105,7 @@ class StartedTasks:
 
     def _track(self, future: TaskFuture[Any]) -> None:
         with self._lock:
+            self._began = True
             self._open.add(future)
         future.when_done(self._untrack)
 

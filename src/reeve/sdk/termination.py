@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # it has no stubs
 import os
 import signal
 from collections.abc import Callable
-from functools import partial
 from types import FrameType
 
 from reeve.sdk.states import Terminated
@@ -21,8 +21,8 @@ class Termination:
 
     def install(self) -> None:
         """From now on hear SIGTERM, in this process: what it forks ends by it, as multiprocessing expects."""
-        signal.signal(signal.SIGTERM, self._hear)
-        os.register_at_fork(after_in_child=partial(signal.signal, signal.SIGTERM, signal.SIG_DFL))
+        _signal.signal(signal.SIGTERM, self._hear)  # the other one makes enums: a dozen pages of each run
+        os.register_at_fork(after_in_child=_forget)
 
     def ignore(self) -> None:
         """From now on there is nothing to interrupt: what is left to do is short."""
@@ -35,6 +35,10 @@ class Termination:
         if self.cancel is None:
             raise Terminated
         self.cancel()
+
+
+def _forget() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 # There is one SIGTERM in a process.

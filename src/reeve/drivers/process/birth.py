@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from reeve.drivers.process import spawn, spool
+from reeve.drivers.process import spawn, spool, tree
 from reeve.drivers.process.templates import GO, TemplateLostError
 
 TYPE_CHECKING = False
@@ -56,9 +56,10 @@ class Birth:
         """Whether a template has forked it."""
         return self._template is not None
 
-    def go(self) -> None:
-        """Let the run begin: from now on it is in the shim's hands."""
+    def go(self, child: spawn.Child) -> None:
+        """Let the run begin: from now on it is in the shim's hands, and bears its mark."""
         if self._template:
+            tree.set_limit_mark(child.pid, self._order["attempt"])
             os.write(self._pipes.verdict, GO)
 
     def _ask(self) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 
+from reeve.drivers.process import tree
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +51,14 @@ class Witness:
         self._file = MACHINE
         self._first: int | None = None  # the count when the run came into its group
         self._recent: tuple[int | None, int | None] = (None, None)  # two looks ago, and at the last
+
+    def twin(self) -> Witness:
+        """Return one that has seen the same just now, of a process that begins in the same group."""
+        twin = Witness(self._mounts)
+        twin._groups, twin._file = self._groups, self._file
+        twin._first = self._recent[1]
+        twin._recent = (twin._first, twin._first)
+        return twin
 
     def look(self, pid: int) -> None:
         """Look at the group of a living process, at its start and at every tick."""
@@ -108,13 +118,7 @@ def _memory_group(groups: bytes) -> tuple[str, str]:
 
 
 def _read(path: str) -> bytes:
-    """Return a file of the kernel's; nothing when it is gone. open() would take five times as long."""
-    data = b""
+    """Return a file of the kernel's; nothing when it is gone."""
     with contextlib.suppress(OSError):
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            while part := os.read(file, 65536):
-                data += part
-        finally:
-            os.close(file)
-    return data
+        return tree.read_file(path)
+    return b""

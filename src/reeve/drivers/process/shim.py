@@ -63,7 +63,7 @@ class Shim:
         self._next_step = 0.0
         self._next_tick = 0.0
         self._idle_since = time.monotonic() + FIRST_CALL
-        self._mounts = memory.mounts()
+        self._witness = memory.Witness(memory.mounts())  # of the shim's own group, in which its runs begin
         self._templates = templates.Templates(inherited, log)
         self._room = spool.Room()
         commands: dict[str, Command] = {
@@ -202,10 +202,13 @@ class Shim:
         """
         orders, self._orders = self._orders, {}
         intents = [(order, self._answering(self._write_intent, order)) for order in orders.values()]
-        births = [(order, self._answering(self._begin, order, intent)) for order, intent in intents if intent]
-        for order, birth in births:
+        written = [(order, intent) for order, intent in intents if intent]
+        births = [(*one, self._answering(self._begin, *one)) for one in written]
+        if births:
+            self._witness.look(os.getpid())
+        for order, intent, birth in births:
             if birth:
-                self._answering(self._complete, order, birth)
+                self._answering(self._complete, order, intent, birth)
 
     def _answering(self, act: Callable[..., Any], order: dict[str, Any], *more: object) -> Any:
         """Do a part of a launch; when it fails, whoever asked for the launch is told."""
@@ -240,17 +243,15 @@ class Shim:
             spool.settle(intent)
             return Birth(order, self._templates, self._inherited, self._room)
         except Exception as error:
-            raise _unborn(order, error) from error
+            raise _unborn(order, intent, error) from error
 
-    def _complete(self, order: dict[str, Any], birth: Birth) -> None:
+    def _complete(self, order: dict[str, Any], intent: int, birth: Birth) -> None:
         """Take the run into the shim's hands, and let it begin."""
         attempt, directory = order["attempt"], order["spool_dir"]
-        witness = memory.Witness(self._mounts)
-        witness.look(os.getpid())  # the child begins in the same group
         try:
             child = birth.child()
         except OSError as error:
-            raise _unborn(order, error) from error
+            raise _unborn(order, intent, error) from error
         handle = {
             **self._host,
             "pid": child.pid,
@@ -259,10 +260,10 @@ class Shim:
             "spool_dir": directory,
             "forked": birth.forked,
         }
-        run = self._runs[attempt] = Run(order, child, birth.output, handle, witness)
-        guard(spool.add_handle, directory, handle)
+        run = self._runs[attempt] = Run(order, child, birth.output, handle, self._witness.twin())
+        guard(spool.add_handle, intent, handle)
         self._loop.watch(child.verdict, lambda _: self._on_verdict(run))
-        guard(birth.go)
+        guard(birth.go, child)
 
     def _stop(self, _: Caller, request: dict[str, Any]) -> dict[str, Any]:
         run = self._runs.get(request["attempt"])
@@ -449,9 +450,9 @@ def _already_ended(record: dict[str, Any]) -> dict[str, Any]:
     return {"handle": record["handle"], "exit": record}
 
 
-def _unborn(order: dict[str, Any], error: Exception) -> Exception:
+def _unborn(order: dict[str, Any], intent: int, error: Exception) -> Exception:
     """Take the intent back: there is no process, and a repeat is welcome."""
-    spool.forget_intent(order["spool_dir"])
+    spool.forget_intent(order["spool_dir"], intent)
     return _not_launched("The run could not be forked", error) if isinstance(error, OSError) else error
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
+import _socket
 import ctypes
 import errno
 import os
 import resource
 import signal
-import socket
 
 from reeve.drivers.process import tree
 
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 # The prefix finds libc in this process, whatever it is called (glibc, musl).
-_libc = ctypes.CDLL(None, use_errno=True)
+# What it is called by is looked up here, once: it would cost each child of a template seventy pages.
+_call_prctl = ctypes.CDLL(None, use_errno=True).prctl
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -60,13 +60,14 @@ class Pipes:
         files: list[int] = []
         try:
             for _ in range(2):
-                files.extend(os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK))
-            files.extend(end.detach() for end in socket.socketpair())
+                files.extend(os.pipe2(os.O_CLOEXEC))
+            files.extend(end.detach() for end in _socket.socketpair())  # without a family looked up for each
         except OSError:
             _close(files)
             raise
         self.stdout, stdout_end, self.stderr, stderr_end, self.verdict, verdict_end = files
-        os.set_blocking(self.verdict, False)
+        for own in (self.stdout, self.stderr, self.verdict):  # the run's ends block: an end has its own flags
+            os.set_blocking(own, False)
         self.ends = [stdout_end, stderr_end, verdict_end]
         self._own = [self.stdout, self.stderr, self.verdict]
 
@@ -167,27 +168,28 @@ def _run_child(order: dict[str, Any], inherited: Inherited, ends: list[int]) -> 
     stdout, stderr, verdict = ends
     try:
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        problem = enter(order, (null, stdout, stderr)) or _execute(order, inherited)
+        take_streams((null, stdout, stderr))
+        tree.set_limit_mark(0, order["attempt"])
+        problem = enter_directory(order["cwd"]) or _execute(order, inherited)
     except Exception as error:  # noqa: BLE001 - whatever it is, the shim must hear of it
         problem = f"The run could not be prepared: {error!r}."
     os.write(verdict, problem.encode(errors="replace")[:4000])
 
 
-def enter(order: dict[str, Any], streams: tuple[int, int, int]) -> str:
-    """Have the calling process take its streams, its directory and its mark; return what is wrong."""
+def take_streams(streams: tuple[int, int, int]) -> None:
+    """Have the calling process take these as stdin, stdout and stderr."""
     for target, source in enumerate(streams):
-        os.set_blocking(source, True)  # the writing end only: an end has its own flags
         os.dup2(source, target)
+
+
+def enter_directory(cwd: str) -> str:
+    """Have the calling process enter its directory; return what is wrong."""
     try:
-        os.chdir(order["cwd"])
+        os.chdir(cwd)
     except OSError as error:
         return (
-            f"The working directory '{order['cwd']}' cannot be entered: {error.strerror}. "
-            "Create it, or name another."
+            f"The working directory '{cwd}' cannot be entered: {error.strerror}. Create it, or name another."
         )
-    # ValueError: a hard limit below the mark; the environment bears it too.
-    with contextlib.suppress(OSError, ValueError):
-        tree.set_limit_mark(order["attempt"])
     return ""
 
 
@@ -215,7 +217,7 @@ def _cannot_start(program: str, error: OSError) -> str:
 
 
 def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, value, 0, 0, 0) != 0:
+    if _call_prctl(option, value, 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 

@@ -1,7 +1,7 @@
 """A run's directory on disk: the intent to launch, its output, its exit record.
 
 ``launch``    line 1: the intent, written before the fork; line 2: the handle, after it
-``stdout``, ``stderr``   the bytes of the run, appended
+``stdout``, ``stderr``   the bytes of the run, appended; made by the first of them
 ``records``   lines of JSON that the run has logged, where it does so; written by the run itself
 ``records.full``  there while the run is to log no more there, since the spool as a whole has no room
 ``exit.json`` the exit record; whole or not there
@@ -33,7 +33,8 @@ _RECORDS_STOP = 64 * 1024  # bytes of room below which runs are to log no more: 
 def write_intent(directory: str, intent: dict[str, Any]) -> int:
     """Write that an attempt is about to be launched; at most once in the life of the directory.
 
-    Return the open file for ``settle``. Raises FileExistsError when it was launched before.
+    Return the open file, for ``settle`` and ``add_handle``. Raises FileExistsError when it was launched
+    before.
     """
     os.makedirs(directory, mode=0o700, exist_ok=True)
     path = os.path.join(directory, LAUNCH)
@@ -48,24 +49,21 @@ def write_intent(directory: str, intent: dict[str, Any]) -> int:
 
 
 def settle(file: int) -> None:
-    """Bring a file to disk and close it.
+    """Bring a file to disk.
 
     Of many files, write all before the first is settled: one commit of the file system serves them all.
     """
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+    os.fsync(file)
 
 
-def forget_intent(directory: str) -> None:
+def forget_intent(directory: str, file: int) -> None:
     """Take the intent back: nothing was launched, and a repeat is welcome."""
+    os.close(file)
     os.unlink(os.path.join(directory, LAUNCH))
 
 
-def add_handle(directory: str, handle: dict[str, Any]) -> None:
-    """Write the handle after the intent, for a driver that finds neither shim nor journal."""
-    file = os.open(os.path.join(directory, LAUNCH), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+def add_handle(file: int, handle: dict[str, Any]) -> None:
+    """Write the handle after the intent, for a driver that finds neither shim nor journal; close the file."""
     try:
         _write_all(file, _line(handle))
     finally:
@@ -97,7 +95,10 @@ def write_exit(directory: str, record: dict[str, Any]) -> int:
 
 def settle_exit(directory: str, file: int) -> None:
     """Bring the exit record to disk, and only then to its place: it is there whole or not at all."""
-    settle(file)
+    try:
+        settle(file)
+    finally:
+        os.close(file)
     path = os.path.join(directory, EXIT)
     os.rename(f"{path}.new", path)
 
@@ -161,8 +162,7 @@ class Output:
     )
 
     def __init__(self, directory: str, quota: int, room: Room | None = None) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._files = {name: os.open(os.path.join(directory, name), flags, 0o600) for name in STREAMS}
+        self._files: dict[str, int] = {}  # made by the first bytes: most runs write nothing
         self._untold = dict.fromkeys(STREAMS, 0)  # bytes lost since the last line that said so
         self._directory = directory
         self._recorded = 0  # bytes of records, as they were seen last
@@ -222,6 +222,14 @@ class Output:
         self.tell_losses()
         for file in self._files.values():
             os.close(file)
+        self._files = {}
+
+    def _file(self, stream: str) -> int:
+        if stream not in self._files:
+            path = os.path.join(self._directory, stream)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._files[stream] = os.open(path, flags, 0o600)
+        return self._files[stream]
 
     def _append(self, stream: str, data: bytes) -> None:
         self.tell_losses()
@@ -251,7 +259,7 @@ class Output:
             self._reason = NO_ROOM
         while done < end:
             try:
-                done += os.write(self._files[stream], data[done:end])
+                done += os.write(self._file(stream), data[done:end])
             except OSError as error:
                 self._reason = error.strerror or errno.errorcode.get(error.errno or 0, "write error")
                 break

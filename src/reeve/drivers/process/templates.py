@@ -26,6 +26,8 @@ LONGEST_ORDER = 128 << 10  # bytes that fit into one packet as kernels come (net
 ENDS = 3  # files that come with an order
 ROOM = "REEVE_ROOM"  # makes the environment of a template as long as that of a run, which is written over it
 
+_AT_ONCE = {"LD_BIND_NOW": "1"}  # else each run would find the functions of libraries anew, ten pages' worth
+
 MOST = 4  # templates of one shim; each is some 20 MiB
 _ANSWER_SECONDS = 2.0  # to an order; what takes longer is broken, or stopped
 _RETRY_SECONDS = 60.0  # before a template is started again that could not be
@@ -167,7 +169,7 @@ def _start(wanted: dict[str, Any], room: int, inherited: spawn.Inherited) -> Tem
     line = theirs.fileno()
     argv = [*wanted["argv"], str(line)]
     try:
-        pid = spawn.helper(argv, {**wanted["env"], ROOM: "-" * room}, line, inherited)
+        pid = spawn.helper(argv, {**wanted["env"], **_AT_ONCE, ROOM: "-" * room}, line, inherited)
     except OSError:
         ours.close()
         raise

@@ -78,6 +78,8 @@ class Ledger:
 
         Raises RunStopped when the run belongs to another attempt by now, or what else the server said.
         """
+        if self._noted == self._acknowledged and self._failure is None:
+            return
         if self._pid != os.getpid():
             self._begin()
         with self._news:
@@ -94,12 +96,12 @@ class Ledger:
 
     def close(self, seconds: float) -> None:
         """Send what there is, for at most ``seconds``, and end."""
-        if self._pid != os.getpid():
+        if self._pid != os.getpid() or self._thread is None:
             return
         with self._news:
             self._closing = self._urgent = True
             self._news.notify()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if self._thread is not threading.current_thread():
             self._thread.join(seconds)
 
     def _note(self, entry: _Entry) -> None:

@@ -33,13 +33,32 @@ class OwnTasks:
     """
 
     def __init__(self, send: Send, fresh: Sequence[UUID] = ()) -> None:
-        self.ledger = Ledger(send, self._heard)
+        self._send = send
+        self._ledger: Ledger | None = None
         self._judge: Nowhere | None = None
         self._lock = threading.Lock()
         self._fresh = set(fresh)
         self._first_tries: set[UUID] = set()
         self._halted: frozenset[UUID] = frozenset()
         self._flow_runs: dict[UUID, UUID] = {}  # of the task runs that have not ended
+
+    @property
+    def ledger(self) -> Ledger:
+        """What there is to tell of them, once there is anything."""
+        if self._ledger is None:
+            with self._lock:
+                self._ledger = self._ledger or Ledger(self._send, self._heard)
+        return self._ledger
+
+    def flush(self) -> None:
+        """Wait until the server has all that there is to tell."""
+        if self._ledger is not None:
+            self._ledger.flush()
+
+    def close(self, seconds: float) -> None:
+        """Tell the rest, for at most ``seconds``."""
+        if self._ledger is not None:
+            self._ledger.close(seconds)
 
     @property
     def _rules(self) -> Nowhere:
@@ -114,7 +133,7 @@ class OwnTasks:
         """Have the server judge a task run from now on, if it was judged here."""
         if self._flow_runs.pop(run_id, None) is not None:
             self._rules.forget(run_id)
-            self.ledger.flush()
+            self.flush()
 
     def goes_on(self) -> None:
         """Take note that the server lets tasks start again."""

@@ -59,7 +59,7 @@ class Server:
     def catch_up(self) -> None:
         """Wait until the server has heard what this process has done: what it is asked may be about that."""
         if self._own is not None:
-            self._own.ledger.flush()
+            self._own.flush()
 
     @property
     def server(self) -> tuple[str, str | None]:
@@ -80,7 +80,7 @@ class Server:
     def finish(self, seconds: float) -> None:
         """Tell the rest, for at most ``seconds``."""
         if self._own is not None:
-            self._own.ledger.close(seconds)
+            self._own.close(seconds)
 
     def blocks(self, report: Report) -> bool:
         """Whether the server has to be asked."""
@@ -172,7 +172,7 @@ class Server:
                 return own.propose(run_id, state)
             own.hand_over(run_id)
         else:
-            own.ledger.flush()
+            own.flush()
         answer = self._ask(kind, run_id, state, force=force)
         if isinstance(answer, Accepted) and kind is Kind.FLOW:
             own.flow_run_entered(run_id, answer.state)
