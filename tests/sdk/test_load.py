@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-=======
 import os
 import subprocess
->>>>>>> child
 import sys
 from collections.abc import Iterator
 from pathlib import Path
