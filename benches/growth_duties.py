@@ -1,0 +1,167 @@
+"""What the server's own duties cost, and what dispatch feels of them: scheduler and pruner."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import quantiles
+from uuid import UUID
+
+from benches.bench_api import Site, databases, reeve
+from benches.desk import Desk, dispatch
+from benches.figures import Figures
+from benches.fill import fill, fill_deployments
+from benches.procs import cpu_seconds
+from tests.acceptance.house import House
+
+DEPLOYMENTS = 10_000
+TICK_GOAL = 2.0  # seconds of CPU
+DISPATCH_GOAL = 2.0  # times the p99 of a server that has nothing else to do
+SAMPLES = 200  # dispatches; a hundredth of them is what p99 is about
+QUIET = 0.05  # of a core: a server that uses less does nothing
+LOOK_SECONDS = 1.0
+PRUNED = 50_000
+
+
+@dataclass
+class Waker:
+    """Changes a schedule, which starts a tick at once."""
+
+    site: Site
+    path: str  # of the schedule
+    is_active: bool = False
+
+    async def wake(self) -> None:
+        """Change it from one tick to the next."""
+        self.is_active = not self.is_active
+        await self.site.call("PATCH", self.path, {"active": self.is_active})
+
+
+async def schedules(root: Path, options: argparse.Namespace, figures: Figures) -> None:
+    """Measure ticks of the scheduler: the first one makes all runs, later ones find them there."""
+    count = round(DEPLOYMENTS * options.size)
+    with databases(root, options.only_database) as urls:
+        for kind, url in urls.items():
+            with reeve(root, kind, url) as (site, house):
+                ids, waker = await _furnish(site), Waker(site, await _schedule(site))
+                calm = await _p99(site, options)
+                house.stop("server")
+                await fill_deployments(url, count, flow=ids["flow"], queue=ids["dispatch queue"])
+                began = time.monotonic()
+                house.start_server()
+                cpu = await _until_quiet(house)
+                what = f"first tick, {count:,} deployments"
+                figures.add(f"{what}: CPU of the server", cpu, "s", kind)
+                figures.add(f"{what}: time", time.monotonic() - began, "s", kind)
+                ticks = [await _tick(waker, house) for _ in range(options.rounds)]
+                what = f"tick, {count:,} deployments"
+                figures.add(f"{what}: CPU of the server", ticks, "s", kind, most=TICK_GOAL)
+                async with _ticking(waker):
+                    ticking = await _p99(site, options)
+                figures.add("due → granted, p99", calm, "ms", kind)
+                figures.add("due → granted while the scheduler ticks, p99", ticking, "ms", kind)
+                figures.add("the same, times that of before", ticking / calm, "x", kind, most=DISPATCH_GOAL)
+
+
+async def pruner(root: Path, options: argparse.Namespace, figures: Figures) -> None:
+    """Measure dispatch while the pruner deletes what is older than a second."""
+    with databases(root, options.only_database) as urls:
+        for kind, url in urls.items():
+            with reeve(root, kind, url) as (site, house):
+                ids = await _furnish(site)
+                house.stop("server")
+                place = {"flow": ids["flow"], "deployment": ids["dispatch"]}
+                place |= dict.fromkeys(("queue", "ended queue"), ids["dispatch queue"])
+                await fill(url, waiting=0, ended=max(round(PRUNED * options.size), 2_000), place=place)
+                house.start_server()
+                calm = await _p99(site, options)
+                house.stop("server")
+                house.start_server(REEVE_RETENTION_RUNS_DAYS="0.00001")
+                before = await _ended(site)
+                began = time.monotonic()
+                pruning = await _p99(site, options)
+                seconds, after = time.monotonic() - began, await _ended(site)
+                assert 0 < after < before, (
+                    f"{before} ended runs, then {after}: it did not prune all the while"
+                )
+                figures.add("runs deleted a second", (before - after) / seconds, "runs/s", kind)
+                figures.add("due → granted, p99", calm, "ms", kind)
+                figures.add("due → granted while the pruner deletes, p99", pruning, "ms", kind)
+                figures.add("the same, times that of before", pruning / calm, "x", kind, most=DISPATCH_GOAL)
+
+
+async def _furnish(site: Site) -> dict[str, UUID]:
+    flow = await site.call("POST", "/flows/", {"name": "bench"})
+    pool = await site.call("POST", "/work_pools/", {"name": "dispatch", "type": "process"})
+    body = {"name": "dispatch", "flow_id": flow["id"], "work_pool_name": "dispatch"}
+    made = await site.call("POST", "/deployments/", body)
+    site.ids = {"flow": flow["id"], "dispatch": made["id"], "dispatch queue": pool["default_queue_id"]}
+    return {name: UUID(text) for name, text in site.ids.items()}
+
+
+async def _schedule(site: Site) -> str:
+    """Make a deployment with a schedule that is not active; return the path of the schedule."""
+    body = {"name": "scheduled", "flow_id": site.ids["flow"]}
+    made = await site.call("POST", "/deployments/", body)
+    schedule = {"schedule": {"interval": 86400.0, "timezone": "UTC"}, "active": False}
+    (kept,) = await site.call("POST", f"/deployments/{made['id']}/schedules", [schedule])
+    return f"/deployments/{made['id']}/schedules/{kept['id']}"
+
+
+async def _p99(site: Site, options: argparse.Namespace) -> float:
+    """Return the milliseconds within which 99 of a hundred runs are granted once they are created."""
+    desk = await Desk.register(site, "dispatch")
+    try:
+        for _ in range(5):  # warms up
+            await dispatch(desk, site.ids["dispatch"])
+        samples = max(round(SAMPLES * options.size), 50)
+        return quantiles([await dispatch(desk, site.ids["dispatch"]) for _ in range(samples)], n=100)[98]
+    finally:
+        desk.leave()
+
+
+async def _ended(site: Site) -> int:
+    ended = {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}}
+    count: int = await site.call("POST", "/flow_runs/count", {"flow_runs": ended})
+    return count
+
+
+async def _tick(waker: Waker, house: House) -> float:
+    """Return the CPU seconds of a tick."""
+    await waker.wake()
+    return await _until_quiet(house)
+
+
+async def _until_quiet(house: House) -> float:
+    """Wait until the server does nothing; return the CPU seconds that it took until then."""
+    pid = house.processes["server"].pid
+    before = last = cpu_seconds(pid)
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        now = cpu_seconds(pid)
+        if now - last < QUIET * LOOK_SECONDS:
+            return now - before
+        last = now
+
+
+@contextlib.asynccontextmanager
+async def _ticking(waker: Waker) -> AsyncIterator[None]:
+    """Have the scheduler tick all the while."""
+
+    async def wake() -> None:
+        while True:
+            await waker.wake()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    task = asyncio.create_task(wake())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
