@@ -10,12 +10,16 @@ from reeve.server.loops.loop import Loop
 from reeve.server.services.hub import SCHEDULES_TOPIC
 from reeve.server.services.scheduling import schedule_all
 from reeve.server.storage import schedules
+from reeve.server.storage.store import Transaction
 
 PAGE = 100  # deployments looked at in one transaction (api-contract §10)
 
 
 class Scheduler(Loop):
-    """Every 60 s, and at once for a deployment that was just changed."""
+    """Every 60 s, and at once for a deployment that was just changed.
+
+    A round looks at those deployments whose time has come, and notes when each is to be looked at again.
+    """
 
     name = "scheduler"
     topics: ClassVar[tuple[str, ...]] = (SCHEDULES_TOPIC,)
@@ -23,9 +27,13 @@ class Scheduler(Loop):
     async def round(self) -> None:
         last: UUID | None = None
         while True:
-            page = await self.ctx.store.read(partial(schedules.to_schedule, after=last, limit=PAGE))
+            page = await self.ctx.store.read(partial(_page, after=last))
             if page:
                 await self.ctx.store.write(partial(schedule_all, deployment_ids=page))
                 last = page[-1]
             if len(page) < PAGE:
                 return
+
+
+async def _page(tx: Transaction, after: UUID | None) -> list[UUID]:
+    return await schedules.to_schedule(tx, await tx.now(), after, PAGE)

@@ -28,6 +28,7 @@ T = TypeVar("T")
 TYPES = {"uuid": "uuid", "json": "jsonb", "serial": "bigint generated always as identity primary key"}
 CONNECTIONS = 8  # pinned: asyncpg's own pool costs two thirds of the throughput (libraries.md §4)
 CHANNEL = "reeve"
+NOTIFY = "select pg_notify($1, topic) from unnest($2::text[]) topic"
 MIGRATION_LOCK = 0x7265657665  # "reeve": one server migrates, the others wait
 SERVING_LOCK = MIGRATION_LOCK + 1  # shared by all servers; held alone by who needs that none runs
 TRIES = 5  # of a transaction that lost against another one
@@ -140,8 +141,8 @@ class PostgresStore:
             transaction = PostgresTransaction(connection)
             async with connection.transaction():
                 value = await body(transaction)
-                for topic in dict.fromkeys(transaction.topics):
-                    await connection.execute("select pg_notify($1, $2)", CHANNEL, topic)
+                if transaction.topics:
+                    await connection.execute(NOTIFY, CHANNEL, [*dict.fromkeys(transaction.topics)])
             return value
 
     @contextlib.asynccontextmanager
@@ -162,10 +163,13 @@ class PostgresStore:
             self._free.put_nowait(connection)
 
     async def _connected(self) -> asyncpg.Connection[Any]:
+        """Connect, without JIT: where millions wait our plans look dear, and compiling one takes a second."""
         try:
-            return await asyncpg.connect(self._url, statement_cache_size=1024, timeout=10)
+            connection = await asyncpg.connect(self._url, statement_cache_size=1024, timeout=10)
+            await connection.execute("set jit = off")
         except (*LOST, asyncpg.PostgresError, TimeoutError) as error:
             raise UnavailableError(f"PostgreSQL cannot be reached: {error}") from error
+        return connection
 
     async def _exclude_servers(self) -> None:
         self._alone = await self._connected()
