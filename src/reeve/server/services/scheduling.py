@@ -32,7 +32,7 @@ from reeve.server.services.hub import SCHEDULES_TOPIC
 from reeve.server.services.runs import run_of
 from reeve.server.services.schedule_policies import settle
 from reeve.server.services.states import new_state, tell
-from reeve.server.storage import deployments, runs, schedule_policies, schedules
+from reeve.server.storage import deployments, schedule_policies, schedules
 from reeve.server.storage.schedule_policies import Kept, ScheduledRun
 
 if TYPE_CHECKING:
@@ -60,14 +60,14 @@ async def schedule_all(tx: Transaction, deployment_ids: list[UUID]) -> None:
     ours = await schedules.lock(tx, deployment_ids)
     kept = await schedule_policies.of_deployments(tx, ours)
     again: dict[UUID, datetime] = {}
-    made = Made()
+    planned: list[Plans] = []
     for deployment in (await deployments.by_ids(tx, ours)).values():
         if not deployment.paused:
             ahead = Ahead(now)
-            await _make(tx, deployment, kept, ahead.dates, now, made)
+            planned.append((deployment, [*plans(deployment, kept, ahead.dates, now)]))
             is_whole = await _note_made(tx, deployment, kept, now)
             again[deployment.id] = min([*ahead.ends, _latest_look(deployment.id, now)]) if is_whole else now
-    await _tell(tx, made, now)
+    await _make(tx, planned, now)
     await schedules.look_again(tx, again)
 
 
@@ -100,12 +100,11 @@ async def schedule(ctx: Context, deployment_id: UUID, body: requests.Schedule) -
 
     async def make(tx: Transaction) -> None:
         now = await tx.now()
-        deployment = await deployments.read(tx, deployment_id)
+        deployment = await deployments.lock(tx, deployment_id)  # against the scheduler
         if deployment is not None:
             kept = await schedule_policies.of_deployment(tx, deployment_id)
-            made = Made()
-            await _make(tx, deployment, kept, partial(_wanted, body, now), now, made)
-            await _tell(tx, made, now)
+            wanted = plans(deployment, kept, partial(_wanted, body, now), now)
+            await _make(tx, [(deployment, [*wanted])], now)
 
     await ctx.store.write(make)
 
@@ -138,45 +137,39 @@ class Planned(Struct, frozen=True, kw_only=True):
     held: bool = False
 
 
-class Made:
-    """Runs that were made, and those of them whose schedules have a policy."""
-
-    def __init__(self) -> None:
-        self.runs: list[FlowRun] = []
-        self.ours: list[ScheduledRun] = []
+Plans = tuple["Deployment", list[Planned]]
 
 
-async def _make(
-    tx: Transaction,
-    deployment: Deployment,
-    kept: Mapping[UUID, Kept],
-    dates: Dates,
-    now: datetime,
-    made: Made,
-) -> None:
-    """Make the runs of a deployment that are not there yet, and add them to ``made``."""
-    wanted = [*plans(deployment, kept, dates, now)]
-    there = await schedules.taken_keys(tx, deployment.flow_id, [plan.key for plan in wanted])
-    for plan in wanted:
-        if plan.key in there:
-            continue
-        run = _scheduled_run(deployment, plan, now)
-        if await runs.insert(tx, run):
-            made.runs.append(run)
+async def _make(tx: Transaction, planned: list[Plans], now: datetime) -> None:
+    """Make the runs that are not there yet, of deployments that are locked: nobody else makes them."""
+    there = await schedules.taken_keys(tx, _keys(planned))
+    made: list[FlowRun] = []
+    ours: list[ScheduledRun] = []
+    for deployment, wanted in planned:
+        for plan in wanted:
+            if (deployment.flow_id, plan.key) in there:
+                continue
+            run = _scheduled_run(deployment, plan, now)
+            made.append(run)
             if plan.of:
-                made.ours.append(
+                ours.append(
                     ScheduledRun(flow_run_id=run.id, schedule_id=plan.of, due=plan.date, held=plan.held)
                 )
-
-
-async def _tell(tx: Transaction, made: Made, now: datetime) -> None:
-    """Record that runs were made, and see which of them may be claimed."""
-    if not made.runs:
+    if not made:
         return
-    await tell(tx, made.runs, now)
-    await schedule_policies.insert_runs(tx, made.ours)
-    for schedule_id in sorted({run.schedule_id for run in made.ours}):
+    await schedules.insert_runs(tx, made)
+    await tell(tx, made, now)
+    await schedule_policies.insert_runs(tx, ours)
+    for schedule_id in sorted({run.schedule_id for run in ours}):
         await settle(tx, schedule_id)
+
+
+def _keys(planned: list[Plans]) -> dict[UUID, list[str]]:
+    """Return the keys of the runs that are wanted, by flow."""
+    keys: dict[UUID, list[str]] = {}
+    for deployment, wanted in planned:
+        keys.setdefault(deployment.flow_id, []).extend(plan.key for plan in wanted)
+    return keys
 
 
 async def coming_runs(ctx: Context, deployment_id: UUID, until: datetime) -> list[Planned]:

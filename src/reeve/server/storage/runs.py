@@ -122,7 +122,7 @@ async def by_idempotency_key(tx: Transaction, flow_id: UUID, key: str) -> FlowRu
 
 async def insert(tx: Transaction, run: FlowRun) -> bool:
     """Store a new run and its state, if it has one; False when its idempotency key is taken."""
-    inserted = await tx.execute(INSERT, *_inserted(run))
+    inserted = await tx.execute(INSERT, *run_values(run))
     if inserted and run.state is not None:
         await tx.execute(INSERT_STATE, *state_values(run.id, run.state))
     return bool(inserted)
@@ -374,8 +374,9 @@ async def ended_before(tx: Transaction, before: datetime, limit: int) -> list[UU
     return [rows.uuid(row["id"]) for row in found]
 
 
-def _inserted(run: FlowRun) -> list[object]:
-    return [
+def run_values(run: FlowRun) -> tuple[object, ...]:
+    """Return a new run as it is stored."""
+    return (
         run.id,
         rows.micros(run.created),
         rows.micros(run.updated),
@@ -408,7 +409,7 @@ def _inserted(run: FlowRun) -> list[object]:
         run.attempt_id,
         run.crash_count,
         run.had_lease,
-    ]
+    )
 
 
 def _entered(run: FlowRun) -> tuple[object, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from reeve.server.storage import rows
+from reeve.core.runs import FlowRun
+from reeve.server.storage import rows, runs
 from reeve.server.storage.store import Transaction
 
 
@@ -23,14 +24,24 @@ async def to_schedule(tx: Transaction, now: datetime, after: UUID | None, limit:
     return [rows.uuid(row["id"]) for row in found]
 
 
-async def taken_keys(tx: Transaction, flow_id: UUID, keys: list[str]) -> set[str]:
-    """Return those of these idempotency keys under which the flow has a run."""
-    found = await tx.fetch(
-        "select idempotency_key from flow_runs where flow_id = $1 and idempotency_key = any($2::text[])",
-        flow_id,
-        keys,
-    )
-    return {row["idempotency_key"] for row in found}
+async def taken_keys(tx: Transaction, keys: Mapping[UUID, list[str]]) -> set[tuple[UUID, str]]:
+    """Return those of these flows and idempotency keys under which there is a run."""
+    taken: set[tuple[UUID, str]] = set()
+    for flow_id, wanted in keys.items():
+        found = await tx.fetch(
+            "select idempotency_key from flow_runs where flow_id = $1 and idempotency_key = any($2::text[])",
+            flow_id,
+            wanted,
+        )
+        taken.update((flow_id, row["idempotency_key"]) for row in found)
+    return taken
+
+
+async def insert_runs(tx: Transaction, made: Sequence[FlowRun]) -> None:
+    """Store many new runs and their states; raises IntegrityError when a key is taken."""
+    await tx.executemany(runs.INSERT, [runs.run_values(run) for run in made])
+    states = [runs.state_values(run.id, run.state) for run in made if run.state]
+    await tx.executemany(runs.INSERT_STATE, states)
 
 
 async def lock(tx: Transaction, deployment_ids: list[UUID]) -> list[UUID]:
