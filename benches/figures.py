@@ -61,14 +61,26 @@ class Figures:
         *,
         most: float | None = None,
         least: float | None = None,
-    ) -> Figure:
+    ) -> None:
         """Keep and print a figure of one or more values."""
+        print(line(self.keep(what, values, unit, of, most=most, least=least)), flush=True)
+
+    def keep(
+        self,
+        what: str,
+        values: float | Sequence[float],
+        unit: str,
+        of: str = "reeve",
+        *,
+        most: float | None = None,
+        least: float | None = None,
+    ) -> Figure:
+        """Keep a figure of one or more values, to be written."""
         each = list(values) if isinstance(values, Sequence) else [values]
         figure = Figure(
             what, of, unit, median(each), min(each), max(each), len(each), os.getloadavg()[0], most, least
         )
         self.all.append(figure)
-        print(line(figure), flush=True)
         return figure
 
     def write(self, options: Namespace) -> None:
@@ -99,7 +111,8 @@ def bars(figures: Sequence[Figure]) -> list[chart.Group]:
     groups: dict[tuple[str, str], chart.Group] = {}
     for figure in figures:
         key = (figure.what, figure.unit)
-        group = groups.setdefault(key, chart.Group(f"{figure.what}, {figure.unit}"))
+        title = f"{figure.what}, {figure.unit}" if figure.unit else figure.what
+        group = groups.setdefault(key, chart.Group(title))
         group.bars.append(
             chart.Bar(figure.of, figure.median, figure.lowest, figure.highest, figure.goal, figure.is_met)
         )
