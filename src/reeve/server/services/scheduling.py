@@ -32,7 +32,7 @@ from reeve.server.services.hub import SCHEDULES_TOPIC
 from reeve.server.services.runs import run_of
 from reeve.server.services.schedule_policies import settle
 from reeve.server.services.states import new_state, tell
-from reeve.server.storage import deployments, schedule_policies, schedules
+from reeve.server.storage import deployments, runs, schedule_policies, schedules
 from reeve.server.storage.schedule_policies import Kept, ScheduledRun
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ async def _make(tx: Transaction, planned: list[Plans], now: datetime) -> None:
                 )
     if not made:
         return
-    await schedules.insert_runs(tx, made)
+    await runs.insert_new(tx, made)
     await tell(tx, made, now)
     await schedule_policies.insert_runs(tx, ours)
     for schedule_id in sorted({run.schedule_id for run in ours}):

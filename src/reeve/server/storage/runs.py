@@ -122,7 +122,7 @@ async def by_idempotency_key(tx: Transaction, flow_id: UUID, key: str) -> FlowRu
 
 async def insert(tx: Transaction, run: FlowRun) -> bool:
     """Store a new run and its state, if it has one; False when its idempotency key is taken."""
-    inserted = await tx.execute(INSERT, *run_values(run))
+    inserted = await tx.execute(INSERT, *_inserted(run))
     if inserted and run.state is not None:
         await tx.execute(INSERT_STATE, *state_values(run.id, run.state))
     return bool(inserted)
@@ -163,6 +163,12 @@ async def delete(tx: Transaction, run_id: UUID) -> bool:
     # Results, which nobody named; what has a key is kept to be looked at.
     await tx.execute("delete from artifacts where flow_run_id = $1 and key is null", run_id)
     return bool(await tx.execute("delete from flow_runs where id = $1", run_id))
+
+
+async def insert_new(tx: Transaction, made: Sequence[FlowRun]) -> None:
+    """Store many runs, whose idempotency keys are free, and their states."""
+    await tx.executemany(INSERT, [tuple(_inserted(run)) for run in made])
+    await tx.executemany(INSERT_STATE, [state_values(run.id, run.state) for run in made if run.state])
 
 
 async def states(tx: Transaction, run_id: UUID) -> list[State]:
@@ -374,9 +380,8 @@ async def ended_before(tx: Transaction, before: datetime, limit: int) -> list[UU
     return [rows.uuid(row["id"]) for row in found]
 
 
-def run_values(run: FlowRun) -> tuple[object, ...]:
-    """Return a new run as it is stored."""
-    return (
+def _inserted(run: FlowRun) -> list[object]:
+    return [
         run.id,
         rows.micros(run.created),
         rows.micros(run.updated),
@@ -409,7 +414,7 @@ def run_values(run: FlowRun) -> tuple[object, ...]:
         run.attempt_id,
         run.crash_count,
         run.had_lease,
-    )
+    ]
 
 
 def _entered(run: FlowRun) -> tuple[object, ...]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-from reeve.core.runs import FlowRun
-from reeve.server.storage import rows, runs
+from reeve.server.storage import rows
 from reeve.server.storage.store import Transaction
 
 
@@ -35,13 +34,6 @@ async def taken_keys(tx: Transaction, keys: Mapping[UUID, list[str]]) -> set[tup
         )
         taken.update((flow_id, row["idempotency_key"]) for row in found)
     return taken
-
-
-async def insert_runs(tx: Transaction, made: Sequence[FlowRun]) -> None:
-    """Store many new runs and their states; raises IntegrityError when a key is taken."""
-    await tx.executemany(runs.INSERT, [runs.run_values(run) for run in made])
-    states = [runs.state_values(run.id, run.state) for run in made if run.state]
-    await tx.executemany(runs.INSERT_STATE, states)
 
 
 async def lock(tx: Transaction, deployment_ids: list[UUID]) -> list[UUID]:

@@ -28,7 +28,6 @@ T = TypeVar("T")
 TYPES = {"uuid": "uuid", "json": "jsonb", "serial": "bigint generated always as identity primary key"}
 CONNECTIONS = 8  # pinned: asyncpg's own pool costs two thirds of the throughput (libraries.md §4)
 CHANNEL = "reeve"
-NOTIFY = "select pg_notify($1, topic) from unnest($2::text[]) topic"
 MIGRATION_LOCK = 0x7265657665  # "reeve": one server migrates, the others wait
 SERVING_LOCK = MIGRATION_LOCK + 1  # shared by all servers; held alone by who needs that none runs
 TRIES = 5  # of a transaction that lost against another one
@@ -141,8 +140,8 @@ class PostgresStore:
             transaction = PostgresTransaction(connection)
             async with connection.transaction():
                 value = await body(transaction)
-                if transaction.topics:
-                    await connection.execute(NOTIFY, CHANNEL, [*dict.fromkeys(transaction.topics)])
+                for topic in dict.fromkeys(transaction.topics):
+                    await connection.execute("select pg_notify($1, $2)", CHANNEL, topic)
             return value
 
     @contextlib.asynccontextmanager
