@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from time import perf_counter
 from uuid import UUID, uuid4
 
 import msgspec
@@ -12,6 +13,7 @@ from reeve.core.agents import Fit
 from reeve.core.runs import FlowRun
 from reeve.core.states import State
 from reeve.server.storage import rows
+from reeve.server.storage.lines import LINES, LONG_AGO, walked
 from reeve.server.storage.rows import FLOW_RUN
 from reeve.server.storage.store import Transaction
 
@@ -58,7 +60,6 @@ WAITS = (
     "state_type = 'SCHEDULED' and attempt_id is null and coalesce(retry_type, '') <> 'in_process'"
     f" and id not in ({HELD})"
 )
-LONG_AGO = -(2**62)  # no bound
 COUNTED = 1000  # runs in a line; whoever waits behind more needs no exact figure
 
 # The deployments with a limit of their own; its deployment has none, or room in it: a run of a full one is no
@@ -76,7 +77,7 @@ DUE = f"""
 select id, deployment_id from flow_runs
 where work_queue_id = $1 and {WAITS} and next_scheduled_start_time <= $2
 and (deployment_id = any($4::uuid[]) or (deployment_id in ({LIMITED})) is not true)
-and id <> all($5::uuid[]) {{fits}}
+and id <> all($5::uuid[]) and next_scheduled_start_time >= $6 {{fits}}
 order by next_scheduled_start_time, id
 limit $3
 """
@@ -224,7 +225,8 @@ async def take_due(
     Passed over are runs that another claim has locked, those ``taken`` already, and those of deployments with
     a limit that are not among ``with_room``.
     """
-    condition, args = _fits(fit, "$6")
+    condition, args = _fits(fit, "$7")
+    begin, began = LINES.begin(queue_id), perf_counter()
     found = await tx.fetch(
         f"{DUE.format(fits=condition)} for no key update skip locked",
         queue_id,
@@ -232,8 +234,10 @@ async def take_due(
         limit,
         with_room,
         taken,
+        begin,
         *args,
     )
+    await walked(tx, queue_id, begin, began)
     return [Due(rows.uuid(row["id"]), rows.uuid_or_none(row["deployment_id"])) for row in found]
 
 
@@ -244,20 +248,28 @@ async def next_due(
 
     ``after``: pass over those that are due by then.
     """
+    found = [await _next_of(tx, queue_id, fit, after) for queue_id in queue_ids]
+    return min((at for at in found if at is not None), default=None)
+
+
+async def _next_of(tx: Transaction, queue_id: UUID, fit: Fit, after: datetime | None) -> datetime | None:
     condition, args = _fits(fit, "$3")
-    stored = [
-        await tx.fetchval(
-            # In the order of the line: for a min() SQLite may read the scheduled runs of all queues.
-            "select next_scheduled_start_time from flow_runs"
-            f" where work_queue_id = $1 and {WAITS} and next_scheduled_start_time > $2 {condition}"
-            f" and {HAS_ROOM} order by next_scheduled_start_time, id limit 1",
-            queue_id,
-            LONG_AGO if after is None else rows.micros(after),
-            *args,
-        )
-        for queue_id in queue_ids
-    ]
-    return min((rows.instant(at) for at in stored if at is not None), default=None)
+    begin, began = LINES.begin(queue_id) if after is None else rows.micros(after) + 1, perf_counter()
+    at: int | None = await tx.fetchval(
+        # In the order of the line: for a min() SQLite may read the scheduled runs of all queues.
+        "select next_scheduled_start_time from flow_runs"
+        f" where work_queue_id = $1 and {WAITS} and next_scheduled_start_time >= $2 {condition}"
+        f" and {HAS_ROOM} order by next_scheduled_start_time, id limit 1",
+        queue_id,
+        begin,
+        *args,
+    )
+    await walked(tx, queue_id, begin, began)
+    if after is not None or begin == LONG_AGO:
+        return rows.instant_or_none(at)
+    # What came before the begin meanwhile is to be seen as soon as the whole line is walked again.
+    again = await tx.now() + LINES.left(queue_id)
+    return again if at is None else min(rows.instant(at), again)
 
 
 def _fits(fit: Fit, place: str) -> tuple[str, list[object]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from time import perf_counter
 from uuid import UUID
 
 from reeve.core.runs import FlowRun
 from reeve.server.storage import rows
+from reeve.server.storage.lines import LINES, walked
 from reeve.server.storage.rows import FLOW_RUN
 from reeve.server.storage.runs import HELD, LIMITED, WAITS
 from reeve.server.storage.store import Transaction
@@ -51,14 +53,16 @@ async def of_queue(
     limit: int,
 ) -> list[FlowRun]:
     """Return the first waiting runs of a queue; both bounds are inclusive, None is no bound."""
+    begin, began = LINES.begin(queue_id) if after is None else rows.micros(after), perf_counter()
     found = await tx.fetch(
         f"{FLOW_RUN} where r.work_queue_id = $1 and {FREE} and r.next_scheduled_start_time <= $2"
         f" and r.next_scheduled_start_time >= $3 {BY_TIME} limit $4",
         queue_id,
         FAR_AHEAD if before is None else rows.micros(before),
-        -FAR_AHEAD if after is None else rows.micros(after),
+        begin,
         limit,
     )
+    await walked(tx, queue_id, begin, began)
     return [rows.flow_run(row) for row in found]
 
 

@@ -101,6 +101,9 @@ class SqliteTransaction:
         rows = self._cursor(sql, args).fetchall()
         return rows[0][0] if rows else None
 
+    async def pages(self, sql: str, *args: Any) -> int:  # noqa: ARG002  # what is deleted is gone at once
+        return 0
+
     async def execute(self, sql: str, *args: Any) -> int:
         return self._cursor(sql, args).rowcount
 
