@@ -111,6 +111,20 @@ async def fill_deployments(url: str, count: int, *, flow: UUID, queue: UUID) -> 
         await store.close()
 
 
+async def forget_scheduled(url: str) -> None:
+    """Delete the runs of all schedules, and have the scheduler make them again when it starts."""
+
+    async def forget(tx: Transaction) -> None:
+        await tx.execute("delete from flow_runs where auto_scheduled")
+        await tx.execute("update deployments set look_again = 0")
+
+    store = await open_store(url)
+    try:
+        await store.write(forget)
+    finally:
+        await store.close()
+
+
 async def fill(url: str, *, waiting: int, ended: int, place: dict[str, UUID]) -> float:
     """Add runs that have ended, the last a minute ago, and runs that are due; return the seconds it took.
 

@@ -15,7 +15,7 @@ from uuid import UUID
 from benches.bench_api import Site, databases, reeve
 from benches.desk import Desk, dispatch
 from benches.figures import Figures
-from benches.fill import fill, fill_deployments
+from benches.fill import fill, fill_deployments, forget_scheduled
 from benches.procs import cpu_seconds
 from tests.acceptance.house import House
 
@@ -68,6 +68,11 @@ async def schedules(root: Path, options: argparse.Namespace, figures: Figures) -
                     async with _ticking(waker):
                         ticking += await _dispatches(site, options)
                 _compare("the scheduler ticks", calm, ticking, kind, figures)
+                house.stop("server")
+                await forget_scheduled(url)
+                house.start_server()
+                making = await _dispatches(site, options)
+                _compare("all runs are made", calm, making, kind, figures)
 
 
 async def pruner(root: Path, options: argparse.Namespace, figures: Figures) -> None:

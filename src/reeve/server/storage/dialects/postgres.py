@@ -35,6 +35,12 @@ SERVING_LOCK = MIGRATION_LOCK + 1  # shared by all servers; held alone by who ne
 EXPLAIN = "explain (analyze, buffers, timing off, format json)"
 TRIES = 5  # of a transaction that lost against another one
 LISTEN_RETRY_SECONDS = 1.0
+# What the planner is to count together: a queue whose many runs have all ended has none that wait. By each
+# column alone half of them do, and a poll of an idle queue reads the waiting runs of all the others instead.
+COUNTED = (
+    "create statistics if not exists flow_runs_waiting (mcv) on work_queue_id, state_type from flow_runs",
+    "create statistics if not exists flow_runs_made (mcv) on deployment_id, state_type from flow_runs",
+)
 
 # Losing a race (serialization, deadlock) is repeated here; anything else is the caller's.
 RACES = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
@@ -224,6 +230,8 @@ async def _migrate(connection: asyncpg.Connection[Any]) -> None:
             step.number,
             step.sha256,
         )
+    for statement in COUNTED:
+        await connection.execute(statement)
 
 
 @contextlib.asynccontextmanager
