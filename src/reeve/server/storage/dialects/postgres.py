@@ -221,7 +221,8 @@ async def _migrate(connection: asyncpg.Connection[Any]) -> None:
     await connection.execute(f"select pg_advisory_xact_lock({MIGRATION_LOCK})")
     await connection.execute(VERSIONS_TABLE)
     rows = await connection.fetch("select n, sha256 from schema_version")
-    for step in outstanding({row["n"]: row["sha256"] for row in rows}):
+    steps = outstanding({row["n"]: row["sha256"] for row in rows})
+    for step in steps:
         for statement in step.statements(TYPES):
             await connection.execute(statement)
         await connection.execute(
@@ -230,7 +231,7 @@ async def _migrate(connection: asyncpg.Connection[Any]) -> None:
             step.number,
             step.sha256,
         )
-    for statement in COUNTED:
+    for statement in COUNTED if steps else ():  # each waits for a VACUUM that is under way
         await connection.execute(statement)
 
 
