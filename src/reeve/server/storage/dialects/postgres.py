@@ -35,12 +35,6 @@ SERVING_LOCK = MIGRATION_LOCK + 1  # shared by all servers; held alone by who ne
 EXPLAIN = "explain (analyze, buffers, timing off, format json)"
 TRIES = 5  # of a transaction that lost against another one
 LISTEN_RETRY_SECONDS = 1.0
-# What the planner is to count together: a queue whose many runs have all ended has none that wait. By each
-# column alone half of them do, and a poll of an idle queue reads the waiting runs of all the others instead.
-COUNTED = (
-    "create statistics if not exists flow_runs_waiting (mcv) on work_queue_id, state_type from flow_runs",
-    "create statistics if not exists flow_runs_made (mcv) on deployment_id, state_type from flow_runs",
-)
 
 # Losing a race (serialization, deadlock) is repeated here; anything else is the caller's.
 RACES = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
@@ -221,8 +215,7 @@ async def _migrate(connection: asyncpg.Connection[Any]) -> None:
     await connection.execute(f"select pg_advisory_xact_lock({MIGRATION_LOCK})")
     await connection.execute(VERSIONS_TABLE)
     rows = await connection.fetch("select n, sha256 from schema_version")
-    steps = outstanding({row["n"]: row["sha256"] for row in rows})
-    for step in steps:
+    for step in outstanding({row["n"]: row["sha256"] for row in rows}):
         for statement in step.statements(TYPES):
             await connection.execute(statement)
         await connection.execute(
@@ -231,8 +224,6 @@ async def _migrate(connection: asyncpg.Connection[Any]) -> None:
             step.number,
             step.sha256,
         )
-    for statement in COUNTED if steps else ():  # each waits for a VACUUM that is under way
-        await connection.execute(statement)
 
 
 @contextlib.asynccontextmanager
