@@ -10,19 +10,18 @@ agent's own, from /proc: resident, and private (what it shares with nobody). CPU
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
+from benches.procs import cpu_seconds, private_mib, rss_mib
 from tests.acceptance.house import House, until
 
 from reeve.core.states import StateType
 from reeve.wire import endpoints as api
 from reeve.wire.filters import FlowRunFilter, FlowRunFilters, StateCriterion, StateTypes
 
-TICK = os.sysconf("SC_CLK_TCK")
 SOURCE = """
 import pathlib, time
 from reeve import flow
@@ -105,23 +104,7 @@ def idle(pid: int) -> float:
 
 def show(when: str, pid: int, core: float) -> None:
     """Print a line of the table."""
-    resident, private = memory_kib(pid)
-    print(f"{when:<34}{resident / 1024:>8.1f} MiB{private / 1024:>8.1f} MiB{core:>9.2%}", flush=True)
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def memory_kib(pid: int) -> tuple[int, int]:
-    """Return what a process has in memory, and what of it is its own alone."""
-    sizes: dict[str, int] = {}
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
-        name, size, *_ = line.split()
-        sizes[name] = int(size)
-    return sizes["Rss:"], sizes["Private_Clean:"] + sizes["Private_Dirty:"]
+    print(f"{when:<34}{rss_mib(pid):>8.1f} MiB{private_mib(pid):>8.1f} MiB{core:>9.2%}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The figures of the API: requests a second and their times, beside the real 2.20 server.
 
     scripts/bench api [--seconds 2] [--rounds 3] [--json FILE]   on SQLite, PostgreSQL, 2.20
-    scripts/bench api --growth [--sizes 1000,100000,1000000]     the same with that many runs in the database
     scripts/bench api --writers 32 --seconds 300                 writers on SQLite, none of whom is refused
 
 All servers are up at the same time and are asked in turn, each round anew, so that what else the machine
@@ -26,22 +25,18 @@ from itertools import cycle
 from pathlib import Path
 from statistics import median
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from benches.load import Ask, Load, connect, drive
 from tests.acceptance.house import House, free_port, until
 from tests.interop.recorded import answers_at, their_server
 from tests.postgres import start_cluster
-from tests.server import crowd
-
-from reeve.server.storage.store import open_store
 
 CONNECTIONS = (1, 16)
 DUE = 50
 PAGE = 200
 TRIES = 20  # of what must be there before anything is measured
 AGAIN_SECONDS = 0.5  # between them: a locked database stays locked for a while
-STEP = 50_000  # runs between two words of progress
 PROGRESS_SECONDS = 20.0
 HELLO = """
 async def app(scope, receive, send):
@@ -64,8 +59,6 @@ def main() -> int:
     )
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--growth", action="store_true")
-    parser.add_argument("--sizes", default="1000,100000,1000000")
     parser.add_argument(
         "--only", choices=("sqlite", "postgres"), help="leave out the other database and 2.20"
     )
@@ -75,8 +68,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="reeve-bench-") as root:
         if options.writers:
             return asyncio.run(writers(Path(root), options.writers, options.seconds))
-        measure = growth if options.growth else compare
-        figures = asyncio.run(measure(Path(root), options))
+        figures = asyncio.run(compare(Path(root), options))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
     return 0
@@ -288,42 +280,6 @@ async def asked_all(site: Site, seconds: float) -> Any:
             yield what, connections, await drive(site.port, ask, connections, seconds)
 
 
-async def growth(root: Path, options: argparse.Namespace) -> Any:
-    """Ask reeve for everything with more and more runs in its database, and print what that changes."""
-    sizes = [int(size) for size in options.sizes.split(",")]
-    figures: dict[str, Any] = {}
-    with databases(root, options.only) as urls:
-        for name, url in urls.items():
-            with reeve(root, name, url) as (site, house):
-                await site.furnish()
-                await furnish_for_agents(site)
-                loads: dict[tuple[str, int, str], list[Load]] = {}
-                for before, size in zip([0, *sizes], sizes, strict=False):
-                    house.stop("server")
-                    await fill(url, before, size, site)
-                    house.start_server()
-                    for turn in range(options.rounds):
-                        say(f"{name}, {size:,} runs: round {turn + 1} of {options.rounds}")
-                        async for what, connections, load in asked_all(site, options.seconds):
-                            loads.setdefault((what, connections, f"{size:,}"), []).append(load)
-            figures[name] = table(loads, [f"{size:,}" for size in sizes], title=name, growing=True)
-    return figures
-
-
-async def fill(url: str, before: int, size: int, site: Site) -> None:
-    """Add runs until there are ``size``, all of the queue whose polls find nothing due."""
-    store = await open_store(url)
-    place = {"flow_id": "flow", "deployment_id": "idle", "work_queue_id": "idle queue"}
-    try:
-        for low in range(before, size, STEP):
-            say(f"{site.name}: {low:,} of {size:,} runs are there")
-            columns = {column: UUID(site.ids[name]) for column, name in place.items()}
-            await crowd.gather(store, low, min(low + STEP, size), **columns)
-        await crowd.let_it_count(store)
-    finally:
-        await store.close()
-
-
 async def writers(root: Path, count: int, seconds: float) -> int:
     """Have writers create runs and move them through their states on SQLite; return 1 if any was refused."""
     with reeve(root, "sqlite", f"sqlite:///{root / 'reeve.db'}") as (site, house):
@@ -352,15 +308,9 @@ async def writers(root: Path, count: int, seconds: float) -> int:
 # What is printed
 
 
-def table(
-    loads: dict[tuple[str, int, str], list[Load]],
-    columns: list[str],
-    title: str = "",
-    *,
-    growing: bool = False,
-) -> dict[str, Any]:
+def table(loads: dict[tuple[str, int, str], list[Load]], columns: list[str]) -> dict[str, Any]:
     """Print a line for each kind of request, and return its figures."""
-    print(f"\n{title:<44}" + "".join(f"{column:>36}" for column in columns))
+    print(f"\n{'':<44}" + "".join(f"{column:>36}" for column in columns))
     print(f"{'':<44}" + f"{'requests/s (rounds)  p50 ms  p99 ms':>36}" * len(columns))
     figures: dict[str, Any] = {}
     for what, connections in dict.fromkeys((what, n) for what, n, _ in loads):
@@ -373,7 +323,7 @@ def table(
         figures[f"{what}, {connections} connections"] = shown
         cells = "".join(f"{_cell(shown[column]) if column in shown else '-':>36}" for column in columns)
         print(
-            f"{f'{what}, {connections} conn.':<44}{cells}  {_ratio(shown, columns, growing=growing)}",
+            f"{f'{what}, {connections} conn.':<44}{cells}  {_ratio(shown, columns)}",
             flush=True,
         )
     return figures
@@ -398,9 +348,7 @@ def _cell(shown: dict[str, float]) -> str:
     return f"{rates} {shown['p50']:7.2f} {shown['p99']:7.1f}{bad}"
 
 
-def _ratio(shown: dict[str, dict[str, float]], columns: list[str], *, growing: bool) -> str:
-    if growing:
-        return f"p50 x{shown[columns[-1]]['p50'] / shown[columns[0]]['p50']:.2f}"
+def _ratio(shown: dict[str, dict[str, float]], columns: list[str]) -> str:
     first, last = shown.get(columns[0]), shown.get("2.20 sqlite")
     return f"x{first['rate'] / last['rate']:.0f}" if first and last and last["rate"] else ""
 

@@ -1,6 +1,6 @@
 """Dispatch beside Prefect 2.20's agent and Prefect 3's worker: due -> code, runs a second, CPU a run.
 
-    scripts/bench dispatch [--samples 10] [--runs 40] [--peers reeve,2.20,3] [--json FILE]
+    scripts/bench dispatch [--samples 10] [--runs 40] [--peers reeve,2.20,3] [--json FILE] [--svg FILE]
 
 One after the other, each with a server, an agent or worker (limit 16, polls each second where there are
 polls) and a flow of its own on this machine. ``due -> code``: from the creation of a run that is due to the
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import statistics
 import subprocess
@@ -27,6 +26,7 @@ from typing import Any
 
 import httpx2
 from benches import peers
+from benches.figures import Figures, add_options
 from tests.acceptance.house import House, until
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=10)
     parser.add_argument("--runs", type=int, default=40)
     parser.add_argument("--peers", default=",".join(STARTS))
-    parser.add_argument("--json", type=Path, help="write all figures to this file too")
+    add_options(parser)
     options = parser.parse_args()
     if unknown := sorted({*options.peers.split(",")} - {*STARTS}):
         parser.error(f"--peers: {', '.join(unknown)}; there are {', '.join(STARTS)}")
@@ -119,9 +119,7 @@ def main() -> None:
             latency(peer, options.samples)
             burst(peer, options.runs)
             measured.append(peer)
-    table(measured)
-    if options.json:
-        options.json.write_text(json.dumps({peer.name: peer.figures for peer in measured}, indent=1))
+    table(measured).write(options)
 
 
 def latency(peer: Dispatcher, samples: int) -> None:
@@ -254,12 +252,17 @@ STARTS: dict[str, Callable[[Path], contextlib.AbstractContextManager[Dispatcher]
 }
 
 
-def table(measured: list[Dispatcher]) -> None:
-    """Print a line for each figure."""
+def table(measured: list[Dispatcher]) -> Figures:
+    """Print a line for each figure, and return all."""
+    figures = Figures("dispatch")
     print(f"{'':<44}" + "".join(f"{peer.name:>20}" for peer in measured))
     for what in dict.fromkeys(what for peer in measured for what in peer.figures):
         cells = "".join(f"{peer.figures.get(what, float('nan')):>20.4g}" for peer in measured)
         print(f"{what:<44}{cells}", flush=True)
+        for peer in measured:
+            if what in peer.figures:
+                figures.keep(what, peer.figures[what], "", peer.name)
+    return figures
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The figures of the main job: due → code, many runs at once, idle cost, imports. Prints a table.
 
-    scripts/bench main [--samples 500] [--runs 2000] [--limit 16] [--database-url URL]
+    scripts/bench main [--samples 500] [--runs 2000] [--limit 16] [--database-url URL] [--json F] [--svg F]
 
 Everything runs as a user's does: ``reeve server start`` and ``reeve agent start`` in a home of their own, on
 SQLite unless said. Times of processes come from /proc, those of runs from the database. The machine's own
@@ -10,7 +10,6 @@ limits stand beside: a bare ``python -c pass``, and forks of a process that has 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -21,12 +20,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
+from benches.figures import Figures, add_options
+from benches.procs import cpu_seconds, cpu_times, rss_mib
 from tests.acceptance.house import House, until
 
 from reeve.wire import endpoints as api
 from reeve.wire import requests
 
-TICK = os.sysconf("SC_CLK_TCK")
 WARMING = 20  # runs before a sample counts
 CREATORS = 16
 ENDED = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}, "tags": {}, "name": {}}}
@@ -68,7 +68,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--limit", type=int, default=16)
     parser.add_argument("--database-url")
+    add_options(parser)
     options = parser.parse_args()
+    figures = Figures("main")
     with tempfile.TemporaryDirectory(prefix="reeve-bench-") as root:
         house = House(Path(root), options.database_url or f"sqlite:///{root}/reeve.db")
         try:
@@ -77,32 +79,36 @@ def main() -> None:
             agent = house.start_agent("agent", "--limit", str(options.limit))
             until("the agent", lambda: house.client.call(api.list_agents))
             pids = {"server": house.processes["server"].pid, "agent": agent.pid}
-            latency(house, options.samples)
-            idle(house, pids)
-            burst(house, options.runs, pids)
+            latency(house, options.samples, figures)
+            idle(house, pids, figures)
+            burst(house, options.runs, pids, figures)
         finally:
             house.close()
-    forks()
-    imports()
+    forks(figures)
+    imports(figures)
+    figures.write(options)
 
 
-def idle(house: House, pids: dict[str, int], seconds: float = 10) -> None:
+def idle(house: House, pids: dict[str, int], figures: Figures, seconds: float = 10) -> None:
     """Print what server, agent and shim cost while nothing happens."""
     everyone = {**pids, **{f"shim {n}": pid for n, pid in enumerate(house.shims())}}
     before = {name: cpu_seconds(pid) for name, pid in everyone.items()}
     time.sleep(seconds)  # what is measured is idleness
     for name, pid in everyone.items():
         used = (cpu_seconds(pid) - before[name]) / seconds * 100
-        row(f"idle {name}", f"{used:.2f} % of a core", f"{rss_mib(pid):.1f} MiB")
+        figures.add("CPU while nothing happens", used, "% of a core", name)
+        figures.add("resident memory while nothing happens", rss_mib(pid), "MiB", name)
 
 
-def latency(house: House, samples: int) -> None:
+def latency(house: House, samples: int, figures: Figures) -> None:
     """Print how long after its creation the code of a run executes, on an idle machine: cold, then warm."""
     deployment = house.deploy(STAMP, "stamp", file="stamp.py")
     waits = [wait(house, deployment, n) for n in range(samples + WARMING)]
-    row("due → code, the first run", f"{waits[0]:.1f} ms")
+    figures.add("due → code, the first run", waits[0], "ms")
     quantiles = statistics.quantiles(waits[WARMING:], n=100)
-    row(f"due → code, {samples} samples", *(f"p{one} {quantiles[one - 1]:.1f} ms" for one in (50, 95, 99)))
+    figures.add("due → code", waits[WARMING:], "ms")
+    for one in (95, 99):
+        figures.add(f"due → code, p{one} of {samples}", quantiles[one - 1], "ms")
 
 
 def wait(house: House, deployment: str, number: int) -> float:
@@ -113,7 +119,7 @@ def wait(house: House, deployment: str, number: int) -> float:
     return (float(mark.read_text()) - stamp(house.read(run_id).created)) * 1000
 
 
-def burst(house: House, runs: int, pids: dict[str, int]) -> None:
+def burst(house: House, runs: int, pids: dict[str, int], figures: Figures) -> None:
     """Print how fast many no-op runs are Completed that a paused queue holds, and what they cost."""
     deployment = house.deploy(NOOP, "noop", file="noop.py")
     queue = house.client.call(api.read_work_queue_by_name, name="default").id
@@ -122,7 +128,8 @@ def burst(house: House, runs: int, pids: dict[str, int]) -> None:
     with ThreadPoolExecutor(CREATORS) as pool:
         list(pool.map(lambda _: house.run_at_once(deployment, runs // CREATORS), range(CREATORS)))
     runs = runs // CREATORS * CREATORS
-    row(f"{runs} runs created over {CREATORS} connections", f"{runs / (time.monotonic() - began):.0f} runs/s")
+    rate = runs / (time.monotonic() - began)
+    figures.add(f"{runs} runs created over {CREATORS} connections", rate, "runs/s")
     everyone = {**pids, **{f"shim {n}": pid for n, pid in enumerate(house.shims())}}
     before = {name: cpu_times(pid) for name, pid in everyone.items()}
     resumed = time.time()
@@ -138,26 +145,25 @@ def burst(house: House, runs: int, pids: dict[str, int]) -> None:
     until("all of them", done, patience=3600)
     last = house.client.call(api.filter_flow_runs, ENDED | {"sort": "END_TIME_DESC", "limit": 1})[0].end_time
     assert last
-    row(f"{runs} no-op runs, one agent", f"{runs / (stamp(last) - resumed):.1f} runs/s", "all Completed")
+    figures.add(f"{runs} no-op runs, one agent, all Completed", runs / (stamp(last) - resumed), "runs/s")
     spent = {name: cpu_times(pid) for name, pid in everyone.items()}
     for name, (own, children) in spent.items():
-        figures = [f"{(own - before[name][0]) / runs * 1000:.2f} ms a run"]
+        figures.add("CPU a run", (own - before[name][0]) / runs * 1000, "ms", name)
         if children > before[name][1]:
-            figures.append(f"its children {(children - before[name][1]) / runs * 1000:.2f} ms")
-        row(f"  CPU of {name}", *figures)
+            figures.add("CPU a run", (children - before[name][1]) / runs * 1000, "ms", f"children of {name}")
     total = sum(map(sum, spent.values())) - sum(map(sum, before.values()))
-    row("  CPU of all", f"{total / runs * 1000:.2f} ms a run")
-    row("  peak memory, all processes (RSS, shared pages counted each)", f"{peak:.0f} MiB")
+    figures.add("CPU a run", total / runs * 1000, "ms", "all")
+    figures.add("peak memory, all processes (RSS, shared pages counted each)", peak, "MiB")
 
 
-def forks() -> None:
+def forks(figures: Figures) -> None:
     """Print how many processes of a template's size this machine forks a second, from one and two parents."""
     for parents in (1, 2):
         children = [
             subprocess.Popen([sys.executable, "-c", FORKS], stdout=subprocess.PIPE) for _ in range(parents)
         ]
         rates = [float(child.communicate()[0]) for child in children]
-        row(f"bare fork + exit + wait, {parents} parents", f"{sum(rates):.0f}/s")
+        figures.add("bare fork + exit + wait", sum(rates), "/s", f"from {parents}")
 
 
 def stamp(text: str) -> float:
@@ -165,19 +171,19 @@ def stamp(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def imports() -> None:
+def imports(figures: Figures) -> None:
     """Print what starting costs."""
     for name, words in {
         "python -c pass": ["-c", "pass"],
         "import reeve": ["-c", "import reeve"],
         "reeve --help": ["-m", "reeve", "--help"],
     }.items():
-        row(name, f"{statistics.median(timed(words) for _ in range(11)) * 1000:.0f} ms")
+        figures.add("time to start", [timed(words) * 1000 for _ in range(11)], "ms", name)
     listed = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", "import reeve"], capture_output=True, text=True, check=True
     ).stderr
     heavy = [name for name in ("reeve.server", "sqlite3", "asyncpg", "asyncio") if name in listed]
-    row("import reeve loads of server, SQL and asyncio", ", ".join(heavy) or "nothing")
+    print(f"import reeve loads of server, SQL and asyncio: {', '.join(heavy) or 'nothing'}")
 
 
 def timed(words: Iterable[str]) -> float:
@@ -185,33 +191,6 @@ def timed(words: Iterable[str]) -> float:
     began = time.perf_counter()
     subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process and of the children it has waited for."""
-    return sum(cpu_times(pid))
-
-
-def cpu_times(pid: int) -> tuple[float, float]:
-    """Return the CPU time of a process, and that of the children it has waited for; 0 when it is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0, 0.0
-    return sum(map(int, fields[11:13])) / TICK, sum(map(int, fields[13:15])) / TICK
-
-
-def rss_mib(pid: int) -> float:
-    """Return the resident memory of a process; 0 when it is gone."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-    except OSError:
-        return 0.0
-
-
-def row(what: str, *figures: str) -> None:
-    """Print a line of the table."""
-    print(f"{what:<64} {'   '.join(figures)}", flush=True)
 
 
 if __name__ == "__main__":

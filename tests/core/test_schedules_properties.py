@@ -19,6 +19,7 @@ from reeve.core.schedules import (
     Schedule,
     dates_to_schedule,
     occurrences,
+    same_until,
     validate,
 )
 from reeve.core.schedules.dates import HORIZON
@@ -409,3 +410,22 @@ def test_what_is_scheduled_covers_three_runs_and_an_hour_and_no_more(
     following: Iterator[datetime] = islice(occurrences(schedule, now), len(dates), None)
     after = next(following, None)
     assert enough(dates) or len(dates) == 100 or after is None or after > now + timedelta(days=100)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    places().flatmap(lambda place: st.tuples(schedules(place[0]), st.just(place[1]))),
+    st.floats(0, 1),
+)
+def test_until_the_time_that_is_told_no_further_date_is_scheduled(
+    drawn: tuple[Schedule, datetime], share: float
+) -> None:
+    schedule, now = drawn
+    dates = dates_to_schedule(schedule, now)
+    end = same_until(dates, now)
+    if end is None:
+        assert len(dates) < 3 or dates[-1] < now + timedelta(hours=1)
+        return
+    assert end >= now
+    later = dates_to_schedule(schedule, now + (end - now) * share)
+    assert set(later) <= set(dates)

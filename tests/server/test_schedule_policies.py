@@ -74,6 +74,7 @@ class Planner:
 async def _age(tx: Transaction, by: int) -> None:
     await tx.execute("update scheduled_runs set due = due - $1", by)
     await tx.execute("update schedule_policies set made_until = made_until - $1", by)
+    await tx.execute("update deployments set look_again = look_again - $1", by)
     for column in ("next_scheduled_start_time", "expected_start_time"):
         await tx.execute(f"update flow_runs set {column} = {column} - $1", by)
     for row in await tx.fetch("select id, schedule from deployment_schedules"):

@@ -216,3 +216,11 @@ async def test_a_full_disk_fails_the_commit_and_stores_nothing_of_it(sqlite_url:
     await store.write(partial(set_value, key="big", value=big))
     assert set(await store.read(values)) == {*kept, "big"}
     await store.close()
+
+
+async def test_plans_are_not_compiled(postgres_url: str) -> None:
+    store = await open_store(postgres_url)
+    try:
+        assert await store.read(lambda tx: tx.fetchval("show jit")) == "off"
+    finally:
+        await store.close()

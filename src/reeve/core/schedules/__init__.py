@@ -14,6 +14,7 @@ from reeve.core.schedules.dates import (
     dates_to_schedule,
     occurrences,
     own_parameters_key,
+    same_until,
     scheduled_idempotency_key,
     validate,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "dates_to_schedule",
     "occurrences",
     "own_parameters_key",
+    "same_until",
     "schedule_from_json",
     "schedule_to_json",
     "scheduled_idempotency_key",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import dropwhile, groupby, islice, takewhile
 from typing import Any
@@ -76,6 +76,23 @@ def dates_to_schedule(
         if len(dates) >= min_runs and date >= now + min_time:
             break
     return dates
+
+
+def same_until(
+    dates: Sequence[datetime],
+    now: datetime,
+    *,
+    min_runs: int = 3,
+    min_time: timedelta = timedelta(hours=1),
+    max_runs: int = 100,
+) -> datetime | None:
+    """Return until when :func:`dates_to_schedule` asks for no more than ``dates``, which it gave at ``now``.
+
+    None: nobody knows, since its dates end before they are as many or reach as far as it wants.
+    """
+    if len(dates) >= min_runs and dates[-1] >= now + min_time:
+        return min(dates[-min_runs], dates[-1] - min_time)
+    return dates[0] if len(dates) == max_runs else None
 
 
 def scheduled_idempotency_key(

@@ -39,6 +39,7 @@ from reeve.server.storage import (
     deployments,
     events,
     runs,
+    schedules,
     work,
 )
 
@@ -229,6 +230,8 @@ async def delete(ctx: Context, run_id: UUID) -> None:
         run = await runs.read(tx, run_id)
         if run is None or not await runs.delete(tx, run_id):
             raise NotFoundError("Flow run not found")
+        if run.auto_scheduled and run.deployment_id:
+            await schedules.look_at_once(tx, run.deployment_id)  # it is made again, as in 2.20
         if run.work_pool_id:
             tx.wake(pool_topic(run.work_pool_id))
 

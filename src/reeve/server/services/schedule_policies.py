@@ -16,7 +16,7 @@ from reeve.server.services import sealing
 from reeve.server.services.context import Context
 from reeve.server.services.hub import SCHEDULES_TOPIC, pool_topic
 from reeve.server.services.proposals import order
-from reeve.server.storage import deployments, runs, schedule_policies
+from reeve.server.storage import deployments, runs, schedule_policies, schedules
 
 if TYPE_CHECKING:
     from reeve.core.deployments import Deployment
@@ -59,6 +59,7 @@ async def set_policies(
             kept = {key: policy for key, policy in after.items() if not policy.is_plain}
             await schedule_policies.replace(tx, deployment_id, kept)
             await deployments.delete_scheduled_runs(tx, deployment_id)
+            await schedules.look_at_once(tx, deployment_id)
             tx.wake(SCHEDULES_TOPIC)
         return after
 

@@ -21,6 +21,7 @@ from reeve.core.schedules import (
     dates_to_schedule,
     occurrences,
     own_parameters_key,
+    same_until,
     schedule_from_json,
     scheduled_idempotency_key,
 )
@@ -31,7 +32,7 @@ from reeve.server.services.hub import SCHEDULES_TOPIC
 from reeve.server.services.runs import run_of
 from reeve.server.services.schedule_policies import settle
 from reeve.server.services.states import new_state, tell
-from reeve.server.storage import deployments, runs, schedule_policies
+from reeve.server.storage import deployments, runs, schedule_policies, schedules
 from reeve.server.storage.schedule_policies import Kept, ScheduledRun
 
 if TYPE_CHECKING:
@@ -43,16 +44,51 @@ Dates = Callable[[Schedule], Iterable[datetime]]
 
 MIN_RUNS, MAX_RUNS = 3, 100
 MIN_TIME, MAX_TIME = timedelta(hours=1), timedelta(days=100)
+# A deployment is looked at after this time, up to twice as much, whatever its schedules say: dates come near
+# that were too far ahead, and a server of an older version does not tell of changes.
+LOOK_AGAIN = timedelta(minutes=10)
+SPREAD = 600
 
 
 async def schedule_all(tx: Transaction, deployment_ids: list[UUID]) -> None:
-    """Make the coming runs of these deployments; those that are there already are left as they are."""
+    """Make the coming runs of these deployments; those that are there already are left as they are.
+
+    It is noted when each deployment is to be looked at again. They are locked meanwhile: a change that came
+    between the look and the note would be overlooked.
+    """
     now = await tx.now()
-    for deployment_id in deployment_ids:
-        deployment = await deployments.read(tx, deployment_id)
-        if deployment is not None and not deployment.paused:
-            await _schedule(tx, deployment, partial(dates_to_schedule, now=now), now)
-            await _note_made(tx, deployment, now)
+    ours = await schedules.lock(tx, deployment_ids)
+    kept = await schedule_policies.of_deployments(tx, ours)
+    again: dict[UUID, datetime] = {}
+    planned: list[Plans] = []
+    for deployment in (await deployments.by_ids(tx, ours)).values():
+        if not deployment.paused:
+            ahead = Ahead(now)
+            planned.append((deployment, [*plans(deployment, kept, ahead.dates, now)]))
+            is_whole = await _note_made(tx, deployment, kept, now)
+            again[deployment.id] = min([*ahead.ends, _latest_look(deployment.id, now)]) if is_whole else now
+    await _make(tx, planned, now)
+    await schedules.look_again(tx, again)
+
+
+class Ahead:
+    """What schedules ask for at a moment, and for each until when that is all."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.ends: list[datetime] = []
+
+    def dates(self, schedule: Schedule) -> list[datetime]:
+        """Return the dates of a schedule that should be runs now."""
+        found = dates_to_schedule(schedule, self.now)
+        if end := same_until(found, self.now):
+            self.ends.append(end)
+        return found
+
+
+def _latest_look(deployment_id: UUID, now: datetime) -> datetime:
+    """Return when a deployment is looked at in any case; not all that were made together at the same time."""
+    return now + LOOK_AGAIN * (1 + deployment_id.int % SPREAD / SPREAD)
 
 
 async def schedule(ctx: Context, deployment_id: UUID, body: requests.Schedule) -> None:
@@ -64,9 +100,11 @@ async def schedule(ctx: Context, deployment_id: UUID, body: requests.Schedule) -
 
     async def make(tx: Transaction) -> None:
         now = await tx.now()
-        deployment = await deployments.read(tx, deployment_id)
+        deployment = await deployments.lock(tx, deployment_id)  # against the scheduler
         if deployment is not None:
-            await _schedule(tx, deployment, partial(_wanted, body, now), now)
+            kept = await schedule_policies.of_deployment(tx, deployment_id)
+            wanted = plans(deployment, kept, partial(_wanted, body, now), now)
+            await _make(tx, [(deployment, [*wanted])], now)
 
     await ctx.store.write(make)
 
@@ -99,22 +137,39 @@ class Planned(Struct, frozen=True, kw_only=True):
     held: bool = False
 
 
-async def _schedule(tx: Transaction, deployment: Deployment, dates: Dates, now: datetime) -> None:
-    kept = await schedule_policies.of_deployment(tx, deployment.id)
+Plans = tuple["Deployment", list[Planned]]
+
+
+async def _make(tx: Transaction, planned: list[Plans], now: datetime) -> None:
+    """Make the runs that are not there yet, of deployments that are locked: nobody else makes them."""
+    there = await schedules.taken_keys(tx, _keys(planned))
     made: list[FlowRun] = []
     ours: list[ScheduledRun] = []
-    for plan in plans(deployment, kept, dates, now):
-        run = _scheduled_run(deployment, plan, now)
-        if await runs.insert(tx, run):
+    for deployment, wanted in planned:
+        for plan in wanted:
+            if (deployment.flow_id, plan.key) in there:
+                continue
+            run = _scheduled_run(deployment, plan, now)
             made.append(run)
             if plan.of:
                 ours.append(
                     ScheduledRun(flow_run_id=run.id, schedule_id=plan.of, due=plan.date, held=plan.held)
                 )
+    if not made:
+        return
+    await runs.insert_new(tx, made)
     await tell(tx, made, now)
     await schedule_policies.insert_runs(tx, ours)
     for schedule_id in sorted({run.schedule_id for run in ours}):
         await settle(tx, schedule_id)
+
+
+def _keys(planned: list[Plans]) -> dict[UUID, list[str]]:
+    """Return the keys of the runs that are wanted, by flow."""
+    keys: dict[UUID, list[str]] = {}
+    for deployment, wanted in planned:
+        keys.setdefault(deployment.flow_id, []).extend(plan.key for plan in wanted)
+    return keys
 
 
 async def coming_runs(ctx: Context, deployment_id: UUID, until: datetime) -> list[Planned]:
@@ -164,12 +219,15 @@ def plans(
     return plans.values()
 
 
-async def _note_made(tx: Transaction, deployment: Deployment, now: datetime) -> None:
+async def _note_made(
+    tx: Transaction, deployment: Deployment, kept: Mapping[UUID, Kept], now: datetime
+) -> bool:
     """Note up to when the dates of schedules that make up for missed ones have their runs.
 
-    They are made ahead, so a date counts as missed only when no server was there in time to do that.
+    They are made ahead, so a date counts as missed only when no server was there in time to do that. Return
+    whether all of them have: with very many the rest are made in the next round.
     """
-    kept = await schedule_policies.of_deployment(tx, deployment.id)
+    is_whole = True
     for stored in deployment.schedules:
         known = kept.get(stored.id)
         if known is None or not stored.active or not known.policy.makes_up:
@@ -180,9 +238,11 @@ async def _note_made(tx: Transaction, deployment: Deployment, now: datetime) -> 
         if len(missed) < MAX_CANDIDATES:
             made = [now, *dates_to_schedule(schedule, now)]
         else:
+            is_whole = False
             tx.wake(SCHEDULES_TOPIC)  # the rest follow at once
         if since is None or made[-1] > since:
             await schedule_policies.set_made_until(tx, stored.id, made[-1])
+    return is_whole
 
 
 def _scheduled_run(deployment: Deployment, plan: Planned, now: datetime) -> FlowRun:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from time import perf_counter
 from uuid import UUID, uuid4
 
 import msgspec
@@ -13,6 +14,7 @@ from reeve.core.runs import FlowRun
 from reeve.core.states import State
 from reeve.server.storage import rows
 from reeve.server.storage.changes import Changes, as_it_is
+from reeve.server.storage.lines import LINES, LONG_AGO, walked
 from reeve.server.storage.rows import FLOW_RUN
 from reeve.server.storage.store import Transaction
 
@@ -74,7 +76,9 @@ WAITS = (
     "state_type = 'SCHEDULED' and attempt_id is null and coalesce(retry_type, '') <> 'in_process'"
     f" and id not in ({HELD})"
 )
-LONG_AGO = -(2**62)  # no bound
+# The same for what walks the line of a queue. Its index (0024) does not name the state, and no other index
+# may be taken for it.
+WAITS_IN_LINE = WAITS.replace("state_type = 'SCHEDULED'", "state_type || '' = 'SCHEDULED'")
 
 # The deployments with a limit of their own; its deployment has none, or room in it: a run of a full one is no
 # candidate, and in nobody's way.
@@ -89,9 +93,9 @@ HAS_ROOM = (
 # claim has locked: a run of another may have come after it had looked for them.
 DUE = f"""
 select id, deployment_id from flow_runs
-where work_queue_id = $1 and {WAITS} and next_scheduled_start_time <= $2
+where work_queue_id = $1 and {WAITS_IN_LINE} and next_scheduled_start_time <= $2
 and (deployment_id = any($4::uuid[]) or (deployment_id in ({LIMITED})) is not true)
-and id <> all($5::uuid[]) {{fits}}
+and id <> all($5::uuid[]) and next_scheduled_start_time >= $6 {{fits}}
 order by next_scheduled_start_time, id
 limit $3
 """
@@ -207,6 +211,12 @@ async def delete(tx: Transaction, run_id: UUID) -> bool:
     return bool(await tx.execute("delete from flow_runs where id = $1", run_id))
 
 
+async def insert_new(tx: Transaction, made: Sequence[FlowRun]) -> None:
+    """Store many runs, whose idempotency keys are free, and their states."""
+    await tx.executemany(INSERT, [tuple(_inserted(run)) for run in made])
+    await tx.executemany(INSERT_STATE, [state_values(run.id, run.state) for run in made if run.state])
+
+
 async def states(tx: Transaction, run_id: UUID) -> list[State]:
     """Return all states of a run, oldest first."""
     found = await tx.fetch(
@@ -260,7 +270,8 @@ async def take_due(
     Passed over are runs that another claim has locked, those ``taken`` already, and those of deployments with
     a limit that are not among ``with_room``.
     """
-    condition, args = _fits(fit, "$6")
+    condition, args = _fits(fit, "$7")
+    begin, began = LINES.begin(queue_id), perf_counter()
     found = await tx.fetch(
         f"{DUE.format(fits=condition)} for no key update skip locked",
         queue_id,
@@ -268,8 +279,10 @@ async def take_due(
         limit,
         with_room,
         taken,
+        begin,
         *args,
     )
+    await walked(tx, queue_id, begin, began)
     return [Due(rows.uuid(row["id"]), rows.uuid_or_none(row["deployment_id"])) for row in found]
 
 
@@ -280,20 +293,28 @@ async def next_due(
 
     ``after``: pass over those that are due by then.
     """
+    found = [await _next_of(tx, queue_id, fit, after) for queue_id in queue_ids]
+    return min((at for at in found if at is not None), default=None)
+
+
+async def _next_of(tx: Transaction, queue_id: UUID, fit: Fit, after: datetime | None) -> datetime | None:
     condition, args = _fits(fit, "$3")
-    stored = [
-        await tx.fetchval(
-            # In the order of the line: for a min() SQLite may read the scheduled runs of all queues.
-            "select next_scheduled_start_time from flow_runs"
-            f" where work_queue_id = $1 and {WAITS} and next_scheduled_start_time > $2 {condition}"
-            f" and {HAS_ROOM} order by next_scheduled_start_time, id limit 1",
-            queue_id,
-            LONG_AGO if after is None else rows.micros(after),
-            *args,
-        )
-        for queue_id in queue_ids
-    ]
-    return min((rows.instant(at) for at in stored if at is not None), default=None)
+    begin, began = LINES.begin(queue_id) if after is None else rows.micros(after) + 1, perf_counter()
+    at: int | None = await tx.fetchval(
+        # In the order of the line: for a min() SQLite may read the scheduled runs of all queues.
+        "select next_scheduled_start_time from flow_runs"
+        f" where work_queue_id = $1 and {WAITS_IN_LINE} and next_scheduled_start_time >= $2 {condition}"
+        f" and {HAS_ROOM} order by next_scheduled_start_time, id limit 1",
+        queue_id,
+        begin,
+        *args,
+    )
+    await walked(tx, queue_id, begin, began)
+    if after is not None or begin == LONG_AGO:
+        return rows.instant_or_none(at)
+    # What came before the begin meanwhile is to be seen as soon as the whole line is walked again.
+    again = await tx.now() + LINES.left(queue_id)
+    return again if at is None else min(rows.instant(at), again)
 
 
 def _fits(fit: Fit, place: str) -> tuple[str, list[object]]:

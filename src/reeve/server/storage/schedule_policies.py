@@ -10,7 +10,7 @@ import msgspec
 
 from reeve.core.schedule_policies import Begun, Catchup, Overlap, SchedulePolicy, Waiting
 from reeve.core.states import StateType
-from reeve.server.storage import rows
+from reeve.server.storage import rows, schedules
 from reeve.server.storage.store import Row, Transaction
 
 INSERT = """
@@ -51,7 +51,14 @@ class RunsOfSchedule(msgspec.Struct, frozen=True, kw_only=True):
 
 async def of_deployment(tx: Transaction, deployment_id: UUID) -> dict[UUID, Kept]:
     """Return the policies of a deployment's schedules, of those that have one."""
-    found = await tx.fetch("select * from schedule_policies where deployment_id = $1", deployment_id)
+    return await of_deployments(tx, [deployment_id])
+
+
+async def of_deployments(tx: Transaction, deployment_ids: list[UUID]) -> dict[UUID, Kept]:
+    """Return the policies of the schedules of these deployments, of those that have one."""
+    found = await tx.fetch(
+        "select * from schedule_policies where deployment_id = any($1::uuid[])", deployment_ids
+    )
     return {
         rows.uuid(row["schedule_id"]): Kept(
             policy=_policy(row), made_until=rows.instant_or_none(row["made_until"])
@@ -73,7 +80,7 @@ async def replace(tx: Transaction, deployment_id: UUID, policies: Mapping[UUID, 
 
 
 async def start_anew(tx: Transaction, deployment_id: UUID) -> None:
-    """Forget which dates have passed, and the policies of schedules that are gone."""
+    """Forget which dates have passed, and policies of schedules that are gone; have the scheduler look."""
     await tx.execute(
         "update schedule_policies set made_until = null where deployment_id = $1 and made_until is not null",
         deployment_id,
@@ -83,6 +90,7 @@ async def start_anew(tx: Transaction, deployment_id: UUID) -> None:
         " (select id from deployment_schedules where deployment_id = $1)",
         deployment_id,
     )
+    await schedules.look_at_once(tx, deployment_id)
 
 
 async def set_made_until(tx: Transaction, schedule_id: UUID, at: datetime) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from time import perf_counter
 from uuid import UUID
 
 from reeve.core.runs import FlowRun
 from reeve.server.storage import rows
+from reeve.server.storage.lines import LINES, walked
 from reeve.server.storage.rows import FLOW_RUN
 from reeve.server.storage.runs import HAS_ROOM, HELD, LIMITED, WAITS
 from reeve.server.storage.store import Transaction
@@ -36,6 +38,9 @@ FREE = (
     f" and r.id not in ({HELD})"
     f" and ((r.deployment_id in ({LIMITED})) is not true or r.id in ({ADMITTED}))"
 )
+FREE_IN_LINE = FREE.replace(
+    "r.state_type = 'SCHEDULED'", "r.state_type || '' = 'SCHEDULED'", 1
+)  # as WAITS_IN_LINE
 BY_TIME = "order by r.next_scheduled_start_time, r.id"
 
 # Runs that a queue of 2.x with a tag filter takes: of any deployment, or of those it names.
@@ -53,14 +58,16 @@ async def of_queue(
     limit: int,
 ) -> list[FlowRun]:
     """Return the first waiting runs of a queue; both bounds are inclusive, None is no bound."""
+    begin, began = LINES.begin(queue_id) if after is None else rows.micros(after), perf_counter()
     found = await tx.fetch(
-        f"{FLOW_RUN} where r.work_queue_id = $1 and {FREE} and r.next_scheduled_start_time <= $2"
+        f"{FLOW_RUN} where r.work_queue_id = $1 and {FREE_IN_LINE} and r.next_scheduled_start_time <= $2"
         f" and r.next_scheduled_start_time >= $3 {BY_TIME} limit $4",
         queue_id,
         FAR_AHEAD if before is None else rows.micros(before),
-        -FAR_AHEAD if after is None else rows.micros(after),
+        begin,
         limit,
     )
+    await walked(tx, queue_id, begin, began)
     return [rows.flow_run(row) for row in found]
 
 
@@ -123,7 +130,8 @@ async def ahead_of(tx: Transaction, run: FlowRun, *, blocked_too: bool) -> int:
         return 0
     count: int = await tx.fetchval(
         f"select count(*) from (select 1 as one from flow_runs where work_queue_id = $1 and {WAITS}"
-        f" and (next_scheduled_start_time, id) < ($2, $3){_and_room(blocked_too)} limit {COUNTED}) line",
+        f" and (next_scheduled_start_time, id) < ($2, $3) and next_scheduled_start_time <= $2"
+        f"{_and_room(blocked_too)} limit {COUNTED}) line",
         run.work_queue_id,
         rows.micros(run.next_scheduled_start_time),
         run.id,

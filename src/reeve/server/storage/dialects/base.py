@@ -77,6 +77,10 @@ class Transaction(Protocol):
         """Return the first column of the first row, or None."""
         ...
 
+    async def pages(self, sql: str, *args: Any) -> int:
+        """Run a statement that reads, and return how many pages it touched; 0 where no dead rows are met."""
+        ...
+
     async def execute(self, sql: str, *args: Any) -> int:
         """Run a statement and return how many rows it touched; raises IntegrityError."""
         ...

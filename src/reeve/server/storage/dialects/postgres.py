@@ -19,6 +19,8 @@ except ImportError as error:
 
     raise ReeveError("PostgreSQL needs asyncpg. Install it with: pip install 'reeve[postgres]'") from error
 
+import msgspec
+
 from reeve.errors import ConflictError, UnavailableError
 from reeve.server.storage.dialects.base import IntegrityError, Kept, Listener, Row, Transaction
 from reeve.server.storage.migrations import VERSIONS_TABLE, outstanding
@@ -31,6 +33,7 @@ CHANNEL = "reeve"
 MIGRATION_LOCK = 0x7265657665  # "reeve": one server migrates, the others wait
 SERVING_LOCK = MIGRATION_LOCK + 1  # shared by all servers; held alone by who needs that none runs
 NOTIFY = "select pg_notify($1, topic) from unnest($2::text[]) topic"
+EXPLAIN = "explain (analyze, buffers, timing off, format json)"
 TRIES = 5  # of a transaction that lost against another one
 LISTEN_RETRY_SECONDS = 1.0
 
@@ -64,6 +67,12 @@ class PostgresTransaction(Kept):
     async def fetchval(self, sql: str, *args: Any) -> Any:
         await self.flush()
         return await self._connection.fetchval(sql, *args)
+
+    async def pages(self, sql: str, *args: Any) -> int:
+        await self.flush()
+        told: str = await self._connection.fetchval(f"{EXPLAIN} {sql}", *args)
+        plan = msgspec.json.decode(told)[0]["Plan"]
+        return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
     async def execute(self, sql: str, *args: Any) -> int:
         self.written += 1
@@ -177,10 +186,17 @@ class PostgresStore:
             self._free.put_nowait(connection)
 
     async def _connected(self) -> asyncpg.Connection[Any]:
+        """Connect, without JIT: where millions wait our plans look dear, and compiling one takes a second."""
         try:
-            return await asyncpg.connect(self._url, statement_cache_size=1024, timeout=10)
+            connection = await asyncpg.connect(self._url, statement_cache_size=1024, timeout=10)
+            try:
+                await connection.execute("set jit = off")
+            except BaseException:  # cancelled, for instance: nobody else knows of it
+                connection.terminate()
+                raise
         except (*LOST, asyncpg.PostgresError, TimeoutError) as error:
             raise UnavailableError(f"PostgreSQL cannot be reached: {error}") from error
+        return connection
 
     async def _exclude_servers(self) -> None:
         self._alone = await self._connected()

@@ -129,6 +129,9 @@ class SqliteTransaction(Kept):
         _, rows = self._rows(sql, args)
         return rows[0][0] if rows else None
 
+    async def pages(self, sql: str, *args: Any) -> int:  # noqa: ARG002  # what is deleted is gone at once
+        return 0
+
     async def execute(self, sql: str, *args: Any) -> int:
         self.written += 1
         return self._rows(sql, args)[0].rowcount
