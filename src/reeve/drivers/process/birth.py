@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from reeve.drivers.process import spawn, spool, tree
@@ -50,6 +51,13 @@ class Birth:
             raise
         self._pipes.close_ends()
         return child
+
+    def give_up(self) -> None:
+        """Have no run come of it: what a template has forked ends for want of a go."""
+        with contextlib.suppress(OSError):
+            self._answer()
+        self._pipes.close()
+        self.output.close()
 
     @property
     def forked(self) -> bool:

@@ -196,7 +196,7 @@ class Shim:
         return None
 
     def _start_all(self) -> None:
-        """Start what was ordered in this round: all intents are on disk before the first fork.
+        """Start what was ordered in this round: all intents are on disk before the first run begins.
 
         A template forks one run while the next is ordered of it.
         """
@@ -236,14 +236,21 @@ class Shim:
             raise _not_launched(f"The spool '{directory}' cannot be written", error) from error
 
     def _begin(self, order: dict[str, Any], intent: int) -> Birth:
-        """Bring the intent to disk, and order the run of a template if one takes it."""
+        """Order the run of a template if one takes it, and bring the intent to disk.
+
+        The template forks meanwhile: a run does nothing before its go.
+        """
+        birth: Birth | None = None
         try:
             if door := door_of(order)[0]:
                 lease.prepare(door)
+            birth = Birth(order, self._templates, self._inherited, self._room)
             spool.settle(intent)
-            return Birth(order, self._templates, self._inherited, self._room)
         except Exception as error:
+            if birth:
+                birth.give_up()
             raise _unborn(order, intent, error) from error
+        return birth
 
     def _complete(self, order: dict[str, Any], intent: int, birth: Birth) -> None:
         """Take the run into the shim's hands, and let it begin."""
