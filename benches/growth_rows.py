@@ -31,7 +31,10 @@ CLAIM = f"claim of {CLAIMED}"
 SCHEDULE = {"schedule": {"interval": 3600.0, "timezone": "UTC"}, "active": True}
 # What the claims of an hour leave behind while one transaction stays open: the line's first runs are gone.
 CHURN = (
-    "update flow_runs set attempt_id = id, state_type = 'PENDING' where id = any($1::uuid[])",
+    (
+        "update flow_runs set attempt_id = id, state_type = 'PENDING', next_scheduled_start_time = null"
+        " where id = any($1::uuid[])"
+    ),
     "update flow_runs set attempt_id = null, state_type = 'COMPLETED' where id = any($1::uuid[])",
 )
 CHURNED = 100_000  # runs at full size

@@ -63,7 +63,8 @@ async def office(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     holder = await asyncpg.connect(postgres_url)
     await holder.execute("begin isolation level repeatable read")
     await holder.fetchval("select count(*) from flow_runs")
-    await store.write(lambda tx: tx.execute("update flow_runs set state_type = 'COMPLETED'"))
+    ended = "update flow_runs set state_type = 'COMPLETED', next_scheduled_start_time = null"
+    await store.write(lambda tx: tx.execute(ended))
     yield office
     await holder.close()
     await store.close()

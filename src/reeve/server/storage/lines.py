@@ -26,8 +26,8 @@ SHARE = 20
 MARGIN = timedelta(seconds=10)
 
 FIRST = (
-    "select next_scheduled_start_time from flow_runs where work_queue_id = $1 and state_type = 'SCHEDULED'"
-    " and attempt_id is null order by next_scheduled_start_time, id limit 1"
+    "select next_scheduled_start_time from flow_runs where work_queue_id = $1 and attempt_id is null"
+    f" and next_scheduled_start_time >= {LONG_AGO} order by next_scheduled_start_time, id limit 1"
 )
 
 

@@ -60,6 +60,9 @@ WAITS = (
     "state_type = 'SCHEDULED' and attempt_id is null and coalesce(retry_type, '') <> 'in_process'"
     f" and id not in ({HELD})"
 )
+# The same for what walks the line of a queue. Its index (0024) does not name the state, and no other index is
+# to be taken for it.
+WAITS_IN_LINE = WAITS.replace("state_type = 'SCHEDULED'", "state_type || '' = 'SCHEDULED'")
 COUNTED = 1000  # runs in a line; whoever waits behind more needs no exact figure
 
 # The deployments with a limit of their own; its deployment has none, or room in it: a run of a full one is no
@@ -75,7 +78,7 @@ HAS_ROOM = (
 # claim has locked: a run of another may have come after it had looked for them.
 DUE = f"""
 select id, deployment_id from flow_runs
-where work_queue_id = $1 and {WAITS} and next_scheduled_start_time <= $2
+where work_queue_id = $1 and {WAITS_IN_LINE} and next_scheduled_start_time <= $2
 and (deployment_id = any($4::uuid[]) or (deployment_id in ({LIMITED})) is not true)
 and id <> all($5::uuid[]) and next_scheduled_start_time >= $6 {{fits}}
 order by next_scheduled_start_time, id
@@ -258,7 +261,7 @@ async def _next_of(tx: Transaction, queue_id: UUID, fit: Fit, after: datetime | 
     at: int | None = await tx.fetchval(
         # In the order of the line: for a min() SQLite may read the scheduled runs of all queues.
         "select next_scheduled_start_time from flow_runs"
-        f" where work_queue_id = $1 and {WAITS} and next_scheduled_start_time >= $2 {condition}"
+        f" where work_queue_id = $1 and {WAITS_IN_LINE} and next_scheduled_start_time >= $2 {condition}"
         f" and {HAS_ROOM} order by next_scheduled_start_time, id limit 1",
         queue_id,
         begin,
@@ -479,7 +482,8 @@ async def ahead_of(tx: Transaction, run: FlowRun, *, blocked_too: bool) -> int:
         return 0
     count: int = await tx.fetchval(
         f"select count(*) from (select 1 as one from flow_runs where work_queue_id = $1 and {WAITS}"
-        f" and (next_scheduled_start_time, id) < ($2, $3){_and_room(blocked_too)} limit {COUNTED}) line",
+        f" and (next_scheduled_start_time, id) < ($2, $3) and next_scheduled_start_time <= $2"
+        f"{_and_room(blocked_too)} limit {COUNTED}) line",
         run.work_queue_id,
         rows.micros(run.next_scheduled_start_time),
         run.id,

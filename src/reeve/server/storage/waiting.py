@@ -36,6 +36,9 @@ FREE = (
     f" and r.id not in ({HELD})"
     f" and ((r.deployment_id in ({LIMITED})) is not true or r.id in ({ADMITTED}))"
 )
+FREE_IN_LINE = FREE.replace(
+    "r.state_type = 'SCHEDULED'", "r.state_type || '' = 'SCHEDULED'", 1
+)  # as WAITS_IN_LINE
 BY_TIME = "order by r.next_scheduled_start_time, r.id"
 
 # Runs that a queue of 2.x with a tag filter takes: of any deployment, or of those it names.
@@ -55,7 +58,7 @@ async def of_queue(
     """Return the first waiting runs of a queue; both bounds are inclusive, None is no bound."""
     begin, began = LINES.begin(queue_id) if after is None else rows.micros(after), perf_counter()
     found = await tx.fetch(
-        f"{FLOW_RUN} where r.work_queue_id = $1 and {FREE} and r.next_scheduled_start_time <= $2"
+        f"{FLOW_RUN} where r.work_queue_id = $1 and {FREE_IN_LINE} and r.next_scheduled_start_time <= $2"
         f" and r.next_scheduled_start_time >= $3 {BY_TIME} limit $4",
         queue_id,
         FAR_AHEAD if before is None else rows.micros(before),

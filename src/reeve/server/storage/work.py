@@ -18,6 +18,7 @@ from reeve.core.work import (
     WorkStatus,
 )
 from reeve.server.storage import rows
+from reeve.server.storage.lines import LONG_AGO
 from reeve.server.storage.rows import AGENT, WORK_QUEUE
 from reeve.server.storage.store import Row, Transaction
 from reeve.wire.codec import iso, iso_or_none
@@ -246,8 +247,8 @@ async def is_default_queue(tx: Transaction, queue_id: UUID) -> bool:
 async def late_runs(tx: Transaction, queue_id: UUID) -> int:
     """Count the runs of a queue that should have started."""
     count: int = await tx.fetchval(
-        "select count(*) from flow_runs where work_queue_id = $1 and state_type = 'SCHEDULED'"
-        " and attempt_id is null and state_name = 'Late'",
+        "select count(*) from flow_runs where work_queue_id = $1 and state_type || '' = 'SCHEDULED'"
+        f" and attempt_id is null and state_name = 'Late' and next_scheduled_start_time >= {LONG_AGO}",
         queue_id,
     )
     return count
