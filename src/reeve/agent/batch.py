@@ -1,4 +1,4 @@
-"""Requests in batches: what gathers while one is on its way goes with the next. No timer is waited for."""
+"""Requests in batches: what gathers while one is on its way goes with the next."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ _MOST = 100  # items of one request: the server answers it in one piece
 
 
 class Batches(Generic[Item, Answer]):
-    """``send`` takes items and returns an answer to each, in their order; what it raises all of them hear."""
+    """``send`` takes items and returns an answer to each, in their order; what it raises all of them hear.
 
-    def __init__(self, send: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]]) -> None:
+    ``gather``: for how many seconds a request waits for others to go with it.
+    """
+
+    def __init__(
+        self, send: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]], gather: float = 0.0
+    ) -> None:
         self._send = send
+        self._gather = gather
         self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._sender: asyncio.Task[None] | None = None
 
@@ -40,6 +46,8 @@ class Batches(Generic[Item, Answer]):
     async def _send_waiting(self) -> None:
         try:
             while self._waiting:
+                if self._gather:
+                    await asyncio.sleep(self._gather)
                 batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
                 await self._answer(batch)
         finally:

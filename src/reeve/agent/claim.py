@@ -140,9 +140,11 @@ class Claims:
             await self._register_again(asked_under, "What is gone is to be made again")
         if poll.seq != self._seq:
             return  # a newer one is open, and an overtaken one says nothing about what is due
-        if self._once and poll.free and not news:
+        if news:  # what begins now needs the machine more than the next poll does
+            await asyncio.sleep(_GATHER_SECONDS)
+        elif self._once and poll.free:
             self.over.set()
-        elif not news and time.monotonic() - asked_at < poll.hold_seconds / 2:
+        elif time.monotonic() - asked_at < poll.hold_seconds / 2:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_EARLY_SECONDS):
                     await self._news.wait()

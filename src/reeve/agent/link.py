@@ -38,6 +38,7 @@ Res = TypeVar("Res")
 # A line that swallows everything is noticed within 30 s (design §4), and a poll is held for 25.
 _HOLD_MARGIN = 4.0  # seconds on top of a poll's hold before it counts as lost
 _ANSWER_SECONDS = 20.0  # before any other request counts as lost
+_GATHER_SECONDS = 0.01  # of reports: none is urgent, and a run that begins needs the machine itself
 _AGAIN_SECONDS = 5.0  # before a request is repeated that the server refused: nothing heals at once
 
 log = logging.getLogger("reeve.agent")
@@ -99,7 +100,7 @@ class OwnLink:
         self._registering = asyncio.Lock()
         self._down = False
         self._has_answered = False
-        self._reports = Batches(self._report)
+        self._reports = Batches(self._report, _GATHER_SECONDS)
 
     @property
     def url(self) -> str:

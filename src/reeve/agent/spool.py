@@ -116,14 +116,16 @@ class Spool:
         self._news.set()
 
     async def run(self) -> None:
-        """Keep the spool within its limit; where nothing is written, there is nothing to look at."""
+        """Keep the spool within its limit; where nothing is written, there is nothing to look at.
+
+        No look follows news at once: a run that begins has better things to do with the machine.
+        """
         while True:
             self._news.clear()
             await self._look()
-            if self._is_full or not all(files.has_ended for files in self._files.values()):
-                await asyncio.sleep(EVERY_SECONDS)
-            else:
+            if not self._is_full and all(files.has_ended for files in self._files.values()):
                 await self._news.wait()
+            await asyncio.sleep(EVERY_SECONDS)
 
     async def _look(self) -> None:
         excess = self._measure() - int(self.limit * FREE_ABOVE)

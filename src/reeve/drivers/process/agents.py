@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     Command = Callable[["Caller", dict[str, Any]], dict[str, Any] | None]
 
+_PART = 64 << 10  # bytes taken at a time; room for more would be asked of the kernel each time
 _LONGEST_BACKLOG = 64 << 20  # bytes an agent may be behind before its connection is dropped
 
 
@@ -111,7 +112,7 @@ class Agents:
         try:
             if events & select.EPOLLOUT:
                 self._flush(connection)
-            data = connection.socket.recv(1 << 20)
+            data = connection.socket.recv(_PART)
             if not data:
                 self._drop(connection)
             for request in connection.lines.feed(data):
