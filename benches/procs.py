@@ -23,6 +23,11 @@ def cpu_seconds(pid: int) -> float:
     return sum(cpu_times(pid))
 
 
+def children(pid: int) -> list[int]:
+    """Return the children of a process that has one thread."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def rss_mib(pid: int) -> float:
     """Return the resident memory of a process in MiB; 0 when it is gone."""
     return _memory(pid).get("Rss:", 0) / 1024
