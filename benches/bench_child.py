@@ -289,7 +289,8 @@ def _on_cpu(pid: int) -> float:
 
 def _is_template(pid: int, module: str) -> bool:
     command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    return b"reeve.drivers.process.template" in command and module.encode() in command
+    named = b"reeve.drivers.process.template" in command and module.encode() in command
+    return named and os.getsid(pid) == pid  # a spare is in its session
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from datetime import datetime
 from pathlib import Path
 
 from benches.figures import Figures, add_options
-from benches.procs import children, cpu_seconds, cpu_times, rss_mib
+from benches.procs import cpu_seconds, cpu_times, leaders, rss_mib
 from tests.acceptance.house import House, until
 
 from reeve.wire import endpoints as api
@@ -92,7 +92,7 @@ def main() -> None:
 def who_stays(house: House, pids: dict[str, int]) -> dict[str, int]:
     """Return the processes that outlast runs, while there are none: shims, and their templates, as well."""
     shims = {f"shim {number}": pid for number, pid in enumerate(house.shims())}
-    templates = {f"template of {name}": child for name, pid in shims.items() for child in children(pid)}
+    templates = {f"template of {name}": child for name, pid in shims.items() for child in leaders(pid)}
     return {**pids, **shims, **templates}
 
 

@@ -23,9 +23,10 @@ def cpu_seconds(pid: int) -> float:
     return sum(cpu_times(pid))
 
 
-def children(pid: int) -> list[int]:
-    """Return the children of a process that has one thread."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def leaders(pid: int) -> list[int]:
+    """Return the children of a process of one thread that lead a session."""
+    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [child for child in children if os.getsid(child) == child]
 
 
 def rss_mib(pid: int) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,6 +24,20 @@ ENGINE = """
 import atexit, json, os, random, resource, signal, sys, tempfile, threading, time
 
 SEEN = []
+learned, rehearsed_by = [], []
+
+class Told:
+    def __init__(self, *words):
+        self.words, self.lesson = words, "" if "one" in learned else "one"
+    def __call__(self):
+        print(json.dumps([*self.words, os.getpid(), learned, rehearsed_by, random.random()]))
+        return 0
+
+def rehearse():
+    rehearsed_by.append(os.getpid())
+
+def learn(lesson):
+    learned.append(lesson)
 
 def warm():
     if os.environ.get("LANG") == "broken":
@@ -31,8 +47,7 @@ def prepare():
     wanted = os.environ.get("PREPARED")
     if wanted == "fails":
         raise RuntimeError("the run may say more")
-    told = [wanted, os.getcwd(), os.getpid()]
-    return (lambda: print(json.dumps([*told, os.getpid()])) or 0) if wanted else main
+    return Told(wanted, os.getcwd(), os.getpid()) if wanted else main
 
 def main():
     return int(eval(compile(os.environ["CODE"], "CODE", "exec"), globals()) or globals().get("CODE_EXIT", 0))
@@ -105,8 +120,23 @@ class Warm:
         (shim,) = {tree.read(one) for one in self.shims()}
         assert shim
         found = [one for one in tree.children(shim.pid) if b".template" in _command(one)]
-        (pid,) = found
+        (pid,) = [one for one in found if os.getsid(one) == one]
         return pid
+
+    async def spare(self) -> int:
+        """Return the pid of the process that waits for the next order; no other run is about to begin."""
+        template, found = await self.template(), list[int]()
+        await self.agent.exit(await self.launch("pass"))
+
+        def look() -> bool:
+            living = [
+                one for pid in self.shims() for child in tree.children(pid) if (one := tree.read(child))
+            ]
+            found[:] = [one.pid for one in living if one.session == template != one.pid]
+            return bool(found)
+
+        await until(look)
+        return found[0]
 
     def shims(self) -> list[int]:
         return [int(one.name) for one in Path("/proc").glob("[0-9]*") if self._is_shim(one)]
@@ -122,6 +152,10 @@ class Warm:
         """Return what the shims have logged."""
         shims = (self.folder.parent / "agent" / "shim").iterdir()
         return "".join((one / messages.LOG).read_text() for one in shims)
+
+
+def _is_gone(pid: int) -> bool:
+    return tree.read(pid) is None
 
 
 def _output(handle: Handle) -> str:
@@ -170,10 +204,32 @@ async def test_a_fork_is_what_a_cold_start_is(warm: Warm) -> None:
     assert forked == cold
 
 
-async def test_an_engine_prepares_a_run_before_it_has_a_process(warm: Warm) -> None:
-    wanted, cwd, before, after = await warm.says("1", PREPARED="yes")
+async def test_a_run_has_rehearsed_and_knows_what_those_before_it_learned(warm: Warm) -> None:
+    wanted, cwd, prepared_by, own, learned, rehearsed_by, chance = await warm.says("1", PREPARED="yes")
     assert (wanted, cwd) == ("yes", str(warm.folder))
-    assert before != after
+    assert prepared_by == own
+    while not learned or rehearsed_by != [
+        own
+    ]:  # each alone: a spare that finds an order waiting does not rehearse
+        wanted, cwd, _, own, learned, rehearsed_by, other = await warm.says("1", PREPARED="yes")
+        assert other != chance
+        assert rehearsed_by in ([], [own])
+    assert learned == ["one"]
+
+
+async def test_a_spare_that_is_killed_is_replaced(warm: Warm) -> None:
+    for _ in range(3):
+        os.kill(spare := await warm.spare(), signal.SIGKILL)
+        await until(partial(_is_gone, spare))  # else it may still take the order with it
+        handle = await warm.agent.driver.launch(warm.order("pass"))
+        assert handle.details["forked"], warm.log()
+        assert (await warm.agent.exit(handle)).code == 0
+
+
+async def test_no_spare_is_taken_for_what_a_run_left_behind(warm: Warm) -> None:
+    for _ in range(3):
+        record = await warm.agent.exit(await warm.launch("time.sleep(0.1)"))
+        assert (record.code, record.leftovers) == (0, 0)
 
 
 async def test_what_cannot_be_prepared_is_the_run_s_own_affair(warm: Warm) -> None:
@@ -312,25 +368,30 @@ async def test_runs_outlive_their_template(warm: Warm) -> None:
     template = await warm.template()
     handle = await warm.launch("time.sleep(600)")
     os.kill(template, signal.SIGKILL)
+    await until(lambda: "their template failed" in warm.log())
     again = await warm.agent.driver.launch(warm.order("print('cold')"))
     assert not again.details["forked"]
     assert (await warm.agent.exit(again)).code == 0
     assert tree.read(handle.details["pid"])
-    assert "their template failed" in warm.log()
     await warm.agent.driver.stop(handle, 0)
     assert (await warm.agent.exit(handle)).signal == signal.SIGKILL
 
 
 async def test_nobody_waits_for_a_template_that_is_stopped(warm: Warm, tmp_path: Path) -> None:
-    """What it forks when it is woken after all has never begun, and is gone."""
+    """What takes its order when it is woken after all has never begun, and is gone."""
     marks = tmp_path / "marks"
-    template = await warm.template()
-    os.kill(template, signal.SIGSTOP)
+    template, spare = await warm.template(), await warm.spare()
+    for pid in (template, spare):
+        os.kill(pid, signal.SIGSTOP)
     handle = await warm.agent.driver.launch(warm.order(f"open('{marks}', 'a').write('x')"))
     assert not handle.details["forked"]
     assert (await warm.agent.exit(handle)).code == 0
+    with contextlib.suppress(
+        ProcessLookupError
+    ):  # with its leader gone the kernel has hung up on it, and woken it
+        os.kill(spare, signal.SIGCONT)
+    await until(lambda: tree.read(template) is None and tree.read(spare) is None)
     assert marks.read_text() == "x"
-    await until(lambda: tree.read(template) is None)
 
 
 async def test_an_engine_that_cannot_be_imported_is_started_cold(warm: Warm) -> None:
@@ -357,9 +418,10 @@ async def test_an_order_too_long_for_a_template_is_started_cold(warm: Warm) -> N
 async def test_all_end_with_their_shim(home: Home, warm: Warm) -> None:
     template = await warm.template()
     handle = await warm.launch("signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)")
+    everyone = [template, await warm.spare(), handle.details["pid"]]
     os.kill(home.shim(), signal.SIGKILL)
     await warm.agent.exit(handle)
-    await until(lambda: tree.read(template) is None and tree.read(handle.details["pid"]) is None)
+    await until(lambda: not any(tree.read(one) for one in everyone))
 
 
 async def test_a_shim_without_work_takes_its_template_along(home: Home, warm: Warm) -> None:

@@ -91,6 +91,7 @@ class Process:
         )
         self.server = _server(environ, local, run_id, first=job.attempt_number == 1)
         self.flow: FoundFlow | Rehearsed | None = None
+        self.lesson = ""  # for whoever forks the next run: what would have spared this one something
         self._log: RecordFile | LogShipper | None = None
 
     def get_ready(self) -> None:
@@ -103,6 +104,9 @@ class Process:
         if self.job.entrypoint and not self.job.pull_steps:
             with suppress(Exception):
                 self.flow = flow_at_hand(self.job.entrypoint, self.job.path)
+                if self.flow.is_new:
+                    path = os.path.abspath(self.job.path or os.curdir)  # noqa: PTH100  # as above
+                    self.lesson = f"{self.job.entrypoint}\0{path}"
 
     def __call__(self) -> int:
         if self._log is None:
@@ -186,21 +190,30 @@ def warm() -> None:
         responses.TaskRunReceipt,
     ):
         decoder(read)
-    _rehearse()
+    from reeve.sdk.rehearsal import ENOUGH
 
-
-def _rehearse() -> None:
-    from reeve.sdk.rehearsal import ENOUGH, AcceptingLine, Rehearsed
-
-    environ = {"REEVE_API_URL": "http://127.0.0.1/api", "REEVE_RUN_ID": str(uuid4())}
-    flow, job = Rehearsed(), Job(flow_name="nothing", run_name="rehearsal")
     for _ in range(ENOUGH):
-        line = AcceptingLine()
-        process = Process({**environ, "REEVE_ATTEMPT": str(uuid4())}, job, line)
-        process.flow = flow
-        process.execute()
-        process.server.finish(0)
-        line.close()
+        rehearse()
+
+
+def rehearse() -> None:
+    """Go through what every run goes through, without any trace."""
+    from reeve.sdk.rehearsal import AcceptingLine, rehearsed
+
+    line = AcceptingLine()
+    environ = {"REEVE_API_URL": "http://127.0.0.1/api", "REEVE_RUN_ID": str(uuid4())}
+    job = Job(flow_name="nothing", run_name="rehearsal")
+    process = Process({**environ, "REEVE_ATTEMPT": str(uuid4())}, job, line)
+    process.flow = rehearsed()
+    process.execute()
+    process.server.finish(0)
+    line.close()
+
+
+def learn(lesson: str) -> None:
+    """Have the code of a flow at hand that a run had to compile. Raises what is wrong with it."""
+    entrypoint, _, path = lesson.partition("\0")
+    flow_at_hand(entrypoint, path)
 
 
 def _note_code(environ: Mapping[str, str], version: str | None) -> None:

@@ -56,13 +56,14 @@ class NotAFlowError(FlowLoadError):
 class FoundFlow:
     """Where a flow is, by its entrypoint: nothing of it was executed yet."""
 
-    __slots__ = ("_base", "_file", "_folder", "_module", "_name", "_where", "loaded")
+    __slots__ = ("_base", "_file", "_folder", "_module", "_name", "_where", "is_new", "loaded")
 
     def __init__(self, where: str, name: str, base: str) -> None:
         self._where = where
         self._name = name
         self._base = base
         self.loaded = False  # whether its code was executed, in this process or one that forked it
+        self.is_new = False  # whether its code, as its file is now, was not at hand when it was asked for
         self._file = self._folder = ""
         self._module: FileModule | None = None
         if where.endswith(".py") or os.sep in where:
@@ -72,8 +73,7 @@ class FoundFlow:
 
     def compile(self) -> None:
         """Have the code of its file at hand. Raises what the file is faulty with, which ``load`` tells."""
-        if self._module is not None:
-            self._module.compile()
+        self.is_new = self._module is not None and self._module.compile()
 
     def load(self) -> Flow[Any, Any]:
         """Import the flow; see ``load_flow``."""

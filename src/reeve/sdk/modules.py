@@ -23,13 +23,15 @@ class FileModule:
         self._code = code
         self._seen: tuple[int, ...] = ()  # what tells the file that the code is of from others
 
-    def compile(self) -> None:
-        """Have the code at hand as the file is now. Raises what the file is faulty with."""
+    def compile(self) -> bool:
+        """Have the code at hand as its file is; return whether it was not. Raises what it is faulty with."""
         status = os.stat(self._file)  # noqa: PTH116  # pathlib costs each start 5 ms
         # A link may be led to another file of the same time and size, as where times are made reproducible.
         seen = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        if self._seen != seen:
-            self._seen, self._code = seen, _code_of(self._module)
+        if self._seen == seen:
+            return False
+        self._seen, self._code = seen, _code_of(self._module)
+        return True
 
     def execute(self) -> ModuleType:
         """Be the module from now on. What its code raises passes through."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from functools import cache
 from types import CodeType, ModuleType
 from typing import Any
 from uuid import UUID
@@ -47,6 +48,12 @@ class Rehearsed:
             return flow
         finally:
             del sys.modules[_NAME], loaded_files[_NAME]
+
+
+@cache
+def rehearsed() -> Rehearsed:
+    """Return the flow."""
+    return Rehearsed()
 
 
 class AcceptingLine(LocalLine):

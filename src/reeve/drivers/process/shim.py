@@ -421,7 +421,7 @@ class Shim:
         found: dict[str, list[int]] = {}
         exact = True
         for pid in tree.children(os.getpid()):
-            if pid in own:
+            if pid in own or self._templates.owns(pid):
                 continue
             owner = self._owner(pid)
             if os.waitpid(pid, os.WNOHANG)[0]:  # after its marks were read: a zombie bears none

@@ -1,15 +1,20 @@
-"""A process that has imported an engine, and forks a run of it for each order of its shim (design §6).
+"""A process that has imported an engine, and forks the runs of it for its shim (design §6).
 
 The shim starts it as ``python -m reeve.drivers.process.template MODULE LINE``: an interpreter like the run's
-own, with its flags and its site. ``MODULE`` has ``main() -> int``; ``warm()`` for what is done once for all
-runs; and, if it likes, ``prepare()``, which is called for each run before its fork, in its environment and
-directory, and returns what the run does then instead of ``main``. ``LINE`` is the number of an inherited
-socket. It says ``ready`` when it can fork. Each packet is an order (attempt, env, cwd) with the ends of the
-run's stdout, stderr and verdict; the answer is the run's pid, or a negated errno. The run does nothing before
-the shim, which has its pid then, says so through the verdict.
+own, with its flags and its site. ``LINE`` is the number of an inherited socket; it says ``ready`` when orders
+are taken. Each packet is an order (attempt, env, cwd) with the ends of the run's stdout, stderr and verdict;
+the answer is the run's pid, or a negated errno. The run does nothing before the shim, which has its pid then,
+says so through the verdict.
 
-The run is a child of the shim, not of this process: so nothing here watches, reaps or outlives it. What can
-be done before the fork is done there: each page that a run is the first to write to is copied for it.
+Orders are taken by a *spare*: a process that was forked ahead, has gone through what every run goes through,
+and becomes the run. So neither the fork nor the pages that are copied after it (each that a run is the first
+to write to) stand between an order and the user's code. It is a child of the shim, not of this process: so
+nothing here watches, reaps or outlives a run.
+
+``MODULE`` has ``main() -> int``; ``warm()`` for what is done once for all runs; and, if it likes,
+``rehearse()``, which a spare does while it waits; ``prepare()``, which returns what a run does instead of
+``main`` while the shim is busy with its pid; and ``learn(lesson)``: if what ``prepare`` returns has a
+``lesson``, the template learns it for the spares that follow.
 """
 # ruff: noqa: PTH109, PTH123 - a run's pages are few without pathlib
 
@@ -25,6 +30,7 @@ import gc
 import importlib
 import json
 import os
+import select
 import socket
 import sys
 from collections.abc import Callable
@@ -35,24 +41,12 @@ from reeve.drivers.process import spawn, tree
 from reeve.drivers.process.forking import CannotForkError, Forker, Hooks
 from reeve.drivers.process.templates import ENDS, GO, LONGEST_ORDER, READY
 
-
-class Birth:
-    """A run on its way: all that is known of it before its fork, and what it does after it."""
-
-    __slots__ = ("action", "command", "environment", "files", "problem")
-
-    def __init__(
-        self, action: Callable[[], int], files: list[int], command: bytes, environment: bytes, problem: str
-    ) -> None:
-        self.action = action
-        self.files = files  # stdin, and the ends of stdout, stderr and verdict
-        self.command = command  # as /proc shows it
-        self.environment = environment
-        self.problem = problem  # why it cannot run
+LONGEST_LESSON = 4096  # bytes
+REST_SECONDS = 0.02  # after an order, unless the next is there
 
 
 class Template:
-    """The loop: takes orders and answers with pids, until the shim is gone."""
+    """The loop: keeps a spare, until the shim is gone."""
 
     def __init__(self, line: socket.socket, module: ModuleType, hooks: Hooks) -> None:
         from threading import main_thread  # after ``hooks``
@@ -65,7 +59,6 @@ class Template:
         self._added = _added_at_start()
         self._relative = _relative_paths()
         self._variables = Environment()
-        self._home = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._main_thread: Any = main_thread()
 
     def serve(self) -> None:
@@ -74,70 +67,83 @@ class Template:
         sys.modules["__main__"] = self._module
         self._line.send(READY)
         while True:
-            packet, files, _, _ = socket.recv_fds(self._line, LONGEST_ORDER, ENDS)
-            if not packet:
-                return
-            birth = self._prepared(json.loads(packet), files)
+            told, tell = os.pipe()
             try:
                 pid = self._forker.fork()
             except OSError as error:  # no room: the shim says so
-                pid = -(error.errno or errno.EAGAIN)
-            if pid == 0:
-                self._become(birth)
-            self._line.send(str(pid).encode())
-            for file in birth.files:
-                os.close(file)
-            os.fchdir(self._home)  # nobody is to be held up by a template that stands in the way
+                os.close(told)
+                os.close(tell)
+                self._refuse(error)
+            else:
+                if pid == 0:
+                    os.close(told)
+                    self._wait_for_order(tell)
+                os.close(tell)
+                self._learn(told)
+            if not self._is_time():
+                return
 
-    def _prepared(self, order: dict[str, Any], files: list[int]) -> Birth:
-        """Do what can be done in this process, which runs warm."""
-        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        variables = {tree.MARK: order["attempt"], **order["env"]}
-        self._variables.become({**variables, **self._added})
-        problem = spawn.enter_directory(order["cwd"])
-        if not problem:
-            self._find_modules()
-        return Birth(
-            self._module.main if problem else self._action(),
-            [null, *files],
-            self._command.text([*sys.orig_argv[:2], self._module.__name__]),
-            self._environment.text([f"{name}={text}" for name, text in variables.items()]),
-            problem,
-        )
-
-    def _action(self) -> Callable[[], int]:
-        """Return what the run is to do; what cannot be prepared is for the run to find out, and to say."""
-        action: Callable[[], int] = self._module.main
-        prepare = getattr(self._module, "prepare", None)
-        if prepare is not None:
+    def _learn(self, told: int) -> None:
+        """Wait until the spare is none any more: it has an order, or has died. Take its lesson, if any."""
+        lesson = os.read(told, LONGEST_LESSON)
+        if lesson:
+            os.read(told, 1)
             with contextlib.suppress(Exception):
-                action = prepare()
-        return action
+                self._module.learn(os.fsdecode(lesson))
+        os.close(told)
 
-    def _find_modules(self) -> None:
-        """Look for modules from this directory on, where that is what a cold start does."""
-        if not sys.flags.safe_path:
-            sys.path[0] = os.getcwd()  # what python -m puts there
-        for place, path in self._relative:
-            sys.path[place] = os.path.abspath(path)  # noqa: PTH100
+    def _is_time(self) -> bool:
+        """Wait until the next spare is wanted: soon, for the run that begins needs the machine itself.
 
-    def _become(self, birth: Birth) -> NoReturn:
+        False: the shim is gone.
+        """
+        orders, _, _ = select.select([self._line], [], [], REST_SECONDS)
+        return not orders or bool(self._line.recv(1, socket.MSG_PEEK))
+
+    def _refuse(self, error: OSError) -> None:
+        packet, files, _, _ = socket.recv_fds(self._line, LONGEST_ORDER, ENDS)
+        for file in files:
+            os.close(file)
+        if packet:
+            self._line.send(str(-(error.errno or errno.EAGAIN)).encode())
+
+    def _wait_for_order(self, tell: int) -> NoReturn:
+        """Be a spare, and then a run."""
+        try:
+            spawn.die_with_parent(self._shim)
+            if not select.select([self._line], [], [], 0)[0]:
+                self._rehearse()
+            packet, files, _, _ = socket.recv_fds(self._line, LONGEST_ORDER, ENDS)
+            if not packet:
+                os._exit(0)
+            self._line.send(str(os.getpid()).encode())
+        except BaseException:  # noqa: BLE001 - nobody is told: the shim waits in vain, and does without
+            os._exit(127)
+        self._become(json.loads(packet), files, tell)
+
+    def _rehearse(self) -> None:
+        rehearse = getattr(self._module, "rehearse", None)
+        if rehearse is not None:
+            with contextlib.suppress(Exception):
+                rehearse()
+
+    def _become(self, order: dict[str, Any], files: list[int], tell: int) -> NoReturn:
         """Be the run from here on."""
-        null, stdout, stderr, verdict = birth.files
+        stdout, stderr, verdict = files
         try:
             _socket.socket.close(self._line)
-            os.close(self._home)
-            spawn.die_with_parent(self._shim)
             os.setsid()
+            null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
             spawn.take_streams((null, stdout, stderr))
-            self._command.show(birth.command)
-            self._environment.show(birth.environment)
+            problem = self._settle(order)
+            action = self._module.main if problem else self._action(tell)
+            os.close(tell)
             if os.read(verdict, 1) != GO:
                 os._exit(127)
-            if birth.problem:
-                os.write(verdict, birth.problem.encode(errors="replace")[:4000])
+            if problem:
+                os.write(verdict, problem.encode(errors="replace")[:4000])
                 os._exit(127)
-            for file in birth.files:
+            for file in (null, *files):
                 os.close(file)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the shim must hear of it
             with contextlib.suppress(OSError):
@@ -146,7 +152,36 @@ class Template:
                 )
             os._exit(127)
         self._main_thread._native_id = os.getpid()  # noqa: SLF001 - Python forgets to
-        _run(birth.action)
+        _run(action)
+
+    def _settle(self, order: dict[str, Any]) -> str:
+        """Be in the run's environment and directory; return what is wrong with these."""
+        variables = {tree.MARK: order["attempt"], **order["env"]}
+        self._variables.become({**variables, **self._added})
+        self._command.show([*sys.orig_argv[:2], self._module.__name__])
+        self._environment.show([f"{name}={text}" for name, text in variables.items()])
+        problem = spawn.enter_directory(order["cwd"])
+        if not problem:
+            self._find_modules()
+        return problem
+
+    def _find_modules(self) -> None:
+        """Look for modules from this directory on, where that is what a cold start does."""
+        if not sys.flags.safe_path:
+            sys.path[0] = os.getcwd()  # what python -m puts there
+        for place, path in self._relative:
+            sys.path[place] = os.path.abspath(path)  # noqa: PTH100
+
+    def _action(self, tell: int) -> Callable[[], int]:
+        """Return what the run is to do; what cannot be prepared is for the run to find out, and to say."""
+        action: Callable[[], int] = self._module.main
+        prepare = getattr(self._module, "prepare", None)
+        if prepare is not None:
+            with contextlib.suppress(Exception):
+                action = prepare()
+                if lesson := getattr(action, "lesson", ""):
+                    os.write(tell, os.fsencode(lesson)[:LONGEST_LESSON])
+        return action
 
 
 def _added_at_start() -> dict[str, str]:
@@ -203,16 +238,12 @@ class Area:
         self._size = end - start
         self._memory = memoryview((ctypes.c_char * self._size).from_address(start)).cast("B")
 
-    def text(self, words: list[str]) -> bytes:
-        """Return the words to be shown: as many whole ones as find room."""
+    def show(self, words: list[str]) -> None:
+        """Have /proc, and all who look there, see these: as many whole ones as find room."""
         text = b"".join((os.fsencode("\0".join(words)), b"\0"))
         if len(text) > self._size:
             text = text[: text.rfind(b"\0", 0, self._size) + 1]
-        return text.ljust(self._size, b"\0")
-
-    def show(self, text: bytes) -> None:
-        """Have /proc, and all who look there, see this."""
-        self._memory[:] = text
+        self._memory[:] = text.ljust(self._size, b"\0")
 
 
 def _told_by_kernel() -> tuple[Area, Area]:

@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 
-from reeve.drivers.process import spawn
+from reeve.drivers.process import spawn, tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,6 +90,11 @@ class Templates:
     def pids(self) -> set[int]:
         """The processes of all."""
         return {template.pid for template in self._known.values()}
+
+    def owns(self, pid: int) -> bool:
+        """Whether a living process is a spare of one of them: it has no session of its own yet."""
+        process = tree.read(pid)
+        return process is not None and process.session in self.pids
 
     def find(self, order: dict[str, Any]) -> tuple[Template, bytes] | None:
         """Return the template that takes an order, and the order for it; None: start the run cold.
