@@ -25,6 +25,7 @@ def house(tmp_path: Path, sqlite_url: str) -> Iterator[House]:
     made = House(tmp_path, sqlite_url)
     try:
         made.start_server()
+        made.cli("pools", "create", "default")
         made.start_agent()
         (made.flows / "with_reeve.py").write_text((EXAMPLES / "with_reeve.py").read_text())
         yield made

@@ -70,6 +70,13 @@ def _restart_under_load(site: Site, dice: Random, counts: Counts, row: Row, depl
     row.figures |= {"restarts": str(restarts), "longest drain": f"{longest:.1f} s"}
 
 
+def _is_held(site: Site) -> bool:
+    """Whether a poll is open now and a moment later: an agent's first one is answered at once."""
+    before = site.open_polls()
+    time.sleep(0.05)
+    return before == site.open_polls() == 1
+
+
 def _give_back(site: Site, row: Row, deployment: str, number: int) -> None:
     """Stop an agent between claim and launch: its run is given back, and begins at once elsewhere.
 
@@ -79,7 +86,7 @@ def _give_back(site: Site, row: Row, deployment: str, number: int) -> None:
         Agent(f"{word}-{number}", queues=(f"back-{number}",)) for word in ("leaving", "taking")
     )
     site.employ(leaving)
-    until("its poll", lambda: site.open_polls() == 1)
+    until("its poll", lambda: _is_held(site))
     process = site.process(leaving.name)
     process.send_signal(signal.SIGSTOP)
     (run_id,) = site.begin(deployment, 1, queue=leaving.queues[0])

@@ -109,7 +109,8 @@ class Claims:
                     if not poll.cancelled():
                         poll.result()
                 if not polls or (self._news.is_set() and len(polls) == 1):
-                    await asyncio.sleep(gathered_at - loop.time())  # a time that is over costs nothing
+                    if polls:
+                        await asyncio.sleep(gathered_at - loop.time())  # a time that is over costs nothing
                     gathered_at = loop.time() + _GATHER_SECONDS
                     for overtaken in polls:
                         loop.call_later(_OVERTAKEN_SECONDS, overtaken.cancel)
