@@ -58,7 +58,7 @@ class Template:
         self._command, self._environment = _told_by_kernel()
         self._added = _added_at_start()
         self._relative = _relative_paths()
-        self._variables = Environment()
+        self._variables = dict(os.environ)
         self._main_thread: Any = main_thread()
 
     def serve(self) -> None:
@@ -157,13 +157,21 @@ class Template:
     def _settle(self, order: dict[str, Any]) -> str:
         """Be in the run's environment and directory; return what is wrong with these."""
         variables = {tree.MARK: order["attempt"], **order["env"]}
-        self._variables.become({**variables, **self._added})
+        self._take_variables({**variables, **self._added})
         self._command.show([*sys.orig_argv[:2], self._module.__name__])
         self._environment.show([f"{name}={text}" for name, text in variables.items()])
         problem = spawn.enter_directory(order["cwd"])
         if not problem:
             self._find_modules()
         return problem
+
+    def _take_variables(self, wanted: dict[str, str]) -> None:
+        """Have these, and no others; those of the template are not decoded anew to be compared."""
+        for name in self._variables.keys() - wanted.keys():
+            del os.environ[name]
+        for name, text in wanted.items():
+            if self._variables.get(name) != text:
+                os.environ[name] = text
 
     def _find_modules(self) -> None:
         """Look for modules from this directory on, where that is what a cold start does."""
@@ -202,33 +210,6 @@ def _relative_paths() -> list[tuple[int, str]]:
     told = paths.split(os.pathsep) if paths else []
     relative = {os.path.abspath(one): one for one in told if not os.path.isabs(one)}  # noqa: PTH100, PTH117
     return [(place, relative[path]) for place, path in enumerate(sys.path) if path in relative]
-
-
-# libc's setenv, which os.environ calls, keeps for good what it is given (glibc before 2.41): a template would
-# grow with each of its runs. putenv takes the bytes themselves; they are let go when others take their place.
-_putenv = ctypes.CDLL(None).putenv
-
-
-class Environment:
-    """The variables of this process, as they were set last: os.environ would decode each to be compared."""
-
-    def __init__(self) -> None:
-        self._current = dict(os.environ)
-        self._lines: dict[str, Any] = {}  # what libc was told, and reads where it lies
-
-    def become(self, wanted: dict[str, str]) -> None:
-        """Have these variables, and no others."""
-        for name in self._current.keys() - wanted.keys():
-            del os.environ[name]
-            self._lines.pop(name, None)
-        known: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]  # noqa: SLF001 - without setenv
-        for name, text in wanted.items():
-            if self._current.get(name) != text:
-                line = ctypes.create_string_buffer(os.fsencode(f"{name}={text}"))
-                _putenv(line)
-                self._lines[name] = line
-                known[os.fsencode(name)] = os.fsencode(text)
-        self._current = wanted
 
 
 class Area:
