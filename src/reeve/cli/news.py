@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from uuid import UUID
 
@@ -15,6 +16,8 @@ HOLD_SECONDS = 20.0  # how long the server may keep a question open
 ANSWER_SECONDS = 10.0  # on top of the hold, until the server counts as silent
 # Agents send what a run has logged every half second: after an end and this silence nothing is on its way.
 LAST_LINES_SECONDS = 3.0
+_SHY_SECONDS = 1.0  # in which a task is told to the server after the first line it has said
+_LOOK_SECONDS = 0.1
 
 
 def follow(client: Client, run_id: UUID, *, hold: float = HOLD_SECONDS) -> Iterator[Followed]:
@@ -67,12 +70,15 @@ class Speakers:
         self._client = client
         self._run_id = run_id
         self._names: dict[UUID, str] = {}
+        self._nobodies: set[UUID] = set()
 
     def hear(self, logs: list[Log]) -> None:
         """Learn the names of those who have not been heard before."""
-        for ids in self._unknown(log.task_run_id for log in logs):
-            of = filters.TaskRunQuery(task_runs=filters.TaskRunFilter(id=filters.Ids(any_=ids)))
-            self._names |= {run.id: run.name for run in self._client.call(endpoints.filter_task_runs, of)}
+        said_by = {log.task_run_id for log in logs} - self._nobodies
+        until = time.monotonic() + _SHY_SECONDS
+        while self._ask_tasks(said_by) and time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
+        self._nobodies |= {id_ for ids in self._unknown(said_by) for id_ in ids}
         for ids in self._unknown(log.flow_run_id for log in logs if log.flow_run_id != self._run_id):
             these = filters.FlowRunQuery(flow_runs=filters.FlowRunFilter(id=filters.RunIds(any_=ids)))
             self._names |= {run.id: run.name for run in self._client.call(endpoints.filter_flow_runs, these)}
@@ -82,6 +88,13 @@ class Speakers:
         said_by = (log.flow_run_id, log.task_run_id)
         names = [self._names[run_id] for run_id in said_by if run_id in self._names]
         return "/".join(names) or None
+
+    def _ask_tasks(self, said_by: set[UUID | None]) -> bool:
+        """Ask for the names of task runs; return whether any is missing."""
+        for ids in self._unknown(said_by):
+            of = filters.TaskRunQuery(task_runs=filters.TaskRunFilter(id=filters.Ids(any_=ids)))
+            self._names |= {run.id: run.name for run in self._client.call(endpoints.filter_task_runs, of)}
+        return any(self._unknown(said_by))
 
     def _unknown(self, ids: Iterable[UUID | None]) -> Iterator[list[UUID]]:
         """Yield the ids that have no name yet, as many at once as an answer has room for."""
