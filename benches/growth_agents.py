@@ -97,15 +97,11 @@ async def _connections(url: str, server: int) -> int:
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
         return opened(server, parts.path.removeprefix("/"))
-    connection = await asyncpg.connect(url)
-    try:
-        count: int = await connection.fetchval(
-            "select count(*) from pg_stat_activity"
-            " where datname = current_database() and pid <> pg_backend_pid()"
-        )
-    finally:
-        await connection.close()
-    return count
+    return await _counted(
+        url,
+        "select count(*) from pg_stat_activity"
+        " where datname = current_database() and pid <> pg_backend_pid()",
+    )
 
 
 async def servers(root: Path, options: argparse.Namespace, figures: Figures) -> None:
@@ -170,9 +166,14 @@ def _unfinished(house: House) -> int:
 
 
 async def _deadlocks(url: str) -> int:
+    return await _counted(url, "select sum(deadlocks)::int from pg_stat_database")
+
+
+async def _counted(url: str, sql: str) -> int:
+    """Return the number that a statement gives."""
     connection = await asyncpg.connect(url)
     try:
-        count: int = await connection.fetchval("select sum(deadlocks)::int from pg_stat_database")
+        count: int = await connection.fetchval(sql)
     finally:
         await connection.close()
     return count

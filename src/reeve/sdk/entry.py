@@ -77,7 +77,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Process:
-    """A run's process: what is known before it is there, and what it does then, which gives its exit code."""
+    """A run's process: what is known before it may begin; called, it runs, and gives the exit code."""
 
     def __init__(self, environ: Mapping[str, str], job: Job, local: LocalLine | None) -> None:
         self.environ = environ
@@ -95,10 +95,7 @@ class Process:
         self._log: RecordFile | LogShipper | None = None
 
     def get_ready(self) -> None:
-        """Have log and code of the flow at hand, where this can be before the run has its process.
-
-        What is wrong with the code the run will tell.
-        """
+        """Have log and code of the flow at hand; what is wrong with the code the run will tell."""
         if records := self.environ.get("REEVE_RECORDS"):
             self._log = _record_file(records, int(self.environ.get("REEVE_RECORDS_QUOTA", QUOTA_BYTES)))
         if self.job.entrypoint and not self.job.pull_steps:
@@ -168,7 +165,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
 
 
 def prepare(environ: Mapping[str, str] = os.environ) -> Callable[[], int]:
-    """Return what executes a run: in this process, or in one that is forked from it and finds it ready."""
+    """Return what executes a run in this process, made ready; called, it gives the exit code."""
     with open(environ["REEVE_JOB"], "rb") as file:  # noqa: PTH123  # pathlib costs each start 5 ms
         job = codec.decode(file.read(), Job)
     path = environ.get("REEVE_AGENT_SOCKET")
@@ -282,14 +279,9 @@ def _server(environ: Mapping[str, str], local: LocalLine | None, run_id: UUID, *
 
 
 def _record_file(path: str, quota: int) -> RecordFile:
-    """Have what the run logs written to a file; by the handler of the run before, where runs are forked."""
-    logger = logging.getLogger("reeve")
-    for handler in logger.handlers:
-        if isinstance(handler, RecordFile):
-            handler.begin(path, quota)
-            return handler
+    """Have what the run logs written to a file."""
     made = RecordFile(path, quota)
-    logger.addHandler(made)
+    logging.getLogger("reeve").addHandler(made)
     return made
 
 

@@ -47,10 +47,6 @@ class RecordFile(logging.Handler):
 
     def __init__(self, path: str, quota: int = QUOTA_BYTES) -> None:
         super().__init__()
-        self.begin(path, quota)
-
-    def begin(self, path: str, quota: int) -> None:
-        """Write to this file from now on: whoever forks runs makes one of these for all of them."""
         self._path = path
         self._file: int | None = None  # opened by the first line: most runs log none
         self._full = path + _FULL_MARK
