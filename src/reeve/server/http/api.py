@@ -140,8 +140,7 @@ class Api:
                 asked.setdefault(read[0], {})[place] = read[1]
             else:
                 replies[place] = read
-        served = (_served(route, [*group.values()]) for route, group in asked.items())
-        for group, answers in zip(asked.values(), await asyncio.gather(*served), strict=True):
+        for group, answers in zip(asked.values(), await _all_served(asked), strict=True):
             replies.update(zip(group, answers, strict=True))
         return [_passed_on(replies[place]) for place in range(len(calls))]
 
@@ -166,6 +165,13 @@ class Api:
         except Exception as error:  # noqa: BLE001  # the border, as for a request that comes by itself
             return problems.reply(error, route.endpoint, raw)
         return route, request
+
+
+async def _all_served(asked: Mapping[Route, Mapping[int, Request[Any]]]) -> list[list[Reply]]:
+    serving = [_served(route, [*group.values()]) for route, group in asked.items()]
+    if len(serving) == 1:  # as nearly always: no task of its own
+        return [await serving[0]]
+    return await asyncio.gather(*serving)
 
 
 async def _served(route: Route, asked: Sequence[Request[Any]]) -> list[Reply]:

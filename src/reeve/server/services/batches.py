@@ -37,6 +37,8 @@ async def each(
     ``prepare`` locks and reads what they need, in one order for all batches, and returns which of them go
     together: those that lock nothing more.
     """
+    if len(matters) <= BATCH:
+        return await _part(store, matters, prepare, apply)
     parts = [matters[place : place + BATCH] for place in range(0, len(matters), BATCH)]
     found = await asyncio.gather(*(_part(store, part, prepare, apply) for part in parts))
     return [outcome for outcomes in found for outcome in outcomes]
@@ -65,6 +67,8 @@ async def _part(
         except Exception as error:  # whatever it is, the one it belongs to says it
             log.debug("A batch of %d is written one by one", len(matters), exc_info=error)
     alone = [place for place in range(len(matters)) if place not in done]
+    if not alone:
+        return [*done.values()]
     outcomes = await asyncio.gather(
         *(store.write(partial(_applied, apply=apply, matter=matters[place])) for place in alone),
         return_exceptions=True,
