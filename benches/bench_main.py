@@ -21,7 +21,7 @@ from datetime import datetime
 from pathlib import Path
 
 from benches.figures import Figures, add_options
-from benches.procs import cpu_seconds, cpu_times, leaders, rss_mib
+from benches.procs import busy_seconds, cpu_seconds, cpu_times, leaders, rss_mib
 from tests.acceptance.house import House, until
 
 from reeve.wire import endpoints as api
@@ -81,10 +81,11 @@ def main() -> None:
             pids = {"server": house.processes["server"].pid, "agent": agent.pid}
             latency(house, options.samples, figures)
             idle(house, pids, figures)
-            burst(house, options.runs, pids, figures)
+            rate = burst(house, options.runs, pids, figures)
         finally:
             house.close()
-    forks(figures)
+    bare = forks(figures)
+    figures.add("no-op runs for each bare fork from 2 parents", rate / bare, "", least=0.12)
     imports(figures)
     figures.write(options)
 
@@ -101,10 +102,15 @@ def idle(house: House, pids: dict[str, int], figures: Figures, seconds: float = 
     everyone = who_stays(house, pids)
     before = {name: cpu_seconds(pid) for name, pid in everyone.items()}
     time.sleep(seconds)  # what is measured is idleness
-    for name, pid in everyone.items():
-        used = (cpu_seconds(pid) - before[name]) / seconds * 100
-        figures.add("CPU while nothing happens", used, "% of a core", name)
-        figures.add("resident memory while nothing happens", rss_mib(pid), "MiB", name)
+    used = {name: (cpu_seconds(pid) - before[name]) / seconds * 100 for name, pid in everyone.items()}
+    held = {name: rss_mib(pid) for name, pid in everyone.items()}
+    for what, unit, each, most in (
+        ("CPU while nothing happens", "% of a core", used, 1.0),
+        ("resident memory while nothing happens", "MiB", held, 150.0),
+    ):
+        for name, value in each.items():
+            figures.add(what, value, unit, name)
+        figures.add(what, sum(each.values()), unit, "all", most=most)
 
 
 def latency(house: House, samples: int, figures: Figures) -> None:
@@ -113,9 +119,9 @@ def latency(house: House, samples: int, figures: Figures) -> None:
     waits = [wait(house, deployment, n) for n in range(samples + WARMING)]
     figures.add("due → code, the first run", waits[0], "ms")
     quantiles = statistics.quantiles(waits[WARMING:], n=100)
-    figures.add("due → code", waits[WARMING:], "ms")
-    for one in (95, 99):
-        figures.add(f"due → code, p{one} of {samples}", quantiles[one - 1], "ms")
+    figures.add("due → code", waits[WARMING:], "ms", most=8)
+    figures.add(f"due → code, p95 of {samples}", quantiles[94], "ms")
+    figures.add(f"due → code, p99 of {samples}", quantiles[98], "ms", most=25)
 
 
 def wait(house: House, deployment: str, number: int) -> float:
@@ -126,8 +132,11 @@ def wait(house: House, deployment: str, number: int) -> float:
     return (float(mark.read_text()) - stamp(house.read(run_id).created)) * 1000
 
 
-def burst(house: House, runs: int, pids: dict[str, int], figures: Figures) -> None:
-    """Print how fast many no-op runs are Completed that a paused queue holds, and what they cost."""
+def burst(house: House, runs: int, pids: dict[str, int], figures: Figures) -> float:
+    """Print how fast many no-op runs are Completed that a paused queue holds, and what they cost.
+
+    Return how many a second.
+    """
     deployment = house.deploy(NOOP, "noop", file="noop.py")
     queue = house.client.call(api.read_work_queue_by_name, name="default").id
     house.client.call(api.update_work_queue, requests.WorkQueueUpdate(is_paused=True), id=queue)
@@ -136,9 +145,10 @@ def burst(house: House, runs: int, pids: dict[str, int], figures: Figures) -> No
         list(pool.map(lambda _: house.run_at_once(deployment, runs // CREATORS), range(CREATORS)))
     runs = runs // CREATORS * CREATORS
     rate = runs / (time.monotonic() - began)
-    figures.add(f"{runs} runs created over {CREATORS} connections", rate, "runs/s")
+    figures.add(f"{runs} runs created over {CREATORS} connections", rate, "runs/s", least=800)
     everyone = who_stays(house, pids)
     before = {name: cpu_times(pid) for name, pid in everyone.items()}
+    busy, bench = busy_seconds(), time.process_time()
     resumed = time.time()
     house.client.call(api.update_work_queue, requests.WorkQueueUpdate(is_paused=False), id=queue)
     peak = 0.0
@@ -150,27 +160,36 @@ def burst(house: House, runs: int, pids: dict[str, int], figures: Figures) -> No
         return house.client.call(api.count_flow_runs, ENDED) >= runs
 
     until("all of them", done, patience=3600)
+    busy, bench = busy_seconds() - busy, time.process_time() - bench
     last = house.client.call(api.filter_flow_runs, ENDED | {"sort": "END_TIME_DESC", "limit": 1})[0].end_time
     assert last
-    figures.add(f"{runs} no-op runs, one agent, all Completed", runs / (stamp(last) - resumed), "runs/s")
+    rate = runs / (stamp(last) - resumed)
+    figures.add(f"{runs} no-op runs, one agent, all Completed", rate, "runs/s", least=500)
     spent = {name: cpu_times(pid) for name, pid in everyone.items()}
     for name, (own, waited) in spent.items():
         figures.add("CPU a run", (own - before[name][0]) / runs * 1000, "ms", name)
         if waited > before[name][1]:
             figures.add("CPU a run", (waited - before[name][1]) / runs * 1000, "ms", f"children of {name}")
     total = sum(map(sum, spent.values())) - sum(map(sum, before.values()))
-    figures.add("CPU a run", total / runs * 1000, "ms", "all")
+    figures.add("CPU a run", total / runs * 1000, "ms", "all", most=4)
+    others = 100 * (1 - (total + bench) / busy)
+    figures.add("CPU of others meanwhile, of what was busy", others, "%", "others", most=5)
     figures.add("peak memory, all processes (RSS, shared pages counted each)", peak, "MiB")
+    return rate
 
 
-def forks(figures: Figures) -> None:
-    """Print how many processes of a template's size this machine forks a second, from one and two parents."""
+def forks(figures: Figures) -> float:
+    """Print how many processes of a template's size this machine forks a second, from one and two parents.
+
+    Return the latter.
+    """
     for parents in (1, 2):
         children = [
             subprocess.Popen([sys.executable, "-c", FORKS], stdout=subprocess.PIPE) for _ in range(parents)
         ]
         rates = [float(child.communicate()[0]) for child in children]
         figures.add("bare fork + exit + wait", sum(rates), "/s", f"from {parents}")
+    return sum(rates)
 
 
 def stamp(text: str) -> float:

@@ -23,6 +23,13 @@ def cpu_seconds(pid: int) -> float:
     return sum(cpu_times(pid))
 
 
+def busy_seconds() -> float:
+    """Return the CPU seconds that this machine has worked, whoever asked for it."""
+    first, _, _ = Path("/proc/stat").read_text().partition("\n")
+    user, nice, system, _idle, _waiting, irq, softirq, *_ = map(int, first.split()[1:])
+    return (user + nice + system + irq + softirq) / TICK
+
+
 def leaders(pid: int) -> list[int]:
     """Return the children of a process of one thread that lead a session."""
     children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
