@@ -34,7 +34,7 @@ from reeve.server.services.hub import run_topic
 from reeve.server.services.proposals import cancel_subflows, close, crash_budget
 from reeve.server.services.states import end_children, enter, without_children
 from reeve.server.services.tokens import attempt_of
-from reeve.server.storage import attempts, events, logs, runs, slots, task_runs
+from reeve.server.storage import attempts, claims, events, logs, runs, slots, task_runs
 from reeve.wire import project, responses
 from reeve.wire.codec import instant, iso_or_none
 from reeve.wire.requests import Exited, Launched, NotLaunched, StopFailed
@@ -114,6 +114,9 @@ async def _read_all(tx: Transaction, told: Sequence[AttemptReports]) -> Callable
     held = {attempt.id: attempt for attempt in await attempts.read_of_all_locked(tx, attempt_ids)}
     ending = [held[one.id].flow_run_id for one in told if one.id in held and _has_exited(one)]
     alone = without_children(tx, ending, await task_runs.parents(tx, ending) if ending else set())
+    for deployment_id in {held[one.id].deployment_id for one in told if one.id in held and _has_exited(one)}:
+        if deployment_id:  # a statement that reads has what was applied before it written at once
+            await claims.pool_of_limited(tx, deployment_id)
 
     def is_usual(one: AttemptReports) -> bool:
         run = locked.get(held[one.id].flow_run_id) if one.id in held else None

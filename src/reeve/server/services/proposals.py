@@ -35,6 +35,7 @@ from reeve.server.storage import (
     claims,
     deployments,
     events,
+    notifications,
     runs,
     schedule_policies,
     task_runs,
@@ -140,6 +141,7 @@ async def read_all(tx: Transaction, all_: Sequence[Asked]) -> Callable[[Asked], 
     """Lock what is proposed for, and return which proposals concern one run alone, and its own attempt."""
     locked = {run.id: run for run in await runs.lock_all(tx, [*{asked.run_id for asked in all_}])}
     await attempts.read_of_all_locked(tx, [run.attempt_id for run in locked.values() if run.attempt_id])
+    await notifications.active(tx)  # a statement that reads has what was judged before it written at once
 
     def is_usual(asked: Asked) -> bool:
         run = locked.get(asked.run_id)
