@@ -18,6 +18,7 @@ from reeve.core.runs import FlowRun
 from reeve.core.states import StateType, propose
 from reeve.core.work import AGENT_POOL_TYPE, Rooms, WorkPool, WorkQueue, grantable
 from reeve.errors import ConflictError
+from reeve.server.services.lookout import Outlook
 from reeve.server.services.states import new_state, tell
 from reeve.server.storage import agents, attempts, claims, deployments, events, runs
 from reeve.server.storage.store import Transaction
@@ -75,6 +76,30 @@ async def _default_kind(tx: Transaction, agent: Agent, pool: WorkPool) -> str | 
     if agent.default_document_id is not None:
         return await claims.document_kind(tx, agent.default_document_id)
     return "process" if pool.type == AGENT_POOL_TYPE else pool.type  # A5
+
+
+async def outlook(tx: Transaction, agent: Agent, *, tried: bool) -> Outlook:
+    """Say when the next run can be claimed by an agent, and by those that are like it.
+
+    ``tried``: what is due now was refused to it, and must not hide what falls due meanwhile.
+    """
+    pool = await claims.pool(tx, agent.work_pool_id)
+    if pool is None or pool.is_paused:
+        return Outlook(None)
+    queues = served(agent, await claims.queues(tx, pool.id))
+    if not queues:
+        return Outlook(None)
+    ids, fit = [queue.id for queue in queues], await fitness(tx, agent, pool)
+    before = await tx.now() + timedelta(seconds=agent.prefetch_seconds)
+    due = await runs.next_due(tx, ids, fit)
+    if tried and due is not None and due <= before:
+        due = await runs.next_due(tx, ids, fit, after=before)
+    limits = [pool.concurrency_limit, *(queue.concurrency_limit for queue in queues)]
+    limited = tried or any(limit is not None for limit in limits)
+    return Outlook(
+        (due - before).total_seconds() if due else None,
+        limited or await claims.has_limited_deployments(tx),
+    )
 
 
 async def claim(tx: Transaction, agent: Agent, free: int, terms: LeaseTerms) -> int:

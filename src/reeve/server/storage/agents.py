@@ -35,8 +35,8 @@ async def read(tx: Transaction, agent_id: UUID) -> Agent | None:
 
 async def lock(tx: Transaction, agent_id: UUID) -> Agent | None:
     """Return an agent that nobody else changes until this transaction ends."""
-    row = await tx.fetchrow(f"{AGENT} where a.id = $1 for no key update of a", agent_id)
-    return None if row is None else rows.agent(row)
+    found = await tx.locked(f"{AGENT} where a.id = $1 for no key update of a", agent_id)
+    return rows.agent(found[0]) if found else None
 
 
 async def by_name(tx: Transaction, name: str) -> list[Agent]:

@@ -118,8 +118,8 @@ async def lock(tx: Transaction, attempt_id: UUID) -> Attempt | None:
         " for no key update",
         attempt_id,
     )
-    row = await tx.fetchrow("select * from attempts where id = $1 for no key update", attempt_id)
-    return None if row is None else _known(tx, row)
+    found = await tx.locked("select * from attempts where id = $1 for no key update", attempt_id)
+    return _known(tx, found[0]) if found else None
 
 
 async def read_of_locked(tx: Transaction, attempt_id: UUID) -> Attempt | None:
@@ -131,8 +131,13 @@ async def read_of_locked(tx: Transaction, attempt_id: UUID) -> Attempt | None:
 
 
 async def read_of_all_locked(tx: Transaction, attempt_ids: list[UUID]) -> list[Attempt]:
-    """Return attempts whose runs this transaction has locked, in any order."""
-    found = await tx.fetch("select * from attempts where id = any($1::uuid[])", attempt_ids)
+    """Return attempts whose runs this transaction has locked, in the order of their ids.
+
+    They are locked in it too: a renewal, which locks no runs, changes many of them as well.
+    """
+    found = await tx.locked(
+        "select * from attempts where id = any($1::uuid[]) order by id for no key update", attempt_ids
+    )
     return [_known(tx, row) for row in found]
 
 
@@ -261,7 +266,14 @@ async def rebind(tx: Transaction, agent_id: UUID, epoch: int, lease_until: datet
 
 
 async def renew(tx: Transaction, attempt_ids: list[UUID], lease_until: datetime) -> dict[UUID, bool]:
-    """Extend the leases of those that are still open; return them, and whether each was unreachable."""
+    """Extend the leases of those that are still open; return them, and whether each was unreachable.
+
+    They are locked in the order of their ids, as by whoever writes what was reported on several of them.
+    """
+    await tx.lock(
+        "select id from attempts where id = any($1::uuid[]) and closed is null order by id for no key update",
+        attempt_ids,
+    )
     found = await tx.fetch(
         "update attempts set lease_until = $2 where id = any($1::uuid[]) and closed is null"
         " returning id, unreachable",

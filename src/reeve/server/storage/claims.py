@@ -103,6 +103,14 @@ async def limited_deployments(tx: Transaction, queue_ids: list[UUID], before: da
     return [rows.uuid(row["deployment_id"]) for row in found]
 
 
+async def has_limited_deployments(tx: Transaction) -> bool:
+    """Say whether any deployment has a limit of its own."""
+    found = await tx.fetchval(
+        "select 1 from deployment_options o where o.concurrency_limit is not null limit 1"
+    )
+    return found is not None
+
+
 async def lock_deployments(tx: Transaction, deployment_ids: list[UUID]) -> dict[UUID, Limit]:
     """Lock the limits of those that have one, after pools and queues, then count their open attempts.
 

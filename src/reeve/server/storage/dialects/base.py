@@ -93,6 +93,10 @@ class Transaction(Protocol):
         """Run a statement that locks rows, and reads nothing."""
         ...
 
+    async def locked(self, sql: str, *args: Any) -> list[Row]:
+        """Return all rows of a statement that locks them. ``now``, if not asked before, is no earlier."""
+        ...
+
     def later(self, sql: str, *args: Any) -> None:
         """Run a statement before the next other one or the commit, with its like in one go.
 

@@ -144,6 +144,10 @@ class SqliteTransaction(Kept):
     async def lock(self, sql: str, *args: Any) -> None:
         """Do nothing: the one writer is the lock."""
 
+    async def locked(self, sql: str, *args: Any) -> list[Row]:
+        """Read: the one writer is the lock."""
+        return await self.fetch(sql, *args)
+
     def flush(self) -> None:
         """Run what could wait until now."""
         for sql, args in self._waiting():
