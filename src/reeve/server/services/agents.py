@@ -330,7 +330,7 @@ async def _look(ctx: Context, tx: Transaction, *, agent_id: UUID, body: Poll) ->
     if agent is None:
         raise NotFoundError(UNREGISTERED)
     _check_epoch(agent, body.epoch)
-    return await _seen(ctx, tx, agent, body)
+    return await _seen(ctx, tx, agent, body, await attempts.held_by(tx, agent_id))
 
 
 async def _claim(ctx: Context, tx: Transaction, *, agent_id: UUID, body: Poll) -> _Look:
@@ -341,20 +341,21 @@ async def _claim(ctx: Context, tx: Transaction, *, agent_id: UUID, body: Poll) -
     _check_epoch(agent, body.epoch)
     # What was granted and not acknowledged will take its slots too. It is counted behind the lock: a poll of
     # this agent that crosses this one may have been granted runs since anybody looked.
-    free = body.free - await attempts.granted_count(tx, agent_id, after=body.acked_grant)
+    held = await attempts.held_by(tx, agent_id)
+    free = body.free - sum(attempt.grant > body.acked_grant for attempt in held)
     tries = free > 0 and agent.mode is AgentMode.RUNNING
-    count = await claim(tx, agent, free, ctx.terms) if tries else 0
-    look = await _seen(ctx, tx, agent, body)
+    opened = await claim(tx, agent, free, ctx.terms) if tries else []
+    held += map(attempts.just_opened, opened)
+    look = await _seen(ctx, tx, agent, body, held)
     if agent.queues or agent.prefixes:
         look.work.served = await _served_by(tx, agent)
-    if not tries or count == free:
+    if not tries or len(opened) == free:
         return look
-    return replace(look, is_more=False, outlook=None if count else await outlook(tx, agent, tried=True))
+    return replace(look, is_more=False, outlook=None if opened else await outlook(tx, agent, tried=True))
 
 
-async def _seen(ctx: Context, tx: Transaction, agent: Agent, body: Poll) -> _Look:
-    """Say what there is for an agent, but for what it could still claim."""
-    known = await attempts.held_by(tx, agent.id)
+async def _seen(ctx: Context, tx: Transaction, agent: Agent, body: Poll, known: list[Held]) -> _Look:
+    """Say what there is for an agent that has ``known`` open, but for what it could still claim."""
     held = set(body.held)
     acknowledged = [attempt for attempt in known if attempt.grant <= body.acked_grant]
     granted = [attempt for attempt in known if attempt.grant > body.acked_grant]

@@ -11,8 +11,9 @@ import msgspec
 
 from reeve.core.attempts import Attempt, LeaseTerms
 from reeve.core.crashes import CrashReason
+from reeve.core.states import StateType
 from reeve.core.time_limits import NO_LIMITS
-from reeve.server.storage import rows
+from reeve.server.storage import rows, runs
 from reeve.server.storage.changes import Changes, as_it_is
 from reeve.server.storage.store import Row, Transaction
 from reeve.wire.codec import iso
@@ -113,11 +114,7 @@ async def lock(tx: Transaction, attempt_id: UUID) -> Attempt | None:
     """
     if (known := tx.known.get(attempt_id)) is not None:
         return cast("Attempt", known)
-    await tx.lock(
-        "select id from flow_runs where id = (select flow_run_id from attempts where id = $1)"
-        " for no key update",
-        attempt_id,
-    )
+    await runs.lock_of(tx, attempt_id)
     found = await tx.locked("select * from attempts where id = $1 for no key update", attempt_id)
     return _known(tx, found[0]) if found else None
 
@@ -184,6 +181,19 @@ async def returns(tx: Transaction, run_id: UUID) -> int:
     return count
 
 
+def just_opened(attempt: Attempt) -> Held:
+    """Return what ``held_by`` will say of an attempt that this transaction has opened for an agent."""
+    assert attempt.grant is not None
+    return Held(
+        id=attempt.id,
+        flow_run_id=attempt.flow_run_id,
+        grant=attempt.grant,
+        launched=False,
+        run_state_type=StateType.PENDING,
+        expires=attempt.expires,
+    )
+
+
 async def held_by(tx: Transaction, agent_id: UUID) -> list[Held]:
     """Return the open attempts of an agent by grant number."""
     found = await tx.fetch(
@@ -209,16 +219,6 @@ async def held_count(tx: Transaction, agent_id: UUID) -> int:
     """Count the open attempts of an agent."""
     count: int = await tx.fetchval(
         "select count(*) from attempts where agent_id = $1 and closed is null", agent_id
-    )
-    return count
-
-
-async def granted_count(tx: Transaction, agent_id: UUID, *, after: int) -> int:
-    """Count the open attempts of an agent whose grants have numbers above ``after``."""
-    count: int = await tx.fetchval(
-        "select count(*) from attempts where agent_id = $1 and closed is null and grant_number > $2",
-        agent_id,
-        after,
     )
     return count
 

@@ -133,11 +133,17 @@ async def lock_all(tx: Transaction, run_ids: list[UUID]) -> list[FlowRun]:
     )
 
 
+async def lock_of(tx: Transaction, attempt_id: UUID) -> None:
+    """Lock the run of an attempt, and know it."""
+    which = "select flow_run_id from attempts where id = $1"
+    await _locked(tx, f"{FLOW_RUN} where r.id = ({which}) for no key update of r", attempt_id)
+
+
 async def _locked(tx: Transaction, sql: str, ids: UUID | list[UUID]) -> list[FlowRun]:
     """Return the runs that a statement locks, with the states that they have now.
 
-    A statement that has waited for a lock gives the run's new row beside an old snapshot of all else, where its
-    new state is missing, or its new queue: such a run is read again.
+    A statement that has waited for a lock gives the run's new row beside an old snapshot of all else, where
+    its new state is missing, or its new queue: such a run is read again.
     """
     found = await tx.locked(sql, ids)
     old = [

@@ -69,6 +69,10 @@ class Transaction(Protocol):
         """Return all rows of a statement."""
         ...
 
+    async def aside(self, sql: str, *args: Any) -> list[Row]:
+        """Return all rows of a statement that reads nothing which is still to be written."""
+        ...
+
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
         """Return the first row, if any."""
         ...

@@ -67,6 +67,9 @@ class PostgresTransaction(Kept):
         await self.flush()
         return list(await self._connection.fetch(sql, *args))
 
+    async def aside(self, sql: str, *args: Any) -> list[Row]:
+        return list(await self._connection.fetch(sql, *args))
+
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
         await self.flush()
         return await self._connection.fetchrow(sql, *args)
