@@ -7,7 +7,7 @@ rows       claims, polls, pages, schedules: 1,000,000 waiting and 10,000,000 end
 schedules  a tick of the scheduler with 10,000 deployments, and what dispatch feels of it
 idle       1,000 agents that wait, each with its poll open
 pruner     what dispatch feels of the deletion of old runs
-servers    3 servers on PostgreSQL and 6 agents, beside one server on SQLite
+servers    3 servers on PostgreSQL and 6 agents, beside one server on SQLite with 6 agents and with 1
 memory     server, agent and shim over many runs
 flows      the memory of a run that sleeps
 
@@ -22,7 +22,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benches import growth_agents, growth_duties, growth_rows
+from benches import growth_agents, growth_duties, growth_rows, growth_servers
 from benches.figures import Figures, add_options
 
 FAMILIES = {
@@ -30,7 +30,7 @@ FAMILIES = {
     "schedules": growth_duties.schedules,
     "idle": growth_agents.idle,
     "pruner": growth_duties.pruner,
-    "servers": growth_agents.servers,
+    "servers": growth_servers.servers,
     "memory": growth_agents.memory,
     "flows": growth_agents.flows,
 }

@@ -5,50 +5,35 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
-from collections import Counter
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
-from statistics import median
-from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID
 
 import asyncpg
 from benches.bench_api import databases, reeve, say
 from benches.desk import Desk
 from benches.figures import Figures
+from benches.growth_servers import PATIENCE, unfinished
 from benches.procs import cpu_seconds, opened, private_mib
 from tests.acceptance.house import House, until
-from tests.chaos.site import Site as Servers
-from tests.postgres import start_cluster
 
 from reeve.wire import endpoints as api
-from reeve.wire import requests
 
 IDLE_AGENTS = 1_000
 IDLE_SECONDS = 60.0
 IDLE_GOAL = 10.0  # % of a core
 CONNECTIONS_GOAL = 20
 REGISTERED = 50  # agents that register at the same time
-SERVERS, AGENTS, LIMIT = 3, 6, 4  # the limit is each agent's
-BURST = 1_500  # runs
 RUNS = 100_000
 BATCH = 500  # runs asked for at once: the line stays short
 STEPS = 10  # looks at the memory
 FLAT = 1.1  # times what it was after the first tenth
 SLEEPING = 20
 PRIVATE_GOAL = 4.0  # MiB
-PATIENCE = 3600.0
 FLOWS = """
 import os, time
 from pathlib import Path
 from reeve import flow
-
-@flow
-def marked(marks: str):
-    file = os.open(marks, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.write(file, f"{os.environ['REEVE_RUN_ID']}\\n".encode())
-    os.close(file)
 
 @flow
 def noop():
@@ -104,71 +89,6 @@ async def _connections(url: str, server: int) -> int:
     )
 
 
-async def servers(root: Path, options: argparse.Namespace, figures: Figures) -> None:
-    """Measure runs a second with one server on SQLite, then with three on PostgreSQL; six agents each."""
-    await asyncio.to_thread(_servers, root, options, figures)
-
-
-def _servers(root: Path, options: argparse.Namespace, figures: Figures) -> None:
-    runs = max(round(BURST * options.size), 100)
-    rounds = max(min(options.rounds, 3), 1)
-    with ExitStack() as stack:
-        cluster = start_cluster()
-        stack.callback(cluster.stop)
-        sites = {"sqlite, 1 server": (f"sqlite:///{root}/reeve.db", 1)}
-        sites[f"postgres, {SERVERS} servers"] = (cluster.url, SERVERS)
-        rates: dict[str, list[float]] = {}
-        for number, (name, (url, count)) in enumerate(sites.items()):
-            with closing(Servers(root / str(number), url)) as house:
-                _open(house, count)
-                rates[name] = [_burst(house, runs) for _ in range(rounds)]
-        least = median(next(iter(rates.values())))
-        for name, each in rates.items():
-            goal = least if name.startswith("postgres") else None
-            figures.add(f"{runs:,} no-op runs, {AGENTS} agents", each, "runs/s", name, least=goal)
-        figures.add("deadlocks", asyncio.run(_deadlocks(cluster.url)), "", "postgres", most=0)
-
-
-def _open(house: Servers, count: int) -> None:
-    """Start the servers and spread the agents over them."""
-    house.start_server()
-    ports = [house.port, *(house.start_server_beside(f"server{n}") for n in range(1, count))]
-    house.cli("pools", "create", "default")
-    for n in range(AGENTS):
-        url = f"http://127.0.0.1:{ports[n % len(ports)]}/api"
-        house.start_agent(f"agent{n}", "--limit", str(LIMIT), REEVE_API_URL=url)
-    until("the agents", lambda: len(house.client.call(api.list_agents)) == AGENTS)
-    house.deploy(FLOWS, "marked")
-
-
-def _burst(house: Servers, runs: int) -> float:
-    """Return the runs a second of many that a paused queue held. Each must have run once."""
-    marks = house.root / f"marks{time.monotonic_ns()}"
-    queue = house.client.call(api.read_work_queue_by_name, name="default").id
-    house.client.call(api.update_work_queue, requests.WorkQueueUpdate(is_paused=True), id=queue)
-    made = house.run_at_once("marked/t", runs, marks=str(marks))
-    began = time.monotonic()
-    house.client.call(api.update_work_queue, requests.WorkQueueUpdate(is_paused=False), id=queue)
-    until("all of them", lambda: _unfinished(house) == 0, PATIENCE)
-    rate = runs / (time.monotonic() - began)
-    begun = Counter(map(UUID, marks.read_text().split()))
-    assert begun == Counter(made), (
-        f"{len(begun)} of {runs} runs ran, {begun.most_common(1)[0][1]} times at most"
-    )
-    return rate
-
-
-def _unfinished(house: House) -> int:
-    states = {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING"]}}
-    time.sleep(0.2)  # a look costs the server something: not too many
-    asked: Any = {"flow_runs": {"state": states, "tags": {}, "name": {}}}
-    return house.client.call(api.count_flow_runs, asked)
-
-
-async def _deadlocks(url: str) -> int:
-    return await _counted(url, "select sum(deadlocks)::int from pg_stat_database")
-
-
 async def _counted(url: str, sql: str) -> int:
     """Return the number that a statement gives."""
     connection = await asyncpg.connect(url)
@@ -195,7 +115,7 @@ def _memory(root: Path, options: argparse.Namespace, figures: Figures) -> None:
         for number in range(STEPS):
             for low in range(0, step, BATCH):
                 house.run_at_once("noop/t", min(BATCH, step - low))
-                until("the batch", lambda: _unfinished(house) == 0, PATIENCE)
+                until("the batch", lambda: unfinished(house) == 0, PATIENCE)
             for name, pid in everyone.items():
                 sizes[name].append(private_mib(pid))
             say(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -21,15 +22,17 @@ from reeve.core.work import WorkPool, WorkQueue
 from reeve.errors import ConflictError, NotFoundError
 from reeve.server.services import blocks
 from reeve.server.services.attempts import give_back, lose
-from reeve.server.services.claims import claim, fitness, named_document, selected, served
+from reeve.server.services.claims import claim, fitness, named_document, outlook, selected
 from reeve.server.services.context import Context
-from reeve.server.services.hub import agent_topic, pool_topic, woken
+from reeve.server.services.hub import agent_topic, held_topic, pool_topic, room_topic
+from reeve.server.services.hub import woken as woken_within
 from reeve.server.services.sealing import for_grant
 from reeve.server.services.tokens import token_of
 from reeve.server.storage import agents, attempts, claims, deployments, events, flows, runs, work
 from reeve.wire import project, responses
 
 if TYPE_CHECKING:
+    from reeve.server.services.lookout import Outlook
     from reeve.server.storage.attempts import Held
     from reeve.server.storage.store import Transaction
     from reeve.wire.requests import Farewell, Poll, Register
@@ -38,15 +41,18 @@ UNKNOWN = "There is no such agent. See: reeve agent ls"
 UNREGISTERED = "This agent is not registered here; it registers again."
 OVERDUE = "a time limit of its deployment is over"
 POLL_SECONDS = 25.0  # how long a poll is held open at most
+# An attempt that was closed: mostly its agent has said so, and asks anew in a moment. If not, it is told.
+ENDED_SECONDS = 0.2
 
 
 class _Look(Struct, frozen=True):
     """What one look at the database says about an agent's poll."""
 
     work: responses.Work
-    dropped: list[UUID]  # open attempts that the agent was granted and does not hold any more
-    is_due: bool = False  # a run of its queues can be claimed, and it has room
-    wait: float | None = None  # seconds until the next one can be; None: none is known
+    dropped: list[UUID] = []  # open attempts that the agent was granted and does not hold any more
+    room: int = 0  # runs that it could be granted besides
+    is_more: bool = True  # that it has claimed all it could: there may be more for others
+    outlook: Outlook | None = None  # it has claimed in vain: when somebody like it can claim again
 
 
 async def register(ctx: Context, body: Register) -> responses.Registration:
@@ -114,25 +120,76 @@ async def poll(ctx: Context, agent_id: UUID, body: Poll) -> responses.Work:
     """Answer as soon as there is something to say to an agent, or after the time it wants to wait.
 
     The answer is derived from the open attempts, so that a lost one is given again. A poll with nothing
-    to say writes nothing. Raises NotFoundError, ConflictError when a newer epoch lives.
+    to say writes nothing, and one that waits asks the database no more than what it is woken for. Raises
+    NotFoundError, ConflictError when a newer epoch lives.
     """
-    deadline = asyncio.get_running_loop().time() + min(body.hold_seconds, POLL_SECONDS)
-    pool_id = ctx.presence.pool_of(agent_id, body.epoch) or await _pool_of(ctx, agent_id, body.epoch)
-    topics = (pool_topic(pool_id), agent_topic(agent_id))
-    with ctx.presence.polling(agent_id, body.epoch, body.seq), ctx.hub.waiting(*topics) as event:
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + min(body.hold_seconds, POLL_SECONDS)
+    agent = ctx.presence.agent_of(agent_id, body.epoch) or await _agent_of(ctx, agent_id, body.epoch)
+    of_pool = pool_topic(agent.work_pool_id), room_topic(agent.work_pool_id)
+    own = agent_topic(agent_id), held_topic(agent_id)
+    look, look_at = _Look(responses.Work(mode=body.mode), room=_room(body, body.mode)), clock()
+    if not body.hold_seconds:  # it goes by what is due at this moment, on whatever server that was asked for
+        ctx.lookout.forget(agent)
+    with ctx.presence.polling(agent_id, body.epoch, body.seq), ctx.hub.waiting(*of_pool, *own) as waiter:
         ctx.hub.wake(agent_topic(agent_id))  # an older poll of this agent is answered now
         while True:
-            event.clear()
-            look = await ctx.store.read(lambda tx: _look(ctx, tx, agent_id, body))
-            if look.dropped:
-                await ctx.store.write(partial(_drop, ctx, dropped=look.dropped))
+            woken = waiter.take()
+            if agent_topic(agent_id) in woken:
+                look_at = clock()
+            elif held_topic(agent_id) in woken:
+                look_at = min(look_at, clock() + ENDED_SECONDS)
             superseded = not ctx.presence.is_newest(agent_id, body.epoch, body.seq)
-            if look.is_due and not superseded:
-                look = await ctx.store.write(partial(_claim, ctx, agent_id=agent_id, body=body))
-            left = deadline - asyncio.get_running_loop().time()
+            if not superseded and (news := await _news(ctx, agent, body, look.room, clock() >= look_at)):
+                look, look_at = news, inf
+            left = deadline - clock()
             if _says_something(look.work, body) or left <= 0 or superseded or ctx.stopping.is_set():
-                return look.work
-            await woken(event, left if look.wait is None else min(left, look.wait))
+                return look.work if superseded else await _with_served(ctx, agent, look.work)
+            if look.room > 0 and (wait := ctx.lookout.wait(ctx.hub, agent)) is not None:
+                left = min(left, wait)
+            await woken_within(waiter, min(left, look_at - clock()))
+
+
+async def _news(ctx: Context, agent: Agent, body: Poll, room: int, is_time: bool) -> _Look | None:
+    """Claim what is due if there is ``room``, or look if ``is_time``; None: there was nothing to be done."""
+    look = await _offer(ctx, agent, body) if room > 0 else None
+    if look is None and is_time:
+        look = await ctx.store.read(partial(_look, ctx, agent_id=agent.id, body=body))
+    if look is not None and look.dropped:
+        await ctx.store.write(partial(_drop, ctx, dropped=look.dropped))
+    return look
+
+
+async def _offer(ctx: Context, agent: Agent, body: Poll) -> _Look | None:
+    """Claim what is due for an agent that has room; None when nothing is, or it was overtaken meanwhile."""
+    async with ctx.lookout.turn(agent):
+        if not ctx.presence.is_newest(agent.id, body.epoch, body.seq):
+            return None
+        wakes = ctx.lookout.wakes(ctx.hub, agent)
+        wait = ctx.lookout.wait(ctx.hub, agent, older=False)
+        if wait is None:
+            found = await ctx.store.read(partial(outlook, agent=agent, tried=False))
+            ctx.lookout.note(agent, wakes, found)
+            wait = inf if found.wait is None else found.wait
+        if wait > 0:
+            return None
+        look = await ctx.store.write(partial(_claim, ctx, agent_id=agent.id, body=body))
+        if look.outlook is not None:
+            ctx.lookout.note(agent, wakes, look.outlook)
+        elif not look.is_more:
+            ctx.lookout.forget(agent)
+        return look
+
+
+async def _with_served(ctx: Context, agent: Agent, work: responses.Work) -> responses.Work:
+    """Tell an agent that asked for queues by their names what has become of these."""
+    if work.served is None and (agent.queues or agent.prefixes):
+        work.served = await ctx.store.read(partial(_served_by, agent=agent))
+    return work
+
+
+async def _served_by(tx: Transaction, agent: Agent) -> list[responses.ServedQueue]:
+    return _served(selected(agent, await claims.queues(tx, agent.work_pool_id)))
 
 
 async def stop(ctx: Context, agent_id: UUID, body: Farewell) -> None:
@@ -253,14 +310,14 @@ async def _drop_all(ctx: Context, tx: Transaction, dropped: Iterable[UUID], now:
             await lose(tx, attempt, "Its agent was started anew and knows nothing of it.", now)
 
 
-async def _pool_of(ctx: Context, agent_id: UUID, epoch: int) -> UUID:
-    """Return the pool of an agent, which stays that of its epoch."""
+async def _agent_of(ctx: Context, agent_id: UUID, epoch: int) -> Agent:
+    """Return an agent as it has registered; raises as ``poll`` does."""
     agent = await ctx.store.read(lambda tx: agents.read(tx, agent_id))
     if agent is None:
         raise NotFoundError(UNREGISTERED)
     _check_epoch(agent, epoch)
-    ctx.presence.serves(agent_id, epoch, agent.work_pool_id)
-    return agent.work_pool_id
+    ctx.presence.knows(agent)
+    return agent
 
 
 def _check_epoch(agent: Agent, epoch: int) -> None:
@@ -268,69 +325,65 @@ def _check_epoch(agent: Agent, epoch: int) -> None:
         raise ConflictError("A newer start of this agent has taken over.")
 
 
-async def _look(ctx: Context, tx: Transaction, agent_id: UUID, body: Poll) -> _Look:
+async def _look(ctx: Context, tx: Transaction, *, agent_id: UUID, body: Poll) -> _Look:
     agent = await agents.read(tx, agent_id)
     if agent is None:
         raise NotFoundError(UNREGISTERED)
-    return await _seen(ctx, tx, agent, body)
+    _check_epoch(agent, body.epoch)
+    return await _seen(ctx, tx, agent, body, await attempts.held_by(tx, agent_id))
 
 
 async def _claim(ctx: Context, tx: Transaction, *, agent_id: UUID, body: Poll) -> _Look:
-    """Claim what is due, and look again: what is granted is told as soon as it is committed."""
+    """Claim what is due, and look: what is granted is told as soon as it is committed."""
     agent = await agents.lock(tx, agent_id)
     if agent is None:
         raise NotFoundError(UNREGISTERED)
     _check_epoch(agent, body.epoch)
     # What was granted and not acknowledged will take its slots too. It is counted behind the lock: a poll of
     # this agent that crosses this one may have been granted runs since anybody looked.
-    free = body.free - await attempts.granted_count(tx, agent_id, after=body.acked_grant)
-    if free > 0:
-        await claim(tx, agent, free, ctx.terms)
-    return await _seen(ctx, tx, agent, body, claimed=True)
+    held = await attempts.held_by(tx, agent_id)
+    free = body.free - sum(attempt.grant > body.acked_grant for attempt in held)
+    tries = free > 0 and agent.mode is AgentMode.RUNNING
+    opened = await claim(tx, agent, free, ctx.terms) if tries else []
+    held += map(attempts.just_opened, opened)
+    look = await _seen(ctx, tx, agent, body, held)
+    if agent.queues or agent.prefixes:
+        look.work.served = await _served_by(tx, agent)
+    if not tries or len(opened) == free:
+        return look
+    return replace(look, is_more=False, outlook=None if opened else await outlook(tx, agent, tried=True))
 
 
-async def _seen(ctx: Context, tx: Transaction, agent: Agent, body: Poll, *, claimed: bool = False) -> _Look:
-    """Say what there is for an agent; ``claimed``: and nothing that it could still be granted."""
-    _check_epoch(agent, body.epoch)
-    known = await attempts.held_by(tx, agent.id)
+async def _seen(ctx: Context, tx: Transaction, agent: Agent, body: Poll, known: list[Held]) -> _Look:
+    """Say what there is for an agent that has ``known`` open, but for what it could still claim."""
     held = set(body.held)
     acknowledged = [attempt for attempt in known if attempt.grant <= body.acked_grant]
     granted = [attempt for attempt in known if attempt.grant > body.acked_grant]
     open_ids = {attempt.id for attempt in known}
+    cancel = await _to_cancel(tx, acknowledged)
     found = responses.Work(
         grants=await _grants(ctx, tx, agent, granted),
-        cancel=[
-            one for one in _to_cancel(acknowledged, await tx.now()) if one.attempt_id not in body.stopping
-        ],
+        cancel=[one for one in cancel if one.attempt_id not in body.stopping],
         stop=sorted(held - open_ids - set(body.stopping)),
         mode=agent.mode,
     )
     dropped = [attempt.id for attempt in acknowledged if attempt.id not in held]
-    pool = await claims.pool(tx, agent.work_pool_id)
-    if pool is None:
-        return _Look(found, dropped)
-    queues = await claims.queues(tx, pool.id)
-    if agent.queues or agent.prefixes:
-        found.served = _served(selected(agent, queues))
-    may_claim = not claimed and body.free > len(granted)
-    is_over = bool(granted) and not may_claim  # it is answered, and does not wait for what is due next
-    if is_over or pool.is_paused or agent.mode is not AgentMode.RUNNING:
-        return _Look(found, dropped)
-    ids, fit = [queue.id for queue in served(agent, queues)], await fitness(tx, agent, pool)
-    before = await tx.now() + timedelta(seconds=agent.prefetch_seconds)
-    due = await runs.next_due(tx, ids, fit)
-    is_due = due is not None and due <= before
-    if is_due and not may_claim:  # what waits for a slot must not hide what falls due meanwhile
-        due = await runs.next_due(tx, ids, fit, after=before)
-    return _Look(found, dropped, is_due and may_claim, (due - before).total_seconds() if due else None)
+    return _Look(found, dropped, _room(body, agent.mode, len(granted)))
 
 
-def _to_cancel(held: Iterable[Held], now: datetime) -> Iterator[responses.Cancel]:
+def _room(asked: Poll, mode: AgentMode, granted: int = 0) -> int:
+    """Return how many runs an agent could be granted that has not heard of so many yet."""
+    return asked.free - granted if mode is AgentMode.RUNNING else 0
+
+
+async def _to_cancel(tx: Transaction, held: Iterable[Held]) -> list[responses.Cancel]:
+    found = []
     for attempt in held:
         if attempt.run_state_type == StateType.CANCELLING:
-            yield responses.Cancel(attempt_id=attempt.id)
-        elif attempt.expires and attempt.expires <= now:
-            yield responses.Cancel(attempt_id=attempt.id, reason=OVERDUE)
+            found.append(responses.Cancel(attempt_id=attempt.id))
+        elif attempt.expires and attempt.expires <= await tx.now():
+            found.append(responses.Cancel(attempt_id=attempt.id, reason=OVERDUE))
+    return found
 
 
 async def _grants(ctx: Context, tx: Transaction, agent: Agent, granted: list[Held]) -> list[responses.Grant]:

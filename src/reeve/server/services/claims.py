@@ -17,7 +17,7 @@ from reeve.core.rules.flow_runs import FlowRunFacts, decide
 from reeve.core.runs import FlowRun
 from reeve.core.states import StateType, propose
 from reeve.core.work import AGENT_POOL_TYPE, Rooms, WorkPool, WorkQueue, grantable
-from reeve.errors import ConflictError
+from reeve.server.services.lookout import Outlook
 from reeve.server.services.states import new_state, tell
 from reeve.server.storage import agents, attempts, claims, deployments, events, runs
 from reeve.server.storage.store import Transaction
@@ -77,8 +77,32 @@ async def _default_kind(tx: Transaction, agent: Agent, pool: WorkPool) -> str | 
     return "process" if pool.type == AGENT_POOL_TYPE else pool.type  # A5
 
 
-async def claim(tx: Transaction, agent: Agent, free: int, terms: LeaseTerms) -> int:
-    """Open up to ``free`` attempts for an agent on the due runs of its queues; return how many.
+async def outlook(tx: Transaction, agent: Agent, *, tried: bool) -> Outlook:
+    """Say when the next run can be claimed by an agent, and by those that are like it.
+
+    ``tried``: what is due now was refused to it, and must not hide what falls due meanwhile.
+    """
+    pool = await claims.pool(tx, agent.work_pool_id)
+    if pool is None or pool.is_paused:
+        return Outlook(None)
+    queues = served(agent, await claims.queues(tx, pool.id))
+    if not queues:
+        return Outlook(None)
+    ids, fit = [queue.id for queue in queues], await fitness(tx, agent, pool)
+    before = await tx.now() + timedelta(seconds=agent.prefetch_seconds)
+    due = await runs.next_due(tx, ids, fit)
+    if tried and due is not None and due <= before:
+        due = await runs.next_due(tx, ids, fit, after=before)
+    limits = [pool.concurrency_limit, *(queue.concurrency_limit for queue in queues)]
+    limited = tried or any(limit is not None for limit in limits)
+    return Outlook(
+        (due - before).total_seconds() if due else None,
+        limited or await claims.has_limited_deployments(tx),
+    )
+
+
+async def claim(tx: Transaction, agent: Agent, free: int, terms: LeaseTerms) -> list[Attempt]:
+    """Open up to ``free`` attempts for an agent, which is locked, on the due runs of its queues; return them.
 
     Limits are locked, pool before queues before deployments, then counted; queues come by priority, runs by
     scheduled time. The queues are all locked first: another claim may have locked a later one, and wait for a
@@ -86,7 +110,7 @@ async def claim(tx: Transaction, agent: Agent, free: int, terms: LeaseTerms) -> 
     """
     pool = await claims.pool(tx, agent.work_pool_id)
     if pool is None or pool.is_paused or agent.mode is not AgentMode.RUNNING:
-        return 0
+        return []
     now = await tx.now()
     before = now + timedelta(seconds=agent.prefetch_seconds)
     fit = await fitness(tx, agent, pool)
@@ -99,7 +123,7 @@ async def claim(tx: Transaction, agent: Agent, free: int, terms: LeaseTerms) -> 
     for queue, limit in zip(queues, limits, strict=True):
         wanted = grantable(left - len(taken), limit)
         taken += await _take(tx, queue, before, wanted, fit, rooms)
-    return await _open(tx, agent, pool, taken, terms, now) if taken else 0
+    return await _open(tx, agent, pool, taken, terms, now) if taken else []
 
 
 async def _take(
@@ -121,12 +145,10 @@ async def _take(
 
 async def _open(
     tx: Transaction, agent: Agent, pool: WorkPool, run_ids: list[UUID], terms: LeaseTerms, now: datetime
-) -> int:
+) -> list[Attempt]:
     found = {run.id: run for run in await runs.read_locked(tx, run_ids)}
     pending = [entered for run_id in run_ids if (entered := _pending(found[run_id], now))]
-    last = await agents.next_grants(tx, agent.id, agent.epoch, len(pending))
-    if last is None:
-        raise ConflictError("A newer start of this agent has taken over.")
+    last = agents.next_grants(tx, agent, len(pending))
     numbers = await attempts.last_numbers(tx, run_ids)
     terms_of = await deployments.terms(tx, [run.deployment_id for run in pending if run.deployment_id])
     given = [terms_of.get(run.deployment_id, NO_TERMS) if run.deployment_id else NO_TERMS for run in pending]
@@ -160,7 +182,7 @@ async def _open(
     await runs.enter(tx, held)
     await events.record(tx, [_opened_event(attempt, agent, now) for attempt in opened])
     await tell(tx, held, now)
-    return len(opened)
+    return opened
 
 
 def _pending(run: FlowRun, now: datetime) -> FlowRun | None:

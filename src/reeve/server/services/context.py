@@ -10,6 +10,7 @@ from uuid import UUID
 
 from reeve.core.attempts import LeaseTerms
 from reeve.server.services.hub import Hub
+from reeve.server.services.lookout import Lookout
 from reeve.server.services.presence import Presence
 from reeve.server.services.secrets import Keyring
 from reeve.server.storage.store import Store
@@ -37,6 +38,7 @@ class Context:
     keyring: Keyring  # of what blocks hold; the same too, and not in the database
     terms: LeaseTerms = field(default_factory=LeaseTerms)
     presence: Presence = field(default_factory=Presence)
+    lookout: Lookout = field(default_factory=Lookout)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     allow_reset: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)  # to be shown, by 2.20's names

@@ -15,8 +15,13 @@ SCHEDULED_RUNS_TOPIC = "scheduled runs"  # one has ended
 
 
 def pool_topic(pool_id: UUID) -> str:
-    """Return the topic of a pool: a run is due, a slot is free, a run is to be cancelled."""
+    """Return the topic of a pool: a run is due, or who may claim which has changed."""
     return f"pool:{pool_id}"
+
+
+def room_topic(pool_id: UUID) -> str:
+    """Return the topic of what is free in a pool: a run has ended, which only matters where limits are."""
+    return f"room:{pool_id}"
 
 
 def run_topic(run_id: UUID) -> str:
@@ -25,40 +30,71 @@ def run_topic(run_id: UUID) -> str:
 
 
 def agent_topic(agent_id: UUID) -> str:
-    """Return the topic of an agent: a newer epoch, or a newer poll of the same one."""
+    """Return the topic of an agent: a newer epoch, or a newer poll of the same one, or a run to cancel."""
     return f"agent:{agent_id}"
 
 
-class Hub:
-    """Sets the events of those who wait for a topic."""
+def held_topic(agent_id: UUID) -> str:
+    """Return the topic of what an agent holds: one of its attempts was closed, mostly by its own report."""
+    return f"held:{agent_id}"
+
+
+class Waiter(asyncio.Event):
+    """An event that knows which topics have set it."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        super().__init__()
+        self._topics: set[str] = set()
+
+    def wake(self, topic: str) -> None:
+        """Set it because of ``topic``."""
+        self._topics.add(topic)
+        self.set()
+
+    def take(self) -> set[str]:
+        """Clear it, and return the topics by which it was set."""
+        topics, self._topics = self._topics, set()
+        self.clear()
+        return topics
+
+
+class Hub:
+    """Sets the events of those who wait for a topic, who has waited longest first."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, dict[Waiter, None]] = defaultdict(dict)
+        self._wakes: dict[str, int] = {}
 
     @contextmanager
-    def waiting(self, *topics: str) -> Iterator[asyncio.Event]:
+    def waiting(self, *topics: str) -> Iterator[Waiter]:
         """Give an event that is set when one of ``topics`` is woken; clear it before looking again."""
-        event = asyncio.Event()
+        waiter = Waiter()
         for topic in topics:
-            self._waiting[topic].add(event)
+            self._waiting[topic][waiter] = None
         try:
-            yield event
+            yield waiter
         finally:
             for topic in topics:
-                self._waiting[topic].discard(event)
+                self._waiting[topic].pop(waiter, None)
                 if not self._waiting[topic]:
                     del self._waiting[topic]
 
+    def wakes(self, topic: str) -> int:
+        """Return how often ``topic`` has been woken since this was first asked of it."""
+        return self._wakes.setdefault(topic, 0)
+
     def wake(self, topic: str) -> None:
         """Set the event of everyone who waits for ``topic``."""
-        for event in self._waiting.get(topic, ()):
-            event.set()
+        if topic in self._wakes:
+            self._wakes[topic] += 1
+        for waiter in self._waiting.get(topic, ()):
+            waiter.wake(topic)
 
     def wake_all(self) -> None:
         """Set every event: the server is stopping."""
-        for events in self._waiting.values():
-            for event in events:
-                event.set()
+        for waiters in self._waiting.values():
+            for waiter in waiters:
+                waiter.set()
 
 
 async def woken(event: asyncio.Event, seconds: float) -> bool:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from reeve.core.agents import Agent
+
 
 @dataclass(slots=True)
 class Presence:
@@ -14,21 +16,21 @@ class Presence:
 
     _seen: set[UUID] = field(default_factory=set)
     _unstored_at: float | None = None  # boot time
-    _pools: dict[UUID, tuple[int, UUID]] = field(default_factory=dict)  # agent → its epoch, its pool in that
+    _agents: dict[UUID, Agent] = field(default_factory=dict)  # as they were in their newest known epochs
     _polls: dict[UUID, tuple[int, int]] = field(default_factory=dict)  # agent → (epoch, seq) of its open poll
 
     def seen(self, agent_id: UUID) -> None:
         """Note a sign of life."""
         self._seen.add(agent_id)
 
-    def serves(self, agent_id: UUID, epoch: int, pool_id: UUID) -> None:
-        """Note the pool of an agent, which stays that of its epoch."""
-        self._pools[agent_id] = (epoch, pool_id)
+    def knows(self, agent: Agent) -> None:
+        """Note what an agent has registered with: its pool, its queues, what it can launch."""
+        self._agents[agent.id] = agent
 
-    def pool_of(self, agent_id: UUID, epoch: int) -> UUID | None:
-        """Return the pool of an agent, if it is known."""
-        known, pool_id = self._pools.get(agent_id, (0, None))
-        return pool_id if known == epoch else None
+    def agent_of(self, agent_id: UUID, epoch: int) -> Agent | None:
+        """Return an agent as it has registered for this epoch, if it is known; its mode may have changed."""
+        known = self._agents.get(agent_id)
+        return known if known and known.epoch == epoch else None
 
     def renewed(self, failed_at: float | None = None) -> None:
         """Note a renewal that was stored, or in boot time when one could not be stored."""

@@ -23,7 +23,7 @@ from reeve.core.work import Limit
 from reeve.errors import NotFoundError
 from reeve.server.services.context import Principal
 from reeve.server.services.fence import Holding, holding
-from reeve.server.services.hub import SCHEDULED_RUNS_TOPIC, pool_topic, run_topic
+from reeve.server.services.hub import SCHEDULED_RUNS_TOPIC, held_topic, pool_topic, room_topic, run_topic
 from reeve.server.services.states import (
     Decision,
     enter,
@@ -244,8 +244,10 @@ async def close(
         ],
     )
     tx.wake(run_topic(run.id))
+    if attempt.agent_id:
+        tx.wake(held_topic(attempt.agent_id))
     if attempt.work_pool_id:
-        tx.wake(pool_topic(attempt.work_pool_id))
+        tx.wake(room_topic(attempt.work_pool_id))
     if attempt.deployment_id and (pool_id := await claims.pool_of_limited(tx, attempt.deployment_id)):
         tx.wake(pool_topic(pool_id))
     if run.auto_scheduled:

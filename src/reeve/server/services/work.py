@@ -23,8 +23,8 @@ from reeve.core.work import (
 )
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError, ReservedError
 from reeve.server.services.context import Context
-from reeve.server.services.hub import pool_topic
-from reeve.server.storage import attempts, claims, deployments, waiting, work
+from reeve.server.services.hub import agent_topic, pool_topic
+from reeve.server.storage import agents, attempts, claims, deployments, waiting, work
 from reeve.wire.codec import iso_or_none
 from reeve.wire.responses import WorkQueueHealthPolicy, WorkQueueStatusDetail
 
@@ -171,8 +171,9 @@ async def delete_pool(ctx: Context, name: str) -> None:
             raise ConflictError(
                 f"Agents hold {held} runs of the work pool {name!r}. Cancel them, or wait until they end."
             )
+        for agent in await agents.of_pool(tx, pool.id):
+            tx.wake(agent_topic(agent.id))  # it goes with its pool
         await work.delete_pool(tx, pool.id)
-        tx.wake(pool_topic(pool.id))
 
     await ctx.store.write(delete)
 

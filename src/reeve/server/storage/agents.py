@@ -35,8 +35,8 @@ async def read(tx: Transaction, agent_id: UUID) -> Agent | None:
 
 async def lock(tx: Transaction, agent_id: UUID) -> Agent | None:
     """Return an agent that nobody else changes until this transaction ends."""
-    row = await tx.fetchrow(f"{AGENT} where a.id = $1 for no key update of a", agent_id)
-    return None if row is None else rows.agent(row)
+    found = await tx.locked(f"{AGENT} where a.id = $1 for no key update of a", agent_id)
+    return rows.agent(found[0]) if found else None
 
 
 async def by_name(tx: Transaction, name: str) -> list[Agent]:
@@ -87,14 +87,10 @@ async def upsert(tx: Transaction, agent: Agent) -> None:
     )
 
 
-async def next_grants(tx: Transaction, agent_id: UUID, epoch: int, count: int) -> int | None:
-    """Reserve ``count`` grant numbers and return the last one; None when the epoch is over."""
-    last: int | None = await tx.fetchval(
-        "update agents set last_grant = last_grant + $3 where id = $1 and epoch = $2 returning last_grant",
-        agent_id,
-        epoch,
-        count,
-    )
+def next_grants(tx: Transaction, locked: Agent, count: int) -> int:
+    """Reserve ``count`` grant numbers for an agent that this transaction has just locked; return the last."""
+    last = locked.grant + count
+    tx.later("update agents set last_grant = $2 where id = $1", locked.id, last)
     return last
 
 

@@ -11,8 +11,9 @@ import msgspec
 
 from reeve.core.attempts import Attempt, LeaseTerms
 from reeve.core.crashes import CrashReason
+from reeve.core.states import StateType
 from reeve.core.time_limits import NO_LIMITS
-from reeve.server.storage import rows
+from reeve.server.storage import rows, runs
 from reeve.server.storage.changes import Changes, as_it_is
 from reeve.server.storage.store import Row, Transaction
 from reeve.wire.codec import iso
@@ -113,13 +114,9 @@ async def lock(tx: Transaction, attempt_id: UUID) -> Attempt | None:
     """
     if (known := tx.known.get(attempt_id)) is not None:
         return cast("Attempt", known)
-    await tx.lock(
-        "select id from flow_runs where id = (select flow_run_id from attempts where id = $1)"
-        " for no key update",
-        attempt_id,
-    )
-    row = await tx.fetchrow("select * from attempts where id = $1 for no key update", attempt_id)
-    return None if row is None else _known(tx, row)
+    await runs.lock_of(tx, attempt_id)
+    found = await tx.locked("select * from attempts where id = $1 for no key update", attempt_id)
+    return _known(tx, found[0]) if found else None
 
 
 async def read_of_locked(tx: Transaction, attempt_id: UUID) -> Attempt | None:
@@ -131,8 +128,13 @@ async def read_of_locked(tx: Transaction, attempt_id: UUID) -> Attempt | None:
 
 
 async def read_of_all_locked(tx: Transaction, attempt_ids: list[UUID]) -> list[Attempt]:
-    """Return attempts whose runs this transaction has locked, in any order."""
-    found = await tx.fetch("select * from attempts where id = any($1::uuid[])", attempt_ids)
+    """Return attempts whose runs this transaction has locked, in the order of their ids.
+
+    They are locked in it too: a renewal, which locks no runs, changes many of them as well.
+    """
+    found = await tx.locked(
+        "select * from attempts where id = any($1::uuid[]) order by id for no key update", attempt_ids
+    )
     return [_known(tx, row) for row in found]
 
 
@@ -179,6 +181,19 @@ async def returns(tx: Transaction, run_id: UUID) -> int:
     return count
 
 
+def just_opened(attempt: Attempt) -> Held:
+    """Return what ``held_by`` will say of an attempt that this transaction has opened for an agent."""
+    assert attempt.grant is not None
+    return Held(
+        id=attempt.id,
+        flow_run_id=attempt.flow_run_id,
+        grant=attempt.grant,
+        launched=False,
+        run_state_type=StateType.PENDING,
+        expires=attempt.expires,
+    )
+
+
 async def held_by(tx: Transaction, agent_id: UUID) -> list[Held]:
     """Return the open attempts of an agent by grant number."""
     found = await tx.fetch(
@@ -204,16 +219,6 @@ async def held_count(tx: Transaction, agent_id: UUID) -> int:
     """Count the open attempts of an agent."""
     count: int = await tx.fetchval(
         "select count(*) from attempts where agent_id = $1 and closed is null", agent_id
-    )
-    return count
-
-
-async def granted_count(tx: Transaction, agent_id: UUID, *, after: int) -> int:
-    """Count the open attempts of an agent whose grants have numbers above ``after``."""
-    count: int = await tx.fetchval(
-        "select count(*) from attempts where agent_id = $1 and closed is null and grant_number > $2",
-        agent_id,
-        after,
     )
     return count
 
@@ -261,7 +266,14 @@ async def rebind(tx: Transaction, agent_id: UUID, epoch: int, lease_until: datet
 
 
 async def renew(tx: Transaction, attempt_ids: list[UUID], lease_until: datetime) -> dict[UUID, bool]:
-    """Extend the leases of those that are still open; return them, and whether each was unreachable."""
+    """Extend the leases of those that are still open; return them, and whether each was unreachable.
+
+    They are locked in the order of their ids, as by whoever writes what was reported on several of them.
+    """
+    await tx.lock(
+        "select id from attempts where id = any($1::uuid[]) and closed is null order by id for no key update",
+        attempt_ids,
+    )
     found = await tx.fetch(
         "update attempts set lease_until = $2 where id = any($1::uuid[]) and closed is null"
         " returning id, unreachable",

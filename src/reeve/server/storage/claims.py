@@ -103,6 +103,14 @@ async def limited_deployments(tx: Transaction, queue_ids: list[UUID], before: da
     return [rows.uuid(row["deployment_id"]) for row in found]
 
 
+async def has_limited_deployments(tx: Transaction) -> bool:
+    """Say whether any deployment has a limit of its own."""
+    found = await tx.fetchval(
+        "select 1 from deployment_options o where o.concurrency_limit is not null limit 1"
+    )
+    return found is not None
+
+
 async def lock_deployments(tx: Transaction, deployment_ids: list[UUID]) -> dict[UUID, Limit]:
     """Lock the limits of those that have one, after pools and queues, then count their open attempts.
 
@@ -138,11 +146,12 @@ async def pool_of_limited(tx: Transaction, deployment_id: UUID) -> UUID | None:
     """Return the pool of a deployment that has a limit: there its runs wait for a place."""
     key = ("pool of limited", deployment_id)
     if key not in tx.memo:
-        tx.memo[key] = await tx.fetchval(
+        found = await tx.aside(
             "select q.work_pool_id from deployment_options o join deployments d on d.id = o.deployment_id"
             " join work_queues q on q.id = d.work_queue_id"
             " where o.deployment_id = $1 and o.concurrency_limit is not null",
             deployment_id,
         )
-    found: UUID | None = tx.memo[key]
-    return found
+        tx.memo[key] = rows.uuid_or_none(found[0]["work_pool_id"]) if found else None
+    pool_id: UUID | None = tx.memo[key]
+    return pool_id

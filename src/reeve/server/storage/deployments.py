@@ -134,7 +134,7 @@ async def read(tx: Transaction, deployment_id: UUID) -> Deployment | None:
 
 async def by_ids(tx: Transaction, deployment_ids: list[UUID]) -> dict[UUID, Deployment]:
     """Return these deployments by their ids, with their schedules and options."""
-    found = await tx.fetch(f"{DEPLOYMENT} where d.id = any($1::uuid[])", deployment_ids)
+    found = await tx.aside(f"{DEPLOYMENT} where d.id = any($1::uuid[])", deployment_ids)
     return {deployment.id: deployment for deployment in await with_schedules(tx, found)}
 
 
@@ -250,7 +250,7 @@ class Terms(msgspec.Struct, frozen=True):
 
 async def terms(tx: Transaction, deployment_ids: list[UUID]) -> dict[UUID, Terms]:
     """Return what those of these deployments give that have options."""
-    found = await tx.fetch(
+    found = await tx.aside(
         "select * from deployment_options where deployment_id = any($1::uuid[])", deployment_ids
     )
     return {

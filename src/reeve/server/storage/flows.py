@@ -32,7 +32,7 @@ async def read(tx: Transaction, flow_id: UUID) -> Flow | None:
 
 async def by_ids(tx: Transaction, flow_ids: list[UUID]) -> dict[UUID, Flow]:
     """Return these flows by their ids."""
-    found = await tx.fetch("select * from flows where id = any($1::uuid[])", flow_ids)
+    found = await tx.aside("select * from flows where id = any($1::uuid[])", flow_ids)
     return {flow.id: flow for flow in map(rows.flow, found)}
 
 

@@ -47,7 +47,7 @@ async def active(tx: Transaction) -> list[Policy]:
     known: list[Policy] | None = tx.memo.get(ACTIVE)
     if known is not None:
         return known
-    found = await tx.fetch("select id, state_names, tags from flow_run_notification_policies where is_active")
+    found = await tx.aside("select id, state_names, tags from flow_run_notification_policies where is_active")
     known = tx.memo[ACTIVE] = [
         Policy(rows.uuid(row["id"]), rows.loaded(row["state_names"]), rows.loaded(row["tags"]))
         for row in found

@@ -118,26 +118,43 @@ async def read(tx: Transaction, run_id: UUID) -> FlowRun | None:
 
 
 async def lock(tx: Transaction, run_id: UUID) -> FlowRun | None:
-    """Return a run that nobody else changes until this transaction ends.
-
-    Read in a later statement: the one that waits for the lock gives the run's new row beside an old snapshot
-    of the states, in which its new state is missing.
-    """
+    """Return a run that nobody else changes until this transaction ends."""
     known: FlowRun | None = tx.known.get(run_id)
     if known is None:
-        await tx.lock("select id from flow_runs where id = $1 for no key update", run_id)
-        known = await read(tx, run_id)
-        if known is not None:
-            tx.known[run_id] = known
+        for run in await _locked(tx, f"{FLOW_RUN} where r.id = $1 for no key update of r", run_id):
+            known = run
     return known
 
 
 async def lock_all(tx: Transaction, run_ids: list[UUID]) -> list[FlowRun]:
     """Lock and return these runs, in the order of their ids."""
-    await tx.lock(
-        "select id from flow_runs where id = any($1::uuid[]) order by id for no key update", run_ids
+    return await _locked(
+        tx, f"{FLOW_RUN} where r.id = any($1::uuid[]) order by r.id for no key update of r", run_ids
     )
-    return sorted(await read_locked(tx, run_ids), key=lambda run: run.id)
+
+
+async def lock_of(tx: Transaction, attempt_id: UUID) -> None:
+    """Lock the run of an attempt, and know it."""
+    which = "select flow_run_id from attempts where id = $1"
+    await _locked(tx, f"{FLOW_RUN} where r.id = ({which}) for no key update of r", attempt_id)
+
+
+async def _locked(tx: Transaction, sql: str, ids: UUID | list[UUID]) -> list[FlowRun]:
+    """Return the runs that a statement locks, with the states that they have now.
+
+    A statement that has waited for a lock gives the run's new row beside an old snapshot of all else, where
+    its new state is missing, or its new queue: such a run is read again.
+    """
+    found = await tx.locked(sql, ids)
+    old = [
+        rows.uuid(row["id"])
+        for row in found
+        if row["s_id"] != row["state_id"] or (row["pool_id"] is None) != (row["work_queue_id"] is None)
+    ]
+    anew = {run.id: run for run in await by_ids(tx, old)} if old else {}
+    locked = [anew.get(rows.uuid(row["id"])) or rows.flow_run(row) for row in found]
+    tx.known.update((run.id, run) for run in locked)
+    return locked
 
 
 async def read_locked(tx: Transaction, run_ids: list[UUID]) -> list[FlowRun]:

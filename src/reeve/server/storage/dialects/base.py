@@ -69,6 +69,10 @@ class Transaction(Protocol):
         """Return all rows of a statement."""
         ...
 
+    async def aside(self, sql: str, *args: Any) -> list[Row]:
+        """Return all rows of a statement that reads nothing which is still to be written."""
+        ...
+
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
         """Return the first row, if any."""
         ...
@@ -91,6 +95,10 @@ class Transaction(Protocol):
 
     async def lock(self, sql: str, *args: Any) -> None:
         """Run a statement that locks rows, and reads nothing."""
+        ...
+
+    async def locked(self, sql: str, *args: Any) -> list[Row]:
+        """Return all rows of a statement that locks them. ``now``, if not asked before, is no earlier."""
         ...
 
     def later(self, sql: str, *args: Any) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypeVar
+from uuid import uuid4
 
 try:
     import asyncpg
@@ -32,8 +35,12 @@ CONNECTIONS = 8  # pinned: asyncpg's own pool costs two thirds of the throughput
 CHANNEL = "reeve"
 MIGRATION_LOCK = 0x7265657665  # "reeve": one server migrates, the others wait
 SERVING_LOCK = MIGRATION_LOCK + 1  # shared by all servers; held alone by who needs that none runs
-NOTIFY = "select pg_notify($1, topic) from unnest($2::text[]) topic"
+NOTIFY = "select pg_notify($1, told) from unnest($2::text[]) told"
+NOTIFIED_BYTES = 7_000  # of topics in one notification, which PostgreSQL limits to 8,000
+GATHER_SECONDS = 0.02  # between two notifications: what is committed meanwhile goes in one
+FAREWELL_SECONDS = 1.0  # for what is still to be told when a server stops
 EXPLAIN = "explain (analyze, buffers, timing off, format json)"
+FEW = 2  # rows for which a statement goes with others; for more it goes by itself, and is prepared once
 TRIES = 5  # of a transaction that lost against another one
 LISTEN_RETRY_SECONDS = 1.0
 
@@ -58,6 +65,9 @@ class PostgresTransaction(Kept):
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         await self.flush()
+        return list(await self._connection.fetch(sql, *args))
+
+    async def aside(self, sql: str, *args: Any) -> list[Row]:
         return list(await self._connection.fetch(sql, *args))
 
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
@@ -87,13 +97,61 @@ class PostgresTransaction(Kept):
         await self._connection.executemany(sql, args)
 
     async def lock(self, sql: str, *args: Any) -> None:
-        await self._connection.fetch(sql, *args)
+        await self._locked(sql, args)
+
+    async def locked(self, sql: str, *args: Any) -> list[Row]:
+        await self.flush()
+        return await self._locked(sql, args)
+
+    async def _locked(self, sql: str, args: tuple[Any, ...]) -> list[Row]:
+        # The clock is read when the rows are locked, and costs no round trip of its own.
+        found = await self._connection.fetch(f"select l.*, clock_timestamp() as now_ from ({sql}) l", *args)
+        if found and self._now is None:
+            self._now = found[-1]["now_"].astimezone(UTC)
+        return list(found)
 
     async def flush(self) -> None:
-        """Run what could wait until now."""
-        if self._later or self.changed:
-            for sql, args in self._waiting():
+        """Run what could wait until now, in one round trip what is not of many rows."""
+        if not self._later and not self.changed:
+            return
+        few: list[tuple[str, list[tuple[Any, ...]]]] = []
+        for sql, args in self._waiting():
+            if len(args) > FEW:
                 await self._connection.executemany(sql, args)
+            else:
+                few.append((sql, args))
+        if few:
+            few.sort(key=lambda one: one[0])  # the same statements make the same text
+            sql = together(tuple((sql, len(args)) for sql, args in few))
+            await self._connection.fetch(sql, *(value for _, args in few for row in args for value in row))
+
+
+@lru_cache(maxsize=512)
+def together(statements: tuple[tuple[str, int], ...]) -> str:
+    """Return one statement that does what these do, each for so many rows one after the other.
+
+    An insertion of several rows stays one, so that they are numbered in their order.
+    """
+    parts: list[str] = []
+    place = 0
+    for sql, count in statements:
+        parameters = max(int(number) for number in re.findall(r"\$(\d+)", sql))
+        rows = [_moved(sql, place + row * parameters) for row in range(count)]
+        place += count * parameters
+        head, values, _ = sql.partition("values ")
+        if sql.lstrip().startswith("insert") and values:
+            parts.append(head + values + ", ".join(row.partition("values ")[2] for row in rows))
+        else:
+            parts += rows
+    if len(parts) == 1:
+        return parts[0]
+    named = ", ".join(f"w{number} as ({part})" for number, part in enumerate(parts))
+    return f"with {named} select 1"
+
+
+def _moved(sql: str, by: int) -> str:
+    """Return a statement whose parameters have higher numbers."""
+    return re.sub(r"\$(\d+)", lambda found: f"${int(found[1]) + by}", sql)
 
 
 class PostgresStore:
@@ -106,7 +164,12 @@ class PostgresStore:
         self._free: asyncio.LifoQueue[asyncpg.Connection[Any] | None] = asyncio.LifoQueue()
         for _ in range(CONNECTIONS):
             self._free.put_nowait(None)  # opened when first lent
+        self._id = uuid4().hex
         self._listeners: list[Listener] = []
+        self._untold: dict[str, None] = {}  # topics that the other servers are to hear of
+        self._news = asyncio.Event()
+        self._told = asyncio.Event()
+        self._told.set()
         self._listening: asyncio.Task[None] | None = None
         self._alone: asyncpg.Connection[Any] | None = None
         self._closed = False
@@ -148,6 +211,8 @@ class PostgresStore:
             return
         self._closed = True
         if self._listening:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), FAREWELL_SECONDS)
             self._listening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._listening
@@ -164,9 +229,17 @@ class PostgresStore:
             async with connection.transaction():
                 value = await body(transaction)
                 await transaction.flush()
-                if transaction.topics:
-                    await connection.fetch(NOTIFY, CHANNEL, [*dict.fromkeys(transaction.topics)])
-            return value
+        self._wake(dict.fromkeys(transaction.topics))
+        return value
+
+    def _wake(self, topics: dict[str, None]) -> None:
+        """Wake who listens here, and have the other servers told."""
+        for topic in topics:
+            self._notify(topic)
+        if topics and self._listening:
+            self._untold.update(topics)
+            self._told.clear()
+            self._news.set()
 
     @contextlib.asynccontextmanager
     async def _lent(self) -> AsyncIterator[asyncpg.Connection[Any]]:
@@ -207,24 +280,59 @@ class PostgresStore:
     async def _listen(self, heard: asyncio.Event) -> None:
         """Keep one connection listening, for ever; what was missed meanwhile, the pollers' timers find."""
         while True:
-            ended = asyncio.Event()
             connection = None
             try:
                 connection = await self._connected()
-                connection.add_termination_listener(lambda *_, ended=ended: ended.set())
-                await connection.add_listener(CHANNEL, lambda *args: self._notify(str(args[-1])))
+                connection.add_termination_listener(lambda *_: self._news.set())
+                await connection.add_listener(CHANNEL, lambda *args: self._hear(str(args[-1])))
                 await connection.execute(f"select pg_advisory_lock_shared({SERVING_LOCK})")
+                await connection.execute(
+                    "set synchronous_commit = off"
+                )  # a notification is nothing to be kept
                 heard.set()
-                await ended.wait()
-            except (UnavailableError, *LOST):
+                while not connection.is_closed():
+                    await self._tell(connection)
+            except (UnavailableError, asyncpg.PostgresError, *LOST):
                 await asyncio.sleep(LISTEN_RETRY_SECONDS)
             finally:
                 if connection and not connection.is_closed():
                     connection.terminate()
 
+    async def _tell(self, connection: asyncpg.Connection[Any]) -> None:
+        """Tell the other servers what is to be told, as soon as there is something.
+
+        In a transaction that notifies, COMMIT waits for all others that do, and for the disk with each.
+        """
+        await self._news.wait()
+        self._news.clear()
+        topics = [*self._untold]
+        if topics:
+            await connection.fetch(NOTIFY, CHANNEL, [f"{self._id}\n{part}" for part in _parts(topics)])
+            for topic in topics:
+                del self._untold[topic]
+            if not self._untold:
+                self._told.set()
+            await asyncio.sleep(GATHER_SECONDS)
+
+    def _hear(self, told: str) -> None:
+        teller, *topics = told.split("\n")
+        if teller != self._id:
+            for topic in topics:
+                self._notify(topic)
+
     def _notify(self, topic: str) -> None:
         for listener in self._listeners:
             listener(topic)
+
+
+def _parts(topics: list[str]) -> list[str]:
+    """Return the topics in lines, in as few texts as notifications have room for."""
+    parts = [""]
+    for topic in topics:
+        if len(parts[-1]) + len(topic) > NOTIFIED_BYTES:
+            parts.append("")
+        parts[-1] += f"\n{topic}" if parts[-1] else topic
+    return parts
 
 
 async def _migrate(connection: asyncpg.Connection[Any]) -> None:

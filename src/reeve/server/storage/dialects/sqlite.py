@@ -119,6 +119,10 @@ class SqliteTransaction(Kept):
         names = self._statement(sql).names(cursor)
         return [dict(zip(names, row, strict=True)) for row in rows]
 
+    async def aside(self, sql: str, *args: Any) -> list[Row]:
+        """Read as any other statement: what waits costs the same now or later."""
+        return await self.fetch(sql, *args)
+
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
         cursor, rows = self._rows(sql, args)
         if not rows:
@@ -143,6 +147,10 @@ class SqliteTransaction(Kept):
 
     async def lock(self, sql: str, *args: Any) -> None:
         """Do nothing: the one writer is the lock."""
+
+    async def locked(self, sql: str, *args: Any) -> list[Row]:
+        """Read: the one writer is the lock."""
+        return await self.fetch(sql, *args)
 
     def flush(self) -> None:
         """Run what could wait until now."""
