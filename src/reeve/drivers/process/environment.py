@@ -7,8 +7,11 @@ import os
 from array import array
 
 from reeve.drivers.process import tree
+from reeve.drivers.process.orders import ROOM
 
 _ADDRESS = "L"  # unsigned long, as wide as an address wherever runs are forked
+
+_PADDING = ROOM.encode()
 
 _environ = ctypes.c_void_p.in_dll(ctypes.CDLL(None), "environ")  # environ(7): where libc looks
 
@@ -36,10 +39,15 @@ class Identity:
         self._variables = Area(variables, variables_end)
         self._added = _added_at_start()
         self._places = array(_ADDRESS)
+        self.past: list[object] = []  # what it had before
 
     def own(self) -> bytes:
-        """Return the environment that this process was started with, as ``take`` takes it."""
-        return b"\0".join(name + b"=" + text for name, text in os.environb.items() if name not in self._added)
+        """Return what this process was started with, without the padding, as ``take`` takes it."""
+        return b"\0".join(
+            name + b"=" + text
+            for name, text in os.environb.items()
+            if name not in self._added and name != _PADDING
+        )
 
     def command(self, words: list[str]) -> bytes:
         """Return a command as ``take`` takes it: as many whole words as find room."""
@@ -50,33 +58,36 @@ class Identity:
 
         As after an exec, libc has its variables where /proc shows them, but for what finds no room there.
         """
-        told = environment.split(b"\0")
         shown = environment + b"\0"
         if len(shown) > self._variables.size:
             shown = _fitting(shown, self._variables.size)
         self._command.show(command)
         self._variables.show(shown)
-        self._lead_libc(told, shown)
-        # Past its own setting, which would have libc copy each variable.
-        data = dict([one.split(b"=", 1) for one in told])
-        os.environ._data = os.environb._data = data  # type: ignore[attr-defined]  # noqa: SLF001
+        self._lead(environment.split(b"\0"), len(shown))
         for name, text in self._added.items():
             os.environb[name] = text
 
-    def _lead_libc(self, told: list[bytes], shown: bytes) -> None:
-        """Have libc find the variables that are shown, and take the others into its own memory."""
+    def _lead(self, told: list[bytes], shown: int) -> None:
+        """Have libc find the variables that are shown, and copy the others; and have Python know all."""
+        data: dict[bytes, bytes] = {}
         places = array(_ADDRESS)
-        place, end = self._variables.start, self._variables.start + len(shown)
+        place = self._variables.start
+        end = place + shown
         for one in told:
-            if place == end:
-                break
-            places.append(place)
-            place += len(one) + 1
+            name, _, text = one.partition(b"=")
+            data[name] = text
+            if place < end:
+                places.append(place)
+                place += len(one) + 1
         places.append(0)
         _environ.value = places.buffer_info()[0]
+        for name in list(data)[len(places) - 1 :]:
+            os.putenv(name, data[name])
+        # Past Python's own setting, which would have libc copy each. What was there stays: a child that frees
+        # it would copy it first.
+        self.past.append((os.environ._data, self._places))  # type: ignore[attr-defined]  # noqa: SLF001
+        os.environ._data = os.environb._data = data  # type: ignore[attr-defined]  # noqa: SLF001
         self._places = places  # kept for as long as libc looks there
-        for one in told[len(places) - 1 :]:
-            os.putenv(*one.split(b"=", 1))
 
 
 def _fitting(text: bytes, size: int) -> bytes:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 READY = b"ready"
 GO = b"g"
 LONGEST_ORDER = 128 << 10  # bytes that fit into one packet as kernels come (net.core.wmem_max)
+ROOM = "REEVE_ROOM"  # makes the environment of a template as long as that of a run, which is written over it
 ENDS = 3  # files that come with an order
 
 

@@ -123,6 +123,7 @@ class Template:
             theirs.close()
             ours.close()
         sys.path[:] = path
+        self._identity.past.clear()
 
     def _refuse(self, error: OSError) -> None:
         packet, files, _, _ = socket.recv_fds(self._line, LONGEST_ORDER, ENDS)

@@ -13,14 +13,13 @@ import socket
 import time
 
 from reeve.drivers.process import spawn, tree
-from reeve.drivers.process.orders import LONGEST_ORDER, READY, packed
+from reeve.drivers.process.orders import LONGEST_ORDER, READY, ROOM, packed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-ROOM = "REEVE_ROOM"  # makes the environment of a template as long as that of a run, which is written over it
 _LEAST_ROOM = 16 << 10  # bytes
 
 _AT_ONCE = {"LD_BIND_NOW": "1"}  # else each run would find the functions of libraries anew, ten pages' worth
