@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import unquote
@@ -94,6 +95,12 @@ def test_a_query_leaves_out_what_is_none() -> None:
 def test_an_address_is_taken_apart(url: str, origin: str, prefix: str) -> None:
     address = calls.address(url)
     assert (address.origin, address.prefix) == (origin, prefix)
+
+
+@given(st.from_regex(r"https?://[a-z0-9.-]{1,9}(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]{0,9})?", fullmatch=True))
+def test_a_plain_address_is_what_urllib_takes_it_for(url: str) -> None:
+    with suppress(errors.InvalidInputError):
+        assert calls.address(url) == calls._taken_apart(url)
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:4200", "ftp://host/api", "http://host:port/api", "http://"])

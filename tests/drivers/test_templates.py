@@ -58,7 +58,9 @@ if __name__ == "__main__":
 
 # What a process knows of itself. Numbers that only tell one process from another are left out.
 PORTRAIT = """
-import locale, threading
+import ctypes, locale, threading
+getenv = ctypes.CDLL(None).getenv
+getenv.restype = ctypes.c_char_p
 named = [name for name in dir(resource) if name.startswith("RLIMIT_")]
 limits = {name: resource.getrlimit(getattr(resource, name)) for name in named}
 mask = os.umask(0); os.umask(mask)
@@ -66,6 +68,8 @@ print(json.dumps({
     "argv": sys.argv, "path": sys.path, "cwd": os.getcwd(), "flags": str(sys.flags), "name": sys.executable,
     "main": sys.modules["__main__"].__spec__.name,
     "environ": {name: text for name, text in os.environ.items() if name != "REEVE_RECORDS"},
+    "libc": {name: got.decode() for name in os.environ
+        if name != "REEVE_RECORDS" and (got := getenv(name.encode())) is not None},
     "told": sorted(one for one in open("/proc/self/environ").read().split(chr(0)) if one),
     "command": [one for one in open("/proc/self/cmdline").read().split(chr(0)) if one],
     "files": sorted(int(one) for one in os.listdir("/proc/self/fd"))[:-1],
@@ -195,7 +199,7 @@ async def test_a_fork_is_what_a_cold_start_is(warm: Warm) -> None:
     cold = json.loads(_output(handle))
     assert not handle.details["forked"]
     for portrait in (forked, cold):
-        for told in (portrait["environ"], portrait["limits"]):
+        for told in (portrait["environ"], portrait["libc"], portrait["limits"]):
             told.pop("REEVE_ATTEMPT", None)
             told.pop("RLIMIT_LOCKS", None)
         portrait["told"] = [
@@ -300,6 +304,20 @@ print(json.dumps([values, told.split()]))
     handle = await warm.launch(code, TOKEN="here")
     assert (await warm.agent.exit(handle)).code == 0, _error(handle)
     assert json.loads(_output(handle)) == [[[1, 2], [1, 2]], [str(handle.attempt), "here"]]
+
+
+async def test_what_a_run_starts_has_an_environment_longer_than_the_template_s(warm: Warm) -> None:
+    code = """
+import subprocess
+told = lambda: subprocess.check_output("echo ${#LONG} $LAST $NEW ${PATH:+has a path}", shell=True, text=True)
+before = told()
+del os.environ["LONG"]
+os.environ["NEW"] = "new"
+print(json.dumps([before, told()]))
+"""
+    first, then = await warm.says(code, LONG="x" * 60_000, LAST="last")
+    assert first.split() == ["60000", "last", "has", "a", "path"]
+    assert then.split() == ["0", "last", "new", "has", "a", "path"]
 
 
 async def test_its_whole_tree_is_ended(warm: Warm, tmp_path: Path) -> None:

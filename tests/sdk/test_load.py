@@ -241,6 +241,6 @@ entry.warm()
 assert (os.listdir("/proc/self/fd"), list(sys.path)) == before
 assert not logging.getLogger("reeve").handlers and not termination.requested and not loaded_files
 assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and threading.active_count() == 1
-assert "reeve_rehearsal" not in sys.modules
+assert "rehearsed" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
@@ -129,9 +130,20 @@ class _Problem(Struct):
     field: str | None = None
 
 
+# Most addresses. What urllib does to find out the same costs each run some thirty pages.
+_PLAIN = re.compile(r"(https?)://([a-z0-9.-]+):([1-9][0-9]{0,3})((?:/[A-Za-z0-9._~-]+)*)/*")
+
+
 @cache
 def address(url: str) -> Address:
     """Take the API's address apart; InvalidInputError names what is wrong with it."""
+    if plain := _PLAIN.fullmatch(url):
+        scheme, host, port, prefix = plain.groups()
+        return Address(url, scheme, host, int(port), prefix)
+    return _taken_apart(url)
+
+
+def _taken_apart(url: str) -> Address:
     try:
         parts = urlsplit(url)
         port = parts.port

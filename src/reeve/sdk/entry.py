@@ -25,8 +25,9 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 
@@ -49,7 +50,7 @@ from reeve.sdk.termination import termination
 from reeve.wire import codec, endpoints, requests, responses
 
 if TYPE_CHECKING:
-    from reeve.sdk.rehearsal import Rehearsed
+    import socket
 
 _ANSWER_SECONDS = 20.0  # before a request counts as lost: a line may swallow everything in silence
 _LOOK_SECONDS = 3.0  # of the grace period of a run that is told to end
@@ -90,7 +91,7 @@ class Process:
             log=run_logger(FLOW_LOGGER, job.run_name, run_id, None),
         )
         self.server = _server(environ, local, run_id, first=job.attempt_number == 1)
-        self.flow: FoundFlow | Rehearsed | None = None
+        self.flow: FoundFlow | None = None
         self.lesson = ""  # for whoever forks the next run: what would have spared this one something
         self._log: RecordFile | LogShipper | None = None
 
@@ -113,7 +114,12 @@ class Process:
         finally:
             termination.ignore()
             self.server.finish(_LAST_TASKS_SECONDS)
-            self._log.finish(_LAST_LINES_SECONDS)
+            self.end_log(_LAST_LINES_SECONDS)
+
+    def end_log(self, seconds: float) -> None:
+        """Write or send what is left of it, for at most ``seconds``."""
+        if self._log is not None:
+            self._log.finish(seconds)
 
     def _outcome(self) -> int:
         log = self.subject.log
@@ -164,14 +170,28 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     return prepare(environ)()
 
 
-def prepare(environ: Mapping[str, str] = os.environ) -> Callable[[], int]:
-    """Return what executes a run in this process, made ready; called, it gives the exit code."""
-    with open(environ["REEVE_JOB"], "rb") as file:  # noqa: PTH123  # pathlib costs each start 5 ms
-        job = codec.decode(file.read(), Job)
+def prepare(environ: Mapping[str, str] = os.environ, *connected: socket.socket) -> Process:
+    """Return what executes a run in this process, made ready; called, it gives the exit code.
+
+    ``connected``: connections to the agent that there are already.
+    """
+    job = codec.decode(_read(environ["REEVE_JOB"]), Job)
     path = environ.get("REEVE_AGENT_SOCKET")
-    process = Process(environ, job, LocalLine(path) if path else None)
+    process = Process(environ, job, LocalLine(path, *connected) if path else None)
     process.get_ready()
     return process
+
+
+def _read(path: str) -> bytes:
+    """Return a file. open() has a run touch more pages than the whole of its job."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = b""
+        while part := os.read(file, 1 << 16):
+            data += part
+        return data
+    finally:
+        os.close(file)
 
 
 def warm() -> None:
@@ -195,16 +215,14 @@ def warm() -> None:
 
 def rehearse() -> None:
     """Go through what every run goes through, without any trace."""
-    from reeve.sdk.rehearsal import AcceptingLine, rehearsed
+    from reeve.sdk.rehearsal import Stage
 
-    line = AcceptingLine()
-    environ = {"REEVE_API_URL": "http://127.0.0.1/api", "REEVE_RUN_ID": str(uuid4())}
-    job = Job(flow_name="nothing", run_name="rehearsal")
-    process = Process({**environ, "REEVE_ATTEMPT": str(uuid4())}, job, line)
-    process.flow = rehearsed()
-    process.execute()
-    process.server.finish(0)
-    line.close()
+    with Stage() as stage:
+        process = prepare(stage.environ, stage.line)
+        process.execute()
+        process.server.finish(0)
+        process.end_log(0)
+        stage.clear(process.flow)
 
 
 def learn(lesson: str) -> None:
@@ -280,9 +298,16 @@ def _server(environ: Mapping[str, str], local: LocalLine | None, run_id: UUID, *
 
 def _record_file(path: str, quota: int) -> RecordFile:
     """Have what the run logs written to a file."""
-    made = RecordFile(path, quota)
+    made = _records()
+    made.write_to(path, quota)
     logging.getLogger("reeve").addHandler(made)
     return made
+
+
+@cache
+def _records() -> RecordFile:
+    """Return the handler of a run: to make one has it touch thirty pages, so that is done beforehand."""
+    return RecordFile()
 
 
 def _shipper(environ: Mapping[str, str]) -> LogShipper:

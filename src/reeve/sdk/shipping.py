@@ -45,8 +45,12 @@ class RecordFile(logging.Handler):
     disk or in the spool, or exceeds the quota, is counted and told.
     """
 
-    def __init__(self, path: str, quota: int = QUOTA_BYTES) -> None:
+    def __init__(self, path: str = "", quota: int = QUOTA_BYTES) -> None:
         super().__init__()
+        self.write_to(path, quota)
+
+    def write_to(self, path: str, quota: int) -> None:
+        """Begin with this file."""
         self._path = path
         self._file: int | None = None  # opened by the first line: most runs log none
         self._full = path + _FULL_MARK

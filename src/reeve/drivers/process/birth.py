@@ -6,7 +6,8 @@ import contextlib
 import os
 
 from reeve.drivers.process import spawn, spool, tree
-from reeve.drivers.process.templates import GO, TemplateLostError
+from reeve.drivers.process.orders import GO
+from reeve.drivers.process.templates import TemplateLostError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 
 The shim starts it as ``python -m reeve.drivers.process.template MODULE LINE``: an interpreter like the run's
 own, with its flags and its site. ``LINE`` is the number of an inherited socket; it says ``ready`` when orders
-are taken. Each packet is an order (attempt, env, cwd) with the ends of the run's stdout, stderr and verdict;
-the answer is the run's pid, or a negated errno. The run does nothing before the shim, which has its pid then,
-says so through the verdict.
+are taken. Each packet is an order (directory and variables, a zero between two) with the ends of the run's
+stdout, stderr and verdict; the answer is the run's pid, or a negated errno. The run does nothing before the
+shim, which has its pid then, says so through the verdict.
 
 Orders are taken by a *spare*: a process that was forked ahead, has gone through what every run goes through,
 and becomes the run. So neither the fork nor the pages that are copied after it (each that a run is the first
@@ -16,7 +16,7 @@ nothing here watches, reaps or outlives a run.
 ``main`` while the shim is busy with its pid; and ``learn(lesson)``: if what ``prepare`` returns has a
 ``lesson``, the template learns it for the spares that follow.
 """
-# ruff: noqa: PTH109, PTH123 - a run's pages are few without pathlib
+# ruff: noqa: PTH109 - a run's pages are few without pathlib
 
 from __future__ import annotations
 
@@ -24,42 +24,48 @@ import _socket
 import _thread
 import atexit
 import contextlib
-import ctypes
 import errno
 import gc
 import importlib
-import json
 import os
 import select
 import socket
 import sys
 from collections.abc import Callable
+from struct import Struct
 from types import ModuleType
 from typing import Any, NoReturn
 
-from reeve.drivers.process import spawn, tree
+from reeve.drivers.process import heap, spawn
+from reeve.drivers.process.environment import Identity
 from reeve.drivers.process.forking import CannotForkError, Forker, Hooks
-from reeve.drivers.process.templates import ENDS, GO, LONGEST_ORDER, READY
+from reeve.drivers.process.orders import ENDS, GO, LONGEST_ORDER, READY
 
 LONGEST_LESSON = 4096  # bytes
 REST_SECONDS = 0.02  # after an order, unless the next is there
+ENOUGH = 20  # calls after which code has found its form, twice over (PEP 659)
+
+_LENGTH = int(socket.MSG_PEEK | socket.MSG_TRUNC)  # tells how long a packet is, and leaves it there
+_NUMBERS = Struct(f"{ENDS}i")
+_ANCILLARY = socket.CMSG_SPACE(_NUMBERS.size)
 
 
 class Template:
     """The loop: keeps a spare, until the shim is gone."""
 
     def __init__(self, line: socket.socket, module: ModuleType, hooks: Hooks) -> None:
-        from threading import main_thread  # after ``hooks``
+        import threading  # after ``hooks``
 
         self._line = line
+        self._orders = _poll(line)
         self._module = module
         self._shim = os.getppid()
         self._forker = Forker(hooks)
-        self._command, self._environment = _told_by_kernel()
-        self._added = _added_at_start()
+        self._identity = Identity()
+        self._command = self._identity.command([*sys.orig_argv[:2], module.__name__])
         self._relative = _relative_paths()
-        self._variables = dict(os.environ)
-        self._main_thread: Any = main_thread()
+        self._main_thread: Any = threading.main_thread()
+        self._threading: Any = threading
 
     def serve(self) -> None:
         """Fork until the line ends. Returns in the template only."""
@@ -97,8 +103,27 @@ class Template:
 
         False: the shim is gone.
         """
-        orders, _, _ = select.select([self._line], [], [], REST_SECONDS)
+        orders = self._orders.poll(1000 * REST_SECONDS)
         return not orders or bool(self._line.recv(1, socket.MSG_PEEK))
+
+    def practise(self) -> None:
+        """Go through what makes a run of a spare, with an order to be what this process is already."""
+        command = self._identity.command(sys.orig_argv)
+        order = os.fsencode(os.getcwd()) + b"\0" + self._identity.own()
+        path = sys.path[:]
+        for _ in range(ENOUGH):
+            theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            socket.send_fds(theirs, [order], (0, 1, 2))
+            spawn.die_with_parent(self._shim)
+            _poll(ours).poll(0)
+            packet, files = _received(ours)
+            self._settle(packet, command)
+            for file in files:
+                os.close(file)
+            theirs.close()
+            ours.close()
+        sys.path[:] = path
+        self._identity.past.clear()
 
     def _refuse(self, error: OSError) -> None:
         packet, files, _, _ = socket.recv_fds(self._line, LONGEST_ORDER, ENDS)
@@ -111,15 +136,15 @@ class Template:
         """Be a spare, and then a run."""
         try:
             spawn.die_with_parent(self._shim)
-            if not select.select([self._line], [], [], 0)[0]:
+            if not self._orders.poll(0):
                 self._rehearse()
-            packet, files, _, _ = socket.recv_fds(self._line, LONGEST_ORDER, ENDS)
+            packet, files = _received(self._line)
             if not packet:
                 os._exit(0)
-            self._line.send(str(os.getpid()).encode())
+            self._line.send(b"%d" % os.getpid())
         except BaseException:  # noqa: BLE001 - nobody is told: the shim waits in vain, and does without
             os._exit(127)
-        self._become(json.loads(packet), files, tell)
+        self._become(packet, files, tell)
 
     def _rehearse(self) -> None:
         rehearse = getattr(self._module, "rehearse", None)
@@ -127,15 +152,15 @@ class Template:
             with contextlib.suppress(Exception):
                 rehearse()
 
-    def _become(self, order: dict[str, Any], files: list[int], tell: int) -> NoReturn:
+    def _become(self, packet: bytes, files: tuple[int, ...], tell: int) -> NoReturn:
         """Be the run from here on."""
         stdout, stderr, verdict = files
         try:
             _socket.socket.close(self._line)
             os.setsid()
-            null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-            spawn.take_streams((null, stdout, stderr))
-            problem = self._settle(order)
+            os.dup2(stdout, 1)
+            os.dup2(stderr, 2)
+            problem = self._settle(packet, self._command)
             action = self._module.main if problem else self._action(tell)
             os.close(tell)
             if os.read(verdict, 1) != GO:
@@ -143,7 +168,7 @@ class Template:
             if problem:
                 os.write(verdict, problem.encode(errors="replace")[:4000])
                 os._exit(127)
-            for file in (null, *files):
+            for file in files:
                 os.close(file)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the shim must hear of it
             with contextlib.suppress(OSError):
@@ -152,26 +177,16 @@ class Template:
                 )
             os._exit(127)
         self._main_thread._native_id = os.getpid()  # noqa: SLF001 - Python forgets to
-        _run(action)
+        self._run(action)
 
-    def _settle(self, order: dict[str, Any]) -> str:
+    def _settle(self, packet: bytes, command: bytes) -> str:
         """Be in the run's environment and directory; return what is wrong with these."""
-        variables = {tree.MARK: order["attempt"], **order["env"]}
-        self._take_variables({**variables, **self._added})
-        self._command.show([*sys.orig_argv[:2], self._module.__name__])
-        self._environment.show([f"{name}={text}" for name, text in variables.items()])
-        problem = spawn.enter_directory(order["cwd"])
+        directory, _, variables = packet.partition(b"\0")
+        self._identity.take(command, variables)
+        problem = spawn.enter_directory(os.fsdecode(directory))
         if not problem:
             self._find_modules()
         return problem
-
-    def _take_variables(self, wanted: dict[str, str]) -> None:
-        """Have these, and no others; those of the template are not decoded anew to be compared."""
-        for name in self._variables.keys() - wanted.keys():
-            del os.environ[name]
-        for name, text in wanted.items():
-            if self._variables.get(name) != text:
-                os.environ[name] = text
 
     def _find_modules(self) -> None:
         """Look for modules from this directory on, where that is what a cold start does."""
@@ -191,14 +206,33 @@ class Template:
                     os.write(tell, os.fsencode(lesson)[:LONGEST_LESSON])
         return action
 
+    def _run(self, action: Callable[[], int]) -> NoReturn:
+        """Do as ``python -m MODULE`` does, and leave as the interpreter would, but for taking it apart."""
+        threading = self._threading
+        code = action()
+        if _thread._count() or threading._threading_atexits:  # noqa: SLF001 - as below
+            threading._shutdown()  # noqa: SLF001 - as multiprocessing does
+        atexit._run_exitfuncs()  # noqa: SLF001
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # a flow may have taken it away
+                stream.flush()
+        os._exit(code)
 
-def _added_at_start() -> dict[str, str]:
-    """Return the variables that this interpreter has set itself: a locale (PEP 538), or what site does."""
-    with open("/proc/self/environ", "rb") as file:
-        given = dict(one.split(b"=", 1) for one in file.read().split(b"\0") if b"=" in one)
-    return {
-        name: text for name, text in os.environ.items() if given.get(os.fsencode(name)) != os.fsencode(text)
-    }
+
+def _poll(line: socket.socket) -> select.poll:
+    """Return what looks whether there is something on a line."""
+    poll = select.poll()
+    poll.register(line, select.POLLIN)
+    return poll
+
+
+def _received(line: socket.socket) -> tuple[bytes, tuple[int, ...]]:
+    """Wait for a packet that comes with files; empty: the other end is gone."""
+    length = line.recv_into(bytearray(1), 1, _LENGTH)
+    if not length:
+        return b"", ()
+    packet, ancillary, _, _ = line.recvmsg(length, _ANCILLARY)
+    return packet, _NUMBERS.unpack(ancillary[0][2])
 
 
 def _relative_paths() -> list[tuple[int, str]]:
@@ -212,39 +246,11 @@ def _relative_paths() -> list[tuple[int, str]]:
     return [(place, relative[path]) for place, path in enumerate(sys.path) if path in relative]
 
 
-class Area:
-    """A stretch of this process's first memory, which the kernel tells others of as it is now (proc(5))."""
-
-    def __init__(self, start: int, end: int) -> None:
-        self._size = end - start
-        self._memory = memoryview((ctypes.c_char * self._size).from_address(start)).cast("B")
-
-    def show(self, words: list[str]) -> None:
-        """Have /proc, and all who look there, see these: as many whole ones as find room."""
-        text = b"".join((os.fsencode("\0".join(words)), b"\0"))
-        if len(text) > self._size:
-            text = text[: text.rfind(b"\0", 0, self._size) + 1]
-        self._memory[:] = text.ljust(self._size, b"\0")
-
-
-def _told_by_kernel() -> tuple[Area, Area]:
-    """Return where command and environment of this process lie. Its children have them at the same place."""
-    arguments, arguments_end, variables, variables_end = tree.areas(os.getpid())
-    return Area(arguments, arguments_end), Area(variables, variables_end)
-
-
-def _run(action: Callable[[], int]) -> NoReturn:
-    """Do as ``python -m MODULE`` does, and leave as the interpreter would, but for taking itself apart."""
-    import threading
-
-    code = action()
-    if _thread._count() or threading._threading_atexits:  # type: ignore[attr-defined]  # noqa: SLF001 - as below
-        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
-    atexit._run_exitfuncs()  # noqa: SLF001
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # a flow may have taken it away
-            stream.flush()
-    os._exit(code)
+def _take_input() -> None:
+    """Have nothing to read, like all runs."""
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(null, 0)
+    os.close(null)
 
 
 def main() -> None:
@@ -255,11 +261,14 @@ def main() -> None:
     hooks.close()
     line = socket.socket(fileno=int(sys.argv[2]))
     try:
+        _take_input()
         template = Template(line, module, hooks)
+        template.practise()
     except (CannotForkError, OSError) as error:
         sys.exit(f"reeve: runs start cold: {error}")
     gc.collect()
     gc.freeze()  # what is shared stays shared: no collection in a run touches it
+    heap.fill()
     template.serve()
 
 

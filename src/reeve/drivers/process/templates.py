@@ -13,18 +13,14 @@ import socket
 import time
 
 from reeve.drivers.process import spawn, tree
+from reeve.drivers.process.orders import LONGEST_ORDER, READY, ROOM, packed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-# What shim and template say to each other; see template.py.
-READY = b"ready"
-GO = b"g"
-LONGEST_ORDER = 128 << 10  # bytes that fit into one packet as kernels come (net.core.wmem_max)
-ENDS = 3  # files that come with an order
-ROOM = "REEVE_ROOM"  # makes the environment of a template as long as that of a run, which is written over it
+_LEAST_ROOM = 16 << 10  # bytes
 
 _AT_ONCE = {"LD_BIND_NOW": "1"}  # else each run would find the functions of libraries anew, ten pages' worth
 
@@ -102,9 +98,8 @@ class Templates:
         ``order["template"]`` has its argv and env. One that is wanted for the first time is started.
         """
         wanted = order.get("template")
-        if not wanted or not _can_be_had(order):
+        if not wanted or (packet := packed(order)) is None:
             return None
-        packet = json.dumps({name: order[name] for name in ("attempt", "env", "cwd")}).encode()
         key = json.dumps(wanted, sort_keys=True)
         template = self._known.get(key) or self._start(key, wanted, len(packet))
         if template is None or len(packet) > LONGEST_ORDER or not _is_ready(template):
@@ -132,7 +127,7 @@ class Templates:
         if len(self._known) >= MOST:
             self._end_oldest()
         try:
-            template = _start(wanted, min(room * 2, LONGEST_ORDER), self._inherited)
+            template = _start(wanted, min(max(room * 2, _LEAST_ROOM), LONGEST_ORDER), self._inherited)
         except OSError as error:
             self._give_up(key, f"it cannot be started: {error.strerror}")
             return None
@@ -146,16 +141,6 @@ class Templates:
     def _end_oldest(self) -> None:
         key = min(self._known, key=lambda one: self._known[one].used_at)
         self._known.pop(key).end()
-
-
-def _can_be_had(order: dict[str, Any]) -> bool:
-    """Whether a process can have this directory and environment. Why not is said when it is started cold."""
-    names = "".join(order["env"])
-    text = "".join((order["cwd"], names, *order["env"].values()))
-    try:
-        return "\0" not in text and "=" not in names and "" not in order["env"] and bool(os.fsencode(text))
-    except UnicodeEncodeError:
-        return False
 
 
 def _is_ready(template: Template) -> bool:

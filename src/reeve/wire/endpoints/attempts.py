@@ -49,26 +49,6 @@ report_attempts: Endpoint[requests.Reports, list[responses.Receipt]] = Endpoint(
 attempt_output: Endpoint[requests.Output, None] = Endpoint(
     "attempt_output", "POST", "/attempts/{id}/output", requests.Output, None, 204, dialect=False
 )
-report_task_runs: Endpoint[requests.TaskRunReports, responses.TaskRunReceipt] = Endpoint(
-    "report_task_runs",
-    "POST",
-    "/attempts/{id}/task_runs",
-    requests.TaskRunReports,
-    responses.TaskRunReceipt,
-    refusals=(409,),
-    door=Door.ATTEMPT,  # the holder of the flow runs alone
-    dialect=False,
-)
-set_code_version: Endpoint[requests.CodeVersion, None] = Endpoint(
-    "set_code_version",
-    "PUT",
-    "/attempts/{id}/code_version",
-    requests.CodeVersion,
-    None,
-    204,
-    door=Door.ATTEMPT,
-    dialect=False,
-)
 flow_run_attempts: Endpoint[None, list[responses.Attempt]] = Endpoint(
     "flow_run_attempts", "GET", "/flow_runs/{id}/attempts", None, list[responses.Attempt], dialect=False
 )

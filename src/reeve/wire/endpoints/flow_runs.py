@@ -5,37 +5,11 @@ from __future__ import annotations
 from reeve.wire import filters, requests, responses
 from reeve.wire.endpoints.table import RUN, Endpoint, filtering
 
-create_flow_run: Endpoint[requests.FlowRunCreate, responses.FlowRunResponse] = Endpoint(
-    "create_flow_run",
-    "POST",
-    "/flow_runs/",
-    requests.FlowRunCreate,
-    responses.FlowRunResponse,
-    201,
-    door=RUN,
-    again=200,
-)
-read_flow_run: Endpoint[None, responses.FlowRunResponse] = Endpoint(
-    "read_flow_run", "GET", "/flow_runs/{id}", None, responses.FlowRunResponse, door=RUN
-)
-update_flow_run: Endpoint[requests.FlowRunUpdate, None] = Endpoint(
-    "update_flow_run", "PATCH", "/flow_runs/{id}", requests.FlowRunUpdate, None, 204, door=RUN
-)
 delete_flow_run: Endpoint[None, None] = Endpoint(
     "delete_flow_run", "DELETE", "/flow_runs/{id}", None, None, 204
 )
 filter_flow_runs = filtering(
     "filter_flow_runs", "/flow_runs/filter", filters.FlowRunQuery, responses.FlowRunResponse
-)
-set_flow_run_state: Endpoint[requests.SetState, responses.OrchestrationResult] = Endpoint(
-    "set_flow_run_state",
-    "POST",
-    "/flow_runs/{id}/set_state",
-    requests.SetState,
-    responses.OrchestrationResult,
-    201,
-    door=RUN,
-    again=200,
 )
 resume_flow_run: Endpoint[requests.Resume, responses.OrchestrationResult] = Endpoint(
     "resume_flow_run",

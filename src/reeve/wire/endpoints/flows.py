@@ -5,9 +5,6 @@ from __future__ import annotations
 from reeve.wire import filters, requests, responses
 from reeve.wire.endpoints.table import RUN, Endpoint, filtering
 
-create_flow: Endpoint[requests.FlowCreate, responses.Flow] = Endpoint(
-    "create_flow", "POST", "/flows/", requests.FlowCreate, responses.Flow, 201, door=RUN, again=200
-)
 read_flow: Endpoint[None, responses.Flow] = Endpoint(
     "read_flow", "GET", "/flows/{id}", None, responses.Flow, door=RUN
 )

@@ -5,16 +5,6 @@ from __future__ import annotations
 from reeve.wire import filters, requests, responses
 from reeve.wire.endpoints.table import RUN, Endpoint, filtering
 
-create_task_run: Endpoint[requests.TaskRunCreate, responses.TaskRun] = Endpoint(
-    "create_task_run",
-    "POST",
-    "/task_runs/",
-    requests.TaskRunCreate,
-    responses.TaskRun,
-    201,
-    door=RUN,
-    again=200,
-)
 read_task_run: Endpoint[None, responses.TaskRun] = Endpoint(
     "read_task_run", "GET", "/task_runs/{id}", None, responses.TaskRun, door=RUN
 )
@@ -22,16 +12,6 @@ update_task_run: Endpoint[requests.TaskRunUpdate, None] = Endpoint(
     "update_task_run", "PATCH", "/task_runs/{id}", requests.TaskRunUpdate, None, 204, door=RUN
 )
 filter_task_runs = filtering("filter_task_runs", "/task_runs/filter", filters.TaskRunQuery, responses.TaskRun)
-set_task_run_state: Endpoint[requests.SetState, responses.OrchestrationResult] = Endpoint(
-    "set_task_run_state",
-    "POST",
-    "/task_runs/{id}/set_state",
-    requests.SetState,
-    responses.OrchestrationResult,
-    201,
-    door=RUN,
-    again=200,
-)
 task_run_states: Endpoint[None, list[responses.State]] = Endpoint(
     "task_run_states",
     "GET",

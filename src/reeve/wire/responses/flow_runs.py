@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from msgspec import Struct, field
+from msgspec import Struct
 
-from reeve.core.explain import CauseKind
 from reeve.core.runs import CreatedBy, FlowRunPolicy
 from reeve.core.states import StateType
 from reeve.wire.codec import Timestamp
@@ -66,27 +65,6 @@ class WorkerFlowRunResponse(Struct, kw_only=True):
     work_pool_id: UUID
     work_queue_id: UUID
     flow_run: FlowRun
-
-
-class Cause(Struct, kw_only=True):
-    """What keeps a run from starting: a word for programs, a sentence for people."""
-
-    kind: CauseKind
-    sentence: str
-
-
-class Explanation(Struct, kw_only=True):
-    """Why a run is where it is: one sentence, each fact that bears on it, what to do.
-
-    ``causes``: all that keeps the run from starting; none once it has started.
-    """
-
-    flow_run_id: UUID
-    state: str
-    summary: str
-    causes: list[Cause] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    remedies: list[str] = field(default_factory=list)
 
 
 class Followed(Struct, kw_only=True):
