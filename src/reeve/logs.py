@@ -14,6 +14,7 @@ def set_up(level: str) -> None:
 
     Libraries speak from WARNING on, unless everything is asked for. A second call replaces the first.
     """
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line tells of these
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(FORMAT, CLOCK))
     root = logging.getLogger()

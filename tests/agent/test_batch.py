@@ -13,10 +13,10 @@ from reeve.agent.batch import Batches
 class Line:
     """Something that takes items, as slowly as a test wants."""
 
-    def __init__(self) -> None:
+    def __init__(self, pause: float = 0.0) -> None:
         self.sent: list[list[int]] = []
         self.free = asyncio.Event()
-        self.batches = Batches(self.send)
+        self.batches = Batches(self.send, pause=pause)
 
     async def send(self, items: Sequence[int]) -> list[int]:
         self.sent.append([*items])
@@ -78,3 +78,22 @@ async def test_a_closed_one_sends_no_more(line: Line) -> None:
     assert not any(task.done() for task in tasks)
     for task in tasks:
         task.cancel()
+
+
+async def test_what_has_gathered_lets_others_join_it() -> None:
+    line = Line(pause=1e6)  # as long as may be
+    first = await _put(line, [1])
+    second = await _put(line, [2])
+    line.free.set()
+    assert await first[0] == -1
+    third = await _put(line, [3])
+    assert await asyncio.gather(*second, *third) == [-2, -3]
+    assert line.sent == [[1], [2, 3]]
+
+
+async def test_what_comes_one_after_the_other_goes_at_once() -> None:
+    line = Line(pause=1e6)
+    line.free.set()
+    for item in range(3):
+        (answer,) = await _put(line, [item])
+        assert answer.done()

@@ -51,13 +51,12 @@ async def test_an_attempt_is_remembered_from_claim_to_settlement(journal: Journa
         Launched(seq=1, handle=one.handle, infrastructure_pid="h:7"),
         Exited(seq=2, exit_code=3, cause="exited with code 3"),
     ]
-    await journal.launched(one)
     await journal.shipped(one)
     for report in one.reports:
-        await journal.reported(one.attempt_id, report)
+        await journal.reported(one, report)
     assert (await reread(path))[0] == [one]
 
-    await journal.settled(one.attempt_id)
+    await journal.settled([one.attempt_id])
     assert await reread(path) == ([], (4, 1))
 
 
@@ -66,7 +65,7 @@ async def test_repeats_change_nothing(journal: Journal, path: Path) -> None:
     report = Exited(seq=1, exit_code=0, cause="exited with code 0")
     for _ in range(2):
         await journal.claimed([one], 5)
-        await journal.reported(one.attempt_id, report)
+        await journal.reported(one, report)
     await journal.claimed([], 3)
     one.reports = [report]
     assert await reread(path) == ([one], (0, 5))
@@ -75,8 +74,8 @@ async def test_repeats_change_nothing(journal: Journal, path: Path) -> None:
 async def test_a_report_of_a_settled_attempt_leaves_nothing(journal: Journal, path: Path) -> None:
     one = entry()
     await journal.claimed([one], 1)
-    await journal.settled(one.attempt_id)
-    await journal.reported(one.attempt_id, Exited(seq=1, cause="late"))
+    await journal.settled([one.attempt_id])
+    await journal.reported(one, Exited(seq=1, cause="late"))
     await journal.claimed([one], 1)
     assert (await reread(path))[0] == [one]
 
@@ -115,6 +114,23 @@ async def test_a_write_that_fails_is_told_and_the_next_one_goes_on(journal: Jour
     other.close()
     await journal.claimed([entry(2)], 2)
     assert [one.grant_number for one in (await reread(path))[0]] == [2]
+
+
+async def test_nothing_is_answered_before_it_is_on_disk(journal: Journal) -> None:
+    wal, journal._wal = journal._wal, -1
+    with pytest.raises(JournalError, match="cannot be written"):
+        await journal.claimed([entry(1)], 1)
+    journal._wal = wal
+    await journal.claimed([entry(2)], 2)
+
+
+async def test_what_was_written_long_ago_takes_no_room(journal: Journal, path: Path) -> None:
+    one = entry()
+    await journal.claimed([one], 1)
+    for number in range(40):
+        await journal.reported(one, Exited(seq=number, cause="x" * 100_000))
+        assert path.with_name("journal.db-wal").stat().st_size < 2_000_000
+    assert len(journal.entries()[0].reports) == 40
 
 
 def test_a_damaged_journal_is_refused_with_the_remedy(path: Path) -> None:

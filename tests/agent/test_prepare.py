@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.agent.standin import grant
 
-from reeve.agent.prepare import Preparation, environment, job_spec, prepare
+from reeve.agent.prepare import Preparation, environment, inherited, job_spec, prepare
 from reeve.core.deployments import Engine
 from reeve.errors import InvalidInputError
 from reeve.wire.responses import Infrastructure
@@ -30,7 +30,7 @@ ENVIRON = {
 def common(tmp_path: Path) -> Preparation:
     return Preparation(
         api_url="http://here:4200/api/",
-        environ=ENVIRON,
+        environ=inherited(ENVIRON),
         directory=tmp_path,
         kinds={"process"},
         margin_seconds=2.0,

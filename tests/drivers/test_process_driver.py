@@ -182,6 +182,13 @@ async def test_a_launch_is_done_once_however_often_it_is_asked_for(home: Home, a
     assert (await agent.driver.observe([handles[0]]))[0].exit == record
 
 
+async def test_who_launches_what_has_ended_hears_its_end_again(home: Home, agent: Agent) -> None:
+    order = script("exit 3")
+    record = await agent.run(order)
+    await agent.driver.launch(order)
+    await until(lambda: agent.told == [record, record])
+
+
 async def test_the_same_attempt_is_not_launched_again_by_another_shim(home: Home) -> None:
     launch = script("echo once; exit 4")
     first = home.agent(idle_seconds=0)
@@ -448,7 +455,7 @@ async def test_an_attempt_nobody_launched_is_unknown(home: Home, agent: Agent) -
 async def test_a_lost_connection_is_mended(home: Home, agent: Agent) -> None:
     handle = await agent.driver.launch(script("sleep 1000"))
     (link,) = agent.driver._links.values()  # type: ignore[attr-defined]
-    link._writer.transport.abort()
+    link._transport.abort()
     await link.lost.wait()
     await agent.driver.stop(handle, 5)
     assert (await agent.exit(handle)).stopped_by == "agent"

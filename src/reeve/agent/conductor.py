@@ -17,7 +17,7 @@ from reeve.agent import faults, launch, prepare, tasks, watch
 from reeve.agent.batch import Batches
 from reeve.agent.claim import Claims
 from reeve.agent.course import CANCELLED, OVER, Course, Means
-from reeve.agent.journal import Entry, Journal, claimed
+from reeve.agent.journal import Entry, Journal, JournalError, claimed
 from reeve.agent.leases import Leases
 from reeve.agent.link import Link, SupersededError
 from reeve.agent.relay import Relay
@@ -34,6 +34,7 @@ from reeve.wire.responses import Grant, Infrastructure, Registration, Work
 KEPT_FAILURES = 5  # ended attempts whose output and directory stay, to be looked at (W45)
 ONCE_SECONDS = 10.0  # in which a run-once must have found its server (W8)
 PARTING_SECONDS = 2.0  # for tidying up, and for the last words to the server, which misses us anyway
+CLEARING_SECONDS = 0.05  # in which ended attempts gather, to be cleared away together: it is not urgent
 DELIVERY_SECONDS = 10.0  # on top of the grace period, for the last reports
 
 _STOPPING = "its agent is stopping"
@@ -71,7 +72,7 @@ class Conductor:
         self._held: dict[UUID, Course] = {}
         self._strays: dict[UUID, Handle] = {}  # they run, and the journal does not know them
         self._failures: deque[UUID] = deque()  # of these the driver still keeps what there was, oldest first
-        self._discards = Batches(self._discard_all)
+        self._clearing = Batches(self._clear_away, gather=CLEARING_SECONDS)
         self._slots = Slots(request.limit or 0)
         self._claims = Claims(link, journal, self._slots, request, self._holding, self._take, once=once)
         self._leases = Leases(link, driver, self._tokens, self._lose)
@@ -86,7 +87,7 @@ class Conductor:
             self._exits,
             self._spool,
             jobs,
-            dict(os.environ),
+            prepare.inherited(os.environ),
             default_infrastructure,
             bounds.quota,
             relay,
@@ -157,7 +158,7 @@ class Conductor:
             await tasks.cancel(
                 self._running
             )  # none but after an error, or to be left: what was launched goes on
-            await self._discards.close()
+            await self._clearing.close()
         if self._superseded.is_set():
             raise SupersededError
 
@@ -241,8 +242,8 @@ class Conductor:
                 self._spool.hold(stray.attempt, stray.handle.output_dir)
         self._strays = {one.attempt: one.handle for one in known.values() if one.handle and not one.exit}
         ended = [one.exit for one in known.values() if one.exit]
-        for record in sorted(ended, key=lambda one: one.ended_at or 0):
-            await self._let_go(record.attempt, keep=True)
+        in_order = sorted(ended, key=lambda one: one.ended_at or 0)
+        await asyncio.gather(*(self._let_go(record.attempt, keep=True) for record in in_order))
 
     def _expect(self, entry: Entry, seen: Found | None) -> None:
         exit_ = self._exits.expect(entry.attempt_id)
@@ -257,21 +258,31 @@ class Conductor:
         self._spawn(self._let_go(record.attempt, keep=True))
 
     async def _let_go(self, attempt_id: UUID, *, keep: bool) -> None:
-        """Have the driver forget an ended attempt: now, or when enough others are kept."""
-        self._spool.settle(attempt_id)
-        await self._driver.acknowledge(attempt_id)
-        if keep:
-            self._failures.append(attempt_id)
-        else:
-            await self._discards.put(attempt_id)
-        while len(self._failures) > KEPT_FAILURES:
-            await self._discards.put(self._failures.popleft())
+        """Have journal and driver forget an ended attempt; what there was is kept until enough others are."""
+        await self._clearing.put((attempt_id, keep))
 
-    async def _discard_all(self, attempts: Sequence[UUID]) -> list[None]:
-        await self._driver.discard(attempts)
+    async def _clear_away(self, ended: Sequence[tuple[UUID, bool]]) -> list[None]:
+        """Clear several away: a process that dies in between finds the rest of them at its next start."""
+        over = [(attempt_id, keep) for attempt_id, keep in ended if attempt_id not in self._held]
+        attempts = [
+            attempt_id for attempt_id, _ in over
+        ]  # a stray that was granted since is left to its course
+        try:
+            await self._journal.settled(attempts)
+        except JournalError as error:  # the server has settled them: at the next start it says so again
+            log.error("Ended attempts stay in the journal: %s", error)  # noqa: TRY400  # its sentence says it all
         for attempt_id in attempts:
+            prepare.remove_job_file(self._jobs, attempt_id)
+            self._spool.settle(attempt_id)
+        await asyncio.gather(*map(self._driver.acknowledge, attempts))
+        self._failures += [attempt_id for attempt_id, keep in over if keep]
+        gone = [attempt_id for attempt_id, keep in over if not keep]
+        while len(self._failures) > KEPT_FAILURES:
+            gone.append(self._failures.popleft())
+        await self._driver.discard(gone)
+        for attempt_id in gone:
             self._spool.forget(attempt_id)
-        return [None] * len(attempts)
+        return [None] * len(ended)
 
     # --- what the server says
 
@@ -355,8 +366,6 @@ class Conductor:
         self._claims.tell()
         faults.reach("before_forget")
         try:
-            await self._journal.settled(course.id)
-            prepare.job_file(self._jobs, course.id).unlink(missing_ok=True)
             await self._let_go(course.id, keep=course.has_failed)
         except Exception:  # the run is over all the same, and the next start tidies up
             log.exception("Flow run '%s' is over, but not all of it could be cleared away", course.run_id)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from reeve import clock
 from reeve.agent import faults, launch, notes, prepare, tasks, watch
-from reeve.agent.journal import Entry, Journal, JournalError
+from reeve.agent.journal import Entry, Journal
 from reeve.agent.leases import Leases
 from reeve.agent.link import Link
 from reeve.agent.output import Shipper
@@ -76,6 +76,7 @@ class Course:
         self._resumed = resumed
         self._echo = False  # a run that is taken up again speaks in its own log only
         self._said: list[Note] = []
+        self._exit = means.exits.expect(entry.attempt_id)  # of a stray it may come before the launch
         self._outbox = Outbox(means.link, means.journal, entry, self._said)
         self._stop_reason: str | None = None
         self._is_launching = self._is_given_back = False
@@ -169,7 +170,6 @@ class Course:
         order = await self._prepare(self._grant)
         self._check_wanted()
         self._is_launching = True
-        self._means.exits.expect(self.id)
         try:
             handle = await launch.launch(self._means.driver, order, self.run_id)
         except NotLaunchedError as error:
@@ -225,7 +225,6 @@ class Course:
 
     async def _watch(self, handle: Handle) -> None:
         """Follow a launched attempt to its end, and report it; its output is delivered first."""
-        exit_ = self._means.exits.expect(self.id)
         shipper = Shipper(
             self._means.link,
             self._means.journal,
@@ -239,7 +238,7 @@ class Course:
         try:
             if self._stop_reason is not None:
                 self._end(handle)
-            record = await asyncio.shield(exit_)
+            record = await asyncio.shield(self._exit)
             self.is_gone = True
             if self._ending:
                 self._ending.cancel()
@@ -288,11 +287,7 @@ class Course:
     async def _report_launched(self, handle: Handle) -> None:
         log.info("Completed submission of flow run '%s'", self.run_id)
         details, pid = self.entry.handle or {}, handle.infrastructure_pid
-        report = self._outbox.put(lambda seq: Launched(seq=seq, handle=details, infrastructure_pid=pid))
-        try:
-            await asyncio.gather(self._means.journal.launched(self.entry), report)  # one commit for both
-        except JournalError as error:
-            log.error("A handle is kept in memory and by the driver only: %s", error)  # noqa: TRY400  # its sentence says it all
+        await self._outbox.put(lambda seq: Launched(seq=seq, handle=details, infrastructure_pid=pid))
         faults.reach("after_handle")
 
     async def _report_stop_failed(self, reason: str) -> None:

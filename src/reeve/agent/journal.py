@@ -8,6 +8,7 @@ settled the attempt.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from uuid import UUID
 import msgspec
 
 from reeve.errors import ReeveError
-from reeve.wire.requests import AnyReport
+from reeve.wire.requests import AnyReport, Launched
 from reeve.wire.responses import Grant
 
 
@@ -54,6 +55,8 @@ insert into server values (0, 0);
     "alter table attempts add column records integer not null default 0;",
 )
 
+_LONGEST_WAL = 1 << 20  # bytes
+
 Statement = tuple[str, tuple[Any, ...]]
 
 
@@ -85,10 +88,14 @@ def claimed(grant: Grant) -> Entry:
 
 
 class Journal:
-    """The file, and one thread that writes it: what asks while a commit is under way joins the next one."""
+    """The file, and a thread that brings it to disk: what is asked meanwhile joins the next commit.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    Statements take microseconds and are done at once. In a thread each would wait for Python's lock, twice.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, wal: int) -> None:
         self._connection = connection
+        self._wal = wal  # the write-ahead log, open: a commit writes it, and the thread brings it to disk
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._waiting: list[tuple[list[Statement], asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
@@ -99,16 +106,19 @@ class Journal:
         try:
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             connection.execute("pragma journal_mode = wal")
-            connection.execute("pragma synchronous = full")
+            connection.execute("pragma synchronous = normal")  # no commit waits for the disk; see _settle
+            connection.execute("pragma wal_autocheckpoint = 0")  # see _settle
             connection.execute("pragma cache_size = -256")  # KiB: it holds little, and the agent is small
             _migrate(connection)
-        except sqlite3.Error as error:
+            wal = os.open(f"{path}-wal", os.O_RDWR | os.O_CLOEXEC)  # SQLite takes no locks on it, to be lost
+        except (sqlite3.Error, OSError) as error:
             message = (
                 f"The agent's journal {path} cannot be used: {error}. If it is damaged, remove it: runs that "
                 "were launched are found again all the same."
             )
             raise JournalError(message) from error
-        return cls(connection)
+        _settle_name(path.parent)
+        return cls(connection, wal)
 
     def entries(self) -> list[Entry]:
         """Return what is held, by grant."""
@@ -142,15 +152,13 @@ class Journal:
         ]
         await self._write([*rows, ("update server set acked_grant = max(acked_grant, ?)", (acked_grant,))])
 
-    async def launched(self, entry: Entry) -> None:
-        """Remember how a launched attempt is found again and stopped."""
-        handle = None if entry.handle is None else msgspec.json.encode(entry.handle).decode()
-        update = "update attempts set handle = ?, grace_seconds = ? where id = ?"
-        await self._write([(update, (handle, entry.grace_seconds, str(entry.attempt_id)))])
+    async def reported(self, entry: Entry, report: AnyReport) -> None:
+        """Remember a report until the attempt is settled: the next one's number follows from it.
 
-    async def reported(self, attempt_id: UUID, report: AnyReport) -> None:
-        """Remember a report until the attempt is settled: the next one's number follows from it."""
-        await self._write([_report(attempt_id, report)])
+        With that of a launch, how the attempt is found again and stopped.
+        """
+        found = [_handle(entry)] if isinstance(report, Launched) else []
+        await self._write([*found, _report(entry.attempt_id, report)])
 
     async def shipped(self, entry: Entry) -> None:
         """Remember how many bytes of each stream the server has."""
@@ -158,11 +166,12 @@ class Journal:
         sizes = (entry.shipped[stream] for stream in STREAMS)
         await self._write([(update, (*sizes, str(entry.attempt_id)))])
 
-    async def settled(self, attempt_id: UUID) -> None:
-        """Forget an attempt that is over."""
-        key = (str(attempt_id),)
+    async def settled(self, attempts: Sequence[UUID]) -> None:
+        """Forget attempts that are over."""
+        keys = [(str(attempt_id),) for attempt_id in attempts]
         await self._write(
-            [("delete from attempts where id = ?", key), ("delete from reports where attempt_id = ?", key)]
+            [("delete from attempts where id = ?", key) for key in keys]
+            + [("delete from reports where attempt_id = ?", key) for key in keys]
         )
 
     async def close(self) -> None:
@@ -170,6 +179,9 @@ class Journal:
         if self._writer is not None:
             await self._writer
         self._thread.shutdown()
+        if self._wal >= 0:
+            os.close(self._wal)
+            self._wal = -1
         self._connection.close()
 
     async def _write(self, statements: list[Statement]) -> None:
@@ -185,13 +197,14 @@ class Journal:
         while self._waiting:
             batch, self._waiting = self._waiting, []
             try:
-                await loop.run_in_executor(self._thread, self._commit, [one for one, _ in batch])
+                self._commit([one for one, _ in batch])
+                await loop.run_in_executor(self._thread, self._settle)
             except Exception as error:  # noqa: BLE001 - whatever it is, all who wait must hear of it
                 outcome: str | None = f"The agent's journal cannot be written: {error}."
             else:
                 outcome = None
             for _, done in batch:
-                _settle(done, outcome)
+                _tell(done, outcome)
         self._writer = None
 
     def _commit(self, batch: list[list[Statement]]) -> None:
@@ -206,6 +219,21 @@ class Journal:
                 self._connection.execute("rollback")
             raise
 
+    def _settle(self) -> None:
+        """Bring the write-ahead log to disk; when it has grown, what it holds goes to the file itself."""
+        os.fdatasync(self._wal)
+        if os.fstat(self._wal).st_size > _LONGEST_WAL:
+            self._connection.execute("pragma wal_checkpoint(truncate)")
+
+
+def _settle_name(directory: Path) -> None:
+    """Bring to disk that there are these files, as SQLite would with the first commit."""
+    file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
 
 def _migrate(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("pragma user_version").fetchone()
@@ -216,13 +244,19 @@ def _migrate(connection: sqlite3.Connection) -> None:
         connection.executescript(script)
 
 
-def _settle(done: asyncio.Future[None], problem: str | None) -> None:
+def _tell(done: asyncio.Future[None], problem: str | None) -> None:
     if done.done():  # whoever asked was cancelled
         return
     if problem is None:
         done.set_result(None)
     else:
         done.set_exception(JournalError(problem))
+
+
+def _handle(entry: Entry) -> Statement:
+    handle = None if entry.handle is None else msgspec.json.encode(entry.handle).decode()
+    update = "update attempts set handle = ?, grace_seconds = ? where id = ?"
+    return update, (handle, entry.grace_seconds, str(entry.attempt_id))
 
 
 def _report(attempt_id: UUID, report: AnyReport) -> Statement:

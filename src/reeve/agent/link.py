@@ -100,7 +100,7 @@ class OwnLink:
         self._registering = asyncio.Lock()
         self._down = False
         self._has_answered = False
-        self._reports = Batches(self._report, _GATHER_SECONDS)
+        self._reports = Batches(self._report, gather=_GATHER_SECONDS)
 
     @property
     def url(self) -> str:

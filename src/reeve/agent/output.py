@@ -74,7 +74,7 @@ class Shipper:
         chunks: list[OutputChunk] = []
         shipped = dict(self._entry.shipped)
         for stream, offset in self._entry.shipped.items():
-            data = _read(self._directory / stream, offset)
+            data = _read(f"{self._directory}/{stream}", offset)
             size = lines_size(data, final=final)
             chunks += cut(stream, offset, data[:size], clock.now(), by_line=self._by_line)
             shipped[stream] += size
@@ -136,7 +136,7 @@ def _unfinished(data: bytes) -> int:
     return 0
 
 
-def _read(path: Path, offset: int) -> bytes:
+def _read(path: str, offset: int) -> bytes:
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a file object asks the kernel thrice as much
     except FileNotFoundError:  # not made yet

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,9 @@ _SECRETS = frozenset(
 class Preparation(msgspec.Struct, frozen=True, kw_only=True):
     """What all runs of an agent have in common. Durations in seconds.
 
-    ``environ`` is the agent's own environment, ``directory`` where job files are put, ``kinds`` the types of
-    blocks that its driver launches. ``default``: the block for runs that name none (A80). ``relay_path``: the
-    agent's local socket.
+    ``environ`` is what they inherit of the agent's own environment, ``directory`` where job files are put,
+    ``kinds`` the types of blocks that its driver launches. ``default``: the block for runs that name none
+    (A80). ``relay_path``: the agent's local socket.
     """
 
     api_url: str
@@ -130,12 +131,11 @@ def labels(grant: Grant) -> dict[str, str]:
 
 def environment(grant: Grant, common: Preparation, job_path: Path) -> dict[str, str]:
     """Return what the run's process finds around it, before the job's own variables (A85, protocol §4)."""
-    inherited = {name: text for name, text in common.environ.items() if _may_inherit(name)}
     run_id = str(grant.run.id)
     local = {"REEVE_AGENT_SOCKET": str(common.relay_path)} if common.relay_path else {}
     key = {"REEVE_API_KEY": grant.token, "PREFECT_API_KEY": grant.token} if grant.token else {}
     return {
-        **inherited,
+        **common.environ,
         **key,
         **local,
         "REEVE_API_URL": common.api_url,
@@ -168,6 +168,17 @@ def job_file(directory: Path, attempt_id: object) -> Path:
     return directory / f"{attempt_id}.json"
 
 
+def remove_job_file(directory: Path, attempt_id: object) -> None:
+    """Remove the job file of an attempt that is over; one that is gone is fine."""
+    with suppress(FileNotFoundError):
+        os.unlink(job_file(directory, attempt_id))  # noqa: PTH108  # it costs half
+
+
+def inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what runs inherit of an agent's environment."""
+    return {name: text for name, text in environ.items() if _may_inherit(name)}
+
+
 def _may_inherit(name: str) -> bool:
     return name in _KEPT or not (name.startswith("REEVE_") or name in _SECRETS)
 
@@ -175,10 +186,13 @@ def _may_inherit(name: str) -> bool:
 def _source_directory(grant: Grant) -> str | None:
     """Return the deployment's path where it is a directory of this machine; None: a fresh one (A112)."""
     path = grant.deployment.path if grant.deployment else None
-    return path if path and Path(path).is_absolute() and Path(path).is_dir() else None
+    return path if path and os.path.isabs(path) and os.path.isdir(path) else None  # noqa: PTH117, PTH112  # a tenth
 
 
 def _write_private(path: Path, content: bytes) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(file, "wb") as stream:
-        stream.write(content)
+    try:
+        while content:
+            content = content[os.write(file, content) :]
+    finally:
+        os.close(file)

@@ -29,6 +29,7 @@ from reeve.wire.responses import NOT_PASSED_ON, CallReply
 _AWAY = (ServerUnreachableError, ServerTimeoutError, UnavailableError)
 _UNAVAILABLE = 503
 _BACKLOG = 1024  # runs that begin at once
+_PAUSE = 2.0  # what a request costs the server is for the most part not its calls: few are to carry many
 
 log = logging.getLogger("reeve.agent")
 
@@ -43,7 +44,7 @@ class Relay:
 
     def __init__(self, send: Send) -> None:
         self.path: Path | None = None
-        self._calls = Batches(send)
+        self._calls = Batches(send, pause=_PAUSE)
         self._on_the_way: Counter[str | None] = Counter()
         self._settled = asyncio.Event()
         self._server: asyncio.Server | None = None

@@ -50,7 +50,7 @@ class Outbox:
         self._next += 1
         self._entry.reports.append(report)
         try:
-            await self._journal.reported(self._entry.attempt_id, report)
+            await self._journal.reported(self._entry, report)
         except JournalError as error:
             log.error("A report is kept in memory only: %s", error)  # noqa: TRY400  # its sentence says it all
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -99,16 +100,16 @@ def in_words(record: ExitRecord, reason: str | None = None) -> str:
 def tail(output_dir: Path) -> str | None:
     """Return the last lines a run wrote: of its errors, or of its output when it wrote no errors."""
     for stream in ("stderr", "stdout"):
-        if lines := _last_lines(output_dir / stream):
+        if lines := _last_lines(f"{output_dir}/{stream}"):
             return "\n".join(lines)
     return None
 
 
-def _last_lines(path: Path) -> deque[str]:
+def _last_lines(path: str) -> deque[str]:
     try:
-        if not (size := path.stat().st_size):
+        if not (size := os.stat(path).st_size):  # noqa: PTH116  # a Path costs more than the question
             return deque()
-        with path.open("rb") as file:
+        with open(path, "rb") as file:  # noqa: PTH123  # see above
             file.seek(max(size - _TAIL_BYTES, 0))
             data = file.read()
     except OSError:

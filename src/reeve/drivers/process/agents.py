@@ -34,13 +34,14 @@ class Refusal(Exception):  # noqa: N818 - it is an answer
 class Connection:
     """One agent's socket, and what it has not taken yet."""
 
-    __slots__ = ("backlog", "greeted", "lines", "socket")
+    __slots__ = ("backlog", "greeted", "is_behind", "lines", "socket")
 
     def __init__(self, accepted: socket.socket) -> None:
         self.socket = accepted
         self.lines = messages.Lines()
         self.backlog = bytearray()
         self.greeted = False
+        self.is_behind = False  # whether the loop waits for it to take more
 
 
 class Caller:
@@ -76,6 +77,7 @@ class Agents:
         self, listener: socket.socket, loop: Loop, commands: dict[str, Command], settle: Callable[[], None]
     ) -> None:
         self.connections: list[Connection] = []
+        self._untold: set[Connection] = set()  # what there is for them has not been sent
         self._listener = listener
         self._loop = loop
         self._commands = commands
@@ -145,9 +147,15 @@ class Agents:
         return self._commands[do]
 
     def send(self, connection: Connection, message: dict[str, Any]) -> None:
-        """Send a message now, or as soon as the agent takes it."""
+        """Send a message with the next ``flush``, or as soon as the agent takes it."""
         connection.backlog += messages.encode(message)
-        self._flush(connection)
+        self._untold.add(connection)
+
+    def flush(self) -> None:
+        """Send what has gathered in a round of the loop: an agent is woken once for all of it."""
+        untold, self._untold = self._untold, set()
+        for connection in untold:
+            self._flush(connection)
 
     def _flush(self, connection: Connection) -> None:
         file = connection.socket.fileno()
@@ -165,7 +173,9 @@ class Agents:
             log("an agent takes no answers; its connection is dropped")
             self._drop(connection)
             return
-        self._loop.heed(file, writing=bool(connection.backlog))
+        if connection.is_behind != bool(connection.backlog):
+            connection.is_behind = bool(connection.backlog)
+            self._loop.heed(file, writing=connection.is_behind)
 
     def _drop(self, connection: Connection) -> None:
         if connection in self.connections:

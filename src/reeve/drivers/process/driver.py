@@ -90,6 +90,7 @@ class ProcessDriver:
                     return handle
             else:
                 if "exit" in answer:
+                    self._records.pop(launch.attempt, None)  # told again: perhaps nobody knew the run
                     self._hear(answer["exit"])
                 return _to_handle(answer["handle"])
         self._holders.pop(launch.attempt, None)
@@ -441,8 +442,12 @@ def _kill(members: list[tree.Process]) -> str:
 
 
 def _remove(directories: Iterable[Path]) -> None:
-    for directory in directories:
-        shutil.rmtree(directory, ignore_errors=True)
+    """Remove directories; those of runs that wrote nothing without looking, which would cost twice that."""
+    for directory in map(str, directories):
+        try:
+            spool.remove(directory)
+        except OSError:  # there is more
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _folders(parent: Path) -> list[Path]:

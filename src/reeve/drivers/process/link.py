@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from reeve.drivers.process import messages
 from reeve.errors import ReeveError
@@ -28,23 +27,22 @@ class RefusedError(ReeveError):
         self.reason = reason
 
 
-class Link:
-    """One connection: questions are answered by number, exits come unasked."""
+class Link(asyncio.Protocol):
+    """One connection: questions are answered by number, exits come unasked.
 
-    def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        on_exit: Callable[[dict[str, Any]], None],
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._on_exit = on_exit
-        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._next = 0
+    What is asked at once is sent together: so a shim starts the runs of one moment together, too.
+    """
+
+    def __init__(self, on_exit: Callable[[dict[str, Any]], None]) -> None:
         self.greeting: dict[str, Any] = {}
         self.lost = asyncio.Event()
-        self._listener = asyncio.create_task(self._listen())
+        self._loop = asyncio.get_running_loop()
+        self._on_exit = on_exit
+        self._transport: asyncio.WriteTransport | None = None
+        self._lines = messages.Lines()
+        self._unsent: list[bytes] = []
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._next = 0
 
     @classmethod
     async def open(cls, line: socket.socket, on_exit: Callable[[dict[str, Any]], None]) -> Link:
@@ -52,8 +50,8 @@ class Link:
 
         Raises LinkLostError, or RefusedError when the shim speaks another protocol.
         """
-        reader, writer = await asyncio.open_unix_connection(sock=line)
-        link = cls(reader, writer, on_exit)
+        loop = asyncio.get_running_loop()
+        _, link = await loop.create_unix_connection(lambda: cls(on_exit), sock=line)
         try:
             link.greeting = await link.ask("hello", protocol=messages.PROTOCOL)
             if not messages.speaks(link.greeting["protocol"]):
@@ -68,29 +66,39 @@ class Link:
         if self.lost.is_set():
             raise LinkLostError
         self._next += 1
-        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._waiting[self._next] = answer
-        self._writer.write(messages.encode({"id": self._next, "do": do, **fields}))
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent.append(messages.encode({"id": self._next, "do": do, **fields}))
         return await answer
 
     async def close(self) -> None:
         """Hang up. Twice is fine."""
-        self._listener.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._listener
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+        if self._transport is not None:
+            self._transport.close()
+        await self.lost.wait()
 
-    async def _listen(self) -> None:
-        lines = messages.Lines()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection: asyncio's."""
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is none by name
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come: asyncio's."""
         try:
-            while data := await self._reader.read(1 << 20):
-                for message in lines.feed(data):
-                    self._take(message)
-        except (OSError, ValueError):
-            pass  # lost, like at the end of what comes
-        finally:
+            for message in self._lines.feed(data):
+                self._take(message)
+        except ValueError:
             self._lose()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's name
+        """Give up: asyncio's."""
+        self._lose()
+
+    def _send(self) -> None:
+        unsent, self._unsent = b"".join(self._unsent), []
+        if self._transport is not None and not self.lost.is_set():
+            self._transport.write(unsent)
 
     def _take(self, message: dict[str, Any]) -> None:
         if message.get("event") == "exited":
@@ -106,7 +114,8 @@ class Link:
 
     def _lose(self) -> None:
         self.lost.set()
-        self._writer.close()
+        if self._transport is not None:
+            self._transport.close()
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(LinkLostError())

@@ -89,6 +89,7 @@ class Shim:
                 self._idle_since = time.monotonic()
             self._loop.handle(news)
             guard(self._advance)
+            guard(self._agents.flush)
         self._agents.close()
 
     def _watch_signals(self) -> None:

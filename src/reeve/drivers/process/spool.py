@@ -6,7 +6,7 @@
 ``records.full``  there while the run is to log no more there, since the spool as a whole has no room
 ``exit.json`` the exit record; whole or not there
 """
-# ruff: noqa: PTH103, PTH104, PTH108, PTH116, PTH118, PTH123 - pathlib would cost the shim a megabyte
+# ruff: noqa: PTH102, PTH103, PTH106, PTH104, PTH108, PTH116, PTH118, PTH123 - pathlib would cost the shim a megabyte
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def write_intent(directory: str, intent: dict[str, Any]) -> int:
     Return the open file, for ``settle`` and ``add_handle``. Raises FileExistsError when it was launched
     before.
     """
-    os.makedirs(directory, mode=0o700, exist_ok=True)
+    try:
+        os.mkdir(directory, mode=0o700)
+    except OSError:  # there already, or not even its parent
+        os.makedirs(directory, mode=0o700, exist_ok=True)
     path = os.path.join(directory, LAUNCH)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -111,6 +114,16 @@ def read_exit(directory: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return record
+
+
+def remove(directory: str) -> None:
+    """Remove what every ended run leaves; raises OSError where there was more, or less.
+
+    The launch goes first: one without an end would be taken for a run whose shim was killed.
+    """
+    os.unlink(os.path.join(directory, LAUNCH))
+    os.unlink(os.path.join(directory, EXIT))
+    os.rmdir(directory)
 
 
 def length(directory: str) -> int:
