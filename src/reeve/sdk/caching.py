@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
+from msgspec import Struct
 
 from reeve.core.results import reference_in
 from reeve.core.runs import LONGEST_CACHE_KEY
@@ -73,8 +74,7 @@ def expiration(owner: str, given: float | dt.timedelta | None) -> dt.timedelta |
     return period
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caching:
+class Caching(Struct, frozen=True, kw_only=True):
     """How one run is cached. ``key`` may ask the user's code; ``good_for``: until it is forgotten."""
 
     key: Callable[[], str | None]

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reeve.errors import ReeveError
 from reeve.sdk.engine.run import Kind, Reporter, Run
@@ -23,8 +26,7 @@ class NoActiveRunError(ReeveError):
     code = "no_active_run"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Origin(Struct, frozen=True, kw_only=True):
     """Where a flow run comes from, as the agent that launched it says."""
 
     attempt: int = 1
@@ -52,8 +54,7 @@ class RunInfo:
     tags: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True, kw_only=True):
     """What a run has around it: who hears of it, and the innermost flow run, if any."""
 
     reporter: Reporter
@@ -79,8 +80,7 @@ class Surroundings:
         )
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class Scope:
+class Scope(Struct, eq=False, kw_only=True):
     """One try of a run, entered around the user's function. A flow run's end waits for its tasks."""
 
     run: Run
@@ -88,7 +88,7 @@ class Scope:
     parameters: Mapping[str, Any]
     task_name: str | None = None
     tags: Sequence[str] = ()
-    _token: Token[Scope | None] | None = field(default=None, init=False)
+    _token: Token[Scope | None] | None = None
 
     def __enter__(self) -> Self:
         self._token = _current.set(self)

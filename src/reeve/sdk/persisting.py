@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from reeve.core.results import ResultFormat
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Persisting:
+class Persisting(Struct, frozen=True, kw_only=True):
     """Whether results are persisted, where and how; None: as around, and at last by the defaults."""
 
     persist: bool | None = None

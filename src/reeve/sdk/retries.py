@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from msgspec import Struct
 
 from reeve.core.runs import MOST_DELAYS
 from reeve.errors import InvalidInputError
@@ -48,8 +49,7 @@ def checked_jitter(owner: str, factor: float | None) -> float | None:
     return factor
 
 
-@dataclass(frozen=True, slots=True)
-class RetryCondition:
+class RetryCondition(Struct, frozen=True):
     """Whether an ended try asks for another: any of its parts may say so.
 
     ``wanted`` is 2.20's ``retry_condition_fn``, with all but the state filled in: asked of failures alone, of

@@ -8,10 +8,12 @@ import logging
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import copy_context
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial, update_wrapper
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from reeve.core.runs import TaskRunPolicy
 from reeve.core.states import StateType

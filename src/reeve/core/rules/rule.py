@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, TypeAlias, TypeVar
 
-from msgspec import structs
+from msgspec import Struct, structs
+from msgspec.structs import replace
 
 from reeve.core.rules.fence import FenceFacts
 from reeve.core.rules.verdict import Effect, RunT, SetStateStatus, Verdict
@@ -30,8 +30,7 @@ FROM_ANY: frozenset[StateType | None] = frozenset({None, *StateType})
 FROM_FINAL: frozenset[StateType | None] = frozenset(FINAL)
 
 
-@dataclass(frozen=True)
-class Step(Generic[RunT, FactsT]):
+class Step(Struct, Generic[RunT, FactsT], frozen=True):
     """A proposal on its way through the rules.
 
     ``run`` is the stored run, ``amended`` the run as the rules so far would leave it. An objection
@@ -101,8 +100,7 @@ class Step(Generic[RunT, FactsT]):
 Outcome: TypeAlias = Step[RunT, FactsT] | Verdict[RunT]
 
 
-@dataclass(frozen=True)
-class Rule(Generic[RunT, FactsT]):
+class Rule(Struct, Generic[RunT, FactsT], frozen=True):
     """One rule and the transitions it looks at; ``apply`` lets the step pass or objects with a verdict."""
 
     name: str

@@ -16,7 +16,7 @@ _STEP = 16  # bytes, of libc's sizes and of Python's
 _PYTHONS = 512  # bytes; what is larger Python asks of libc
 _POOL_HEADER = 48  # bytes, where Python's pools begin that hold pieces of one size
 _PAGE = 4096
-_MOST_PIECES = 1 << 16  # of a size; an allocator that works otherwise is left alone
+_MOST_PIECES = 1 << 13  # of a size; an allocator that works otherwise is left alone
 
 _kept: list[object] = []
 
@@ -38,22 +38,23 @@ def fill() -> None:
 
 def _fill_pools(size: int) -> None:
     """Take pieces of a size until they come from a pool that nothing was taken from."""
+    pieces: list[object] = []
     last = 0
     for _ in range(_MOST_PIECES):
-        piece = _piece(size)
-        _kept.append(piece)
-        place = id(piece)
+        pieces.append(_piece(size, len(pieces)))
+        place = id(pieces[-1])
         if place == last + size and last % _PAGE == _POOL_HEADER:
+            _kept.append(pieces)
             return
         last = place
 
 
-def _piece(size: int) -> object:
-    """Return a new object of so many bytes, which no list of spare objects holds."""
+def _piece(size: int, number: int) -> object:
+    """Return a new object of so many bytes, of a kind of which Python keeps no spare ones."""
     if size == 16:
         return object()
     if size == 32:
-        return (1 << 31) + len(_kept)
+        return (1 << 31) + number  # int, for no bytes are so small
     return bytes(size - b"".__sizeof__())
 
 

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 from uuid import UUID
+
+from msgspec import Struct
 
 from reeve.core.states import ProposedState
 from reeve.sdk.engine.run import FlowRunSpec, Kind, TaskRunSpec
 
 
-@dataclass(frozen=True, slots=True)
-class OpenFlowRun:
+class OpenFlowRun(Struct, frozen=True):
     """Make a flow run → Opened."""
 
     spec: FlowRunSpec
 
 
-@dataclass(frozen=True, slots=True)
-class OpenTaskRun:
+class OpenTaskRun(Struct, frozen=True):
     """Make a task run → Opened."""
 
     spec: TaskRunSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Propose:
+class Propose(Struct, frozen=True):
     """Ask for a state → Answer."""
 
     kind: Kind
@@ -34,8 +32,7 @@ class Propose:
     force: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """Find out what state the process's flow run is in → StateType, or None if nobody says."""
 
     flow_run_id: UUID

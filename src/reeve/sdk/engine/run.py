@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Protocol
 from uuid import UUID
+
+from msgspec import Struct, field
 
 from reeve.core.runs import FlowRunPolicy, TaskRunPolicy
 from reeve.core.states import ProposedState, StateType
@@ -31,8 +32,7 @@ class Scope(AbstractContextManager[Any], AbstractAsyncContextManager[Any], Proto
     """The surroundings of one try: what user code finds around it, and what is waited for at its end."""
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class Subject:
+class Subject(Struct, eq=False, kw_only=True):
     """What states are about: a run, and where it logs."""
 
     kind: Kind
@@ -82,8 +82,7 @@ class Shelf(Protocol):
         """Have data found under a key from now on."""
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class Run(Subject):
+class Run(Subject, eq=False, kw_only=True):
     """A run that this process executes. ``body`` is one try of the user's function: value or coroutine.
 
     ``elsewhere`` calls it in another process instead, and returns its Outcome.
@@ -108,8 +107,7 @@ class Run(Subject):
     tries: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlowRunSpec:
+class FlowRunSpec(Struct, frozen=True, kw_only=True):
     """A flow run to be opened: a subflow, or a flow that is called without a server.
 
     ``key`` and ``position`` say which call inside ``parent_id`` it is, as those of a task.
@@ -126,8 +124,7 @@ class FlowRunSpec:
     anew: bool = False  # though there is a result
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRunSpec:
+class TaskRunSpec(Struct, frozen=True, kw_only=True):
     """A task run to be opened; ``inputs`` names the task runs whose results its parameters are."""
 
     name: str
@@ -141,8 +138,7 @@ class TaskRunSpec:
     shelf: Shelf | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """The id and the name that an opened run has been given.
 
     ``done``: the state in which an earlier try or attempt has left it, with a result.
@@ -153,15 +149,13 @@ class Opened:
     done: ProposedState | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """The proposed state was entered: under its own name or a better one, with the ids filled in."""
 
     state: ProposedState
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(Struct, frozen=True):
     """Another state holds instead; if it is one that waits, it goes on after ``delay`` seconds."""
 
     state: ProposedState
@@ -169,16 +163,14 @@ class Rejected:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """Propose the same again after ``delay`` seconds."""
 
     delay: float
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Aborted:
+class Aborted(Struct, frozen=True):
     """Give the run up."""
 
     reason: str | None

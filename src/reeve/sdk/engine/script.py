@@ -13,9 +13,11 @@ same rules in this process (``nowhere``).
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reeve import clock
 from reeve.core.rules.shared import is_persisted
@@ -66,46 +68,40 @@ class Awaited(Protocol):
 # Effects: what a script wants done. The type in the comment is what is sent back.
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
+class Sleep(Struct, frozen=True):
     """Wait for ``seconds`` → None; ``asks_again``: nobody knows how long it takes."""
 
     seconds: float
     asks_again: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(Struct, frozen=True):
     """Wait until all these have ended → None."""
 
     futures: Sequence[Awaited]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """Run the user's function once, within the run's timeout → Outcome."""
 
     run: Run
 
 
-@dataclass(frozen=True, slots=True)
-class Consult:
+class Consult(Struct, frozen=True):
     """Call a function of the user's that is about the run, such as a hook → Returned or Raised."""
 
     run: Run
     function: Callable[[], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Save:
+class Save(Struct, frozen=True):
     """Write the run's value down → what its state says of it."""
 
     run: Run
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Struct, frozen=True):
     """Read the value that is there already → Returned or Raised."""
 
     run: Run

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from types import NoneType
 from typing import Any, Generic, TypeVar, get_args
+
+from msgspec import Struct
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
@@ -19,8 +20,7 @@ class Door(Enum):
     OPERATOR = "operator"  # a key of the home
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint(Generic[Req, Res]):
+class Endpoint(Struct, Generic[Req, Res], frozen=True):
     """One operation. ``request`` is the body's type (None: no body), ``response`` the answer's."""
 
     name: str
