@@ -65,9 +65,10 @@ class PostgresTransaction(Kept):
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         await self.flush()
-        return list(await self._connection.fetch(sql, *args))
+        return await self.aside(sql, *args)
 
     async def aside(self, sql: str, *args: Any) -> list[Row]:
+        sql, args = of_one(sql, args)
         return list(await self._connection.fetch(sql, *args))
 
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
@@ -105,6 +106,7 @@ class PostgresTransaction(Kept):
 
     async def _locked(self, sql: str, args: tuple[Any, ...]) -> list[Row]:
         # The clock is read when the rows are locked, and costs no round trip of its own.
+        sql, args = of_one(sql, args)
         found = await self._connection.fetch(f"select l.*, clock_timestamp() as now_ from ({sql}) l", *args)
         if found and self._now is None:
             self._now = found[-1]["now_"].astimezone(UTC)
@@ -124,6 +126,31 @@ class PostgresTransaction(Kept):
             few.sort(key=lambda one: one[0])  # the same statements make the same text
             sql = together(tuple((sql, len(args)) for sql, args in few))
             await self._connection.fetch(sql, *(value for _, args in few for row in args for value in row))
+
+
+def of_one(sql: str, args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """Return a statement about lists of ids as one about single ids where these are lists of one.
+
+    PostgreSQL keeps a plan that is no dearer than those it made for the very values: a list of unknown length
+    counts as ten, so that a statement about one id would be planned anew each time, which costs more than it.
+    """
+    singles = tuple(place for place, value in enumerate(args, 1) if type(value) is list and len(value) == 1)
+    if not singles:
+        return sql, args
+    text, done = _of_ones(sql, singles)
+    return text, tuple(value[0] if place in done else value for place, value in enumerate(args, 1))
+
+
+@lru_cache(maxsize=1024)
+def _of_ones(sql: str, places: tuple[int, ...]) -> tuple[str, frozenset[int]]:
+    """Return a statement with ``= $1`` for ``= any($1::uuid[])``, and for which of the parameters."""
+    done = set()
+    for place in places:
+        listed = f" = any(${place}::uuid[])"
+        if listed in sql and len(re.findall(rf"\${place}\b", sql)) == sql.count(listed):
+            sql = sql.replace(listed, f" = ${place}::uuid")
+            done.add(place)
+    return sql, frozenset(done)
 
 
 @lru_cache(maxsize=512)
