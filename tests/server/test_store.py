@@ -276,8 +276,8 @@ async def test_what_waits_is_written_in_its_order(store: Store) -> None:
     assert await store.read(values) == {"2": "1", "3": "1", "5": "1"}
 
 
-async def test_a_list_of_one_means_the_same(store: Store) -> None:
-    ids = [uuid4(), uuid4()]
+async def test_short_lists_and_long_ones_mean_the_same(store: Store) -> None:
+    ids = [uuid4() for _ in range(10)]
     which = "id = any($1::uuid[]) and (kind = any($2::text[]) or id = any($3::uuid[]))"
     sql = f"select id from events where {which}"
 
@@ -286,8 +286,8 @@ async def test_a_list_of_one_means_the_same(store: Store) -> None:
             await tx.execute("insert into events (id, at, kind, payload) values ($1, 0, $2, '{}')", each, "k")
 
     await store.write(write)
-    for first in ([], ids[:1], ids):
-        for kinds, third in (([], ids[:1]), (["k"], []), ([], ids[1:])):
+    for first in (ids[:count] for count in range(11)):
+        for kinds, third in (([], ids[:1]), (["k"], []), ([], ids[1:]), ([], ids[4:7])):
             found = await store.read(lambda tx, args=(first, kinds, third): tx.fetch(sql, *args))
             assert {UUID(str(row["id"])) for row in found} == {
                 each for each in first if "k" in kinds or each in third
