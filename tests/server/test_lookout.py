@@ -168,11 +168,16 @@ def test_a_wake_up_during_a_look_makes_it_out_of_date() -> None:
     assert seen.wait(hub, one) is None
 
 
-def test_who_waits_longest_is_woken_first() -> None:
+def test_a_waiter_knows_by_what_it_was_woken_until_it_has_taken_that() -> None:
     hub = Hub()
-    woken: list[str] = []
-    with hub.waiting("t") as first, hub.waiting("t", "u") as second:
-        for name, waiter in (("second", second), ("first", first)):
-            waiter.wake = lambda topic, name=name: woken.append(f"{name} {topic}")  # type: ignore[method-assign]
+    with hub.waiting("t", "u") as both, hub.waiting("u") as one:
         hub.wake("t")
-    assert woken == ["first t", "second t"]
+        assert not one.is_set()
+        assert both.is_set()
+        hub.wake("u")
+        assert both.take() == {"t", "u"}
+        assert not both.is_set()
+        assert both.take() == set()
+        hub.wake_all()
+        assert both.is_set()
+        assert one.take() == {"u"}

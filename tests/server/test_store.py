@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,7 +17,7 @@ from reeve.errors import InvalidInputError, UnavailableError
 from reeve.server.storage.dialects.base import IntegrityError
 from reeve.server.storage.dialects.sqlite import SqliteStore
 from reeve.server.storage.migrations import Migration, SchemaError, all_migrations, outstanding
-from reeve.server.storage.store import Store, Transaction, open_store
+from reeve.server.storage.store import Row, Store, Transaction, open_store
 
 
 @pytest.fixture
@@ -285,10 +286,13 @@ async def test_short_lists_and_long_ones_mean_the_same(store: Store) -> None:
         for each in ids:
             await tx.execute("insert into events (id, at, kind, payload) values ($1, 0, $2, '{}')", each, "k")
 
+    async def asked(tx: Transaction, args: tuple[list[Any], ...]) -> list[Row]:
+        return await tx.fetch(sql, *args)
+
     await store.write(write)
     for first in (ids[:count] for count in range(11)):
         for kinds, third in (([], ids[:1]), (["k"], []), ([], ids[1:]), ([], ids[4:7])):
-            found = await store.read(lambda tx, args=(first, kinds, third): tx.fetch(sql, *args))
+            found = await store.read(partial(asked, args=(first, kinds, third)))
             assert {UUID(str(row["id"])) for row in found} == {
                 each for each in first if "k" in kinds or each in third
             }

@@ -1,7 +1,7 @@
 """PostgreSQL: N servers on one database.
 
-Differs by necessity: connections are many and remote, so they are pinned and lent out, the clock is the
-database's, and wake-ups go through LISTEN/NOTIFY.
+Differs by necessity: connections are many and remote, so they are pinned and lent out, each statement is a
+round trip, the clock is the database's, and other servers hear of wake-ups by LISTEN/NOTIFY.
 """
 
 from __future__ import annotations
@@ -332,6 +332,8 @@ class PostgresStore:
                     "set synchronous_commit = off"
                 )  # a notification is nothing to be kept
                 heard.set()
+                if self._untold:  # since the last connection was lost
+                    self._news.set()
                 while not connection.is_closed():
                     await self._tell(connection)
             except (UnavailableError, asyncpg.PostgresError, *LOST):
