@@ -54,6 +54,14 @@ class _Telling:
         await self._hear(self._tx, sql, args)
         await self._tx.lock(sql, *args)
 
+    async def locked(self, sql: str, *args: Any) -> Any:
+        await self._hear(self._tx, sql, args)
+        return await self._tx.locked(sql, *args)
+
+    async def aside(self, sql: str, *args: Any) -> Any:
+        await self._hear(self._tx, sql, args)
+        return await self._tx.aside(sql, *args)
+
     async def tell_what_waits(self) -> None:
         """Tell of the statements that the transaction runs at its end, or has run before another one."""
         for sql, args in self._waits.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from reeve import clock
 from reeve.core.states import StateType
 from reeve.server.services import attempts
 from reeve.server.services import task_runs as service
+from reeve.server.storage import attempts as stored
 from reeve.server.storage import deployments, runs, task_runs
 from reeve.server.storage.store import Store, Transaction, open_store
 from reeve.wire import requests
@@ -118,4 +120,34 @@ async def test_a_launch_and_its_start_that_are_told_at_once_wait_for_one_another
     await store.close()
     store = await open_store(postgres_url)
     assert await store.read(lambda tx: tx.fetchval(found)) == 0
+    await store.close()
+
+
+async def test_a_renewal_and_reports_on_the_same_attempts_lock_them_in_one_order(postgres_url: str) -> None:
+    """Whoever loses a deadlock tries again: it would be seen by its second try."""
+    store = await open_store(postgres_url)
+    office = await Office(store).furnish()
+    agent = await office.agent()
+    for _ in range(2):
+        await office.run()
+    held = sorted(grant.attempt_id for grant in (await agent.poll(2)).grants)
+    has_locked, tries = asyncio.Event(), Counter[str]()
+
+    async def report(tx: Transaction) -> None:
+        tries["report"] += 1
+        found = await stored.read_of_all_locked(tx, held)
+        has_locked.set()
+        for attempt in reversed(found):
+            await stored.update(tx, replace(attempt, last_seq=1))
+            await tx.fetchval("select pg_sleep(0.2)")  # the renewal comes to its locks
+
+    async def renew(tx: Transaction) -> None:
+        tries["renew"] += 1
+        await stored.renew(tx, held, clock.now())
+
+    reporting = asyncio.create_task(store.write(report))
+    await has_locked.wait()
+    await store.write(renew)
+    await reporting
+    assert tries == {"report": 1, "renew": 1}
     await store.close()

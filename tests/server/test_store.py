@@ -8,7 +8,8 @@ import sys
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -16,7 +17,7 @@ from reeve.errors import InvalidInputError, UnavailableError
 from reeve.server.storage.dialects.base import IntegrityError
 from reeve.server.storage.dialects.sqlite import SqliteStore
 from reeve.server.storage.migrations import Migration, SchemaError, all_migrations, outstanding
-from reeve.server.storage.store import Store, Transaction, open_store
+from reeve.server.storage.store import Row, Store, Transaction, open_store
 
 
 @pytest.fixture
@@ -224,3 +225,74 @@ async def test_plans_are_not_compiled(postgres_url: str) -> None:
         assert await store.read(lambda tx: tx.fetchval("show jit")) == "off"
     finally:
         await store.close()
+
+
+async def test_another_server_hears_all_topics_once_and_so_do_we(postgres_url: str) -> None:
+    """Also those of the last commit before the server stops, and more than one notification has room for."""
+    here, there = await open_store(postgres_url), await open_store(postgres_url)
+    topics = [f"topic {number} {'x' * 40}" for number in range(400)]
+    heard_here: list[str] = []
+    heard_there: list[str] = []
+    all_there = asyncio.Event()
+
+    def hear(topic: str) -> None:
+        heard_there.append(topic)
+        if len(heard_there) == len(topics):
+            all_there.set()
+
+    here.listen(heard_here.append)
+    there.listen(hear)
+
+    async def waking(tx: Transaction) -> None:
+        for topic in topics:
+            tx.wake(topic)
+
+    try:
+        await here.write(waking)
+        assert heard_here == topics
+        await here.close()
+        await asyncio.wait_for(all_there.wait(), 10)
+        assert heard_there == topics
+        assert heard_here == topics
+    finally:
+        await there.close()
+
+
+async def test_what_waits_is_written_in_its_order(store: Store) -> None:
+    """On PostgreSQL it goes with other statements where it is of few rows, and by itself where of many."""
+    insert = "insert into events (id, at, kind, payload) values ($1, $2, $3, $4)"
+
+    async def write(tx: Transaction, count: int) -> None:
+        for number in range(count):
+            tx.later(insert, uuid4(), number, f"{count}", "{}")
+        tx.later("insert into installation (key, value) values ($1, $2)", f"{count}", "1")
+        tx.later("delete from installation where key = $1", "1")
+
+    for count in (1, 2, 3, 5):
+        await store.write(partial(write, count=count))
+    found = await store.read(lambda tx: tx.fetch("select kind, at from events order by cursor"))
+    assert [(row["kind"], row["at"]) for row in found] == [
+        (f"{count}", number) for count in (1, 2, 3, 5) for number in range(count)
+    ]
+    assert await store.read(values) == {"2": "1", "3": "1", "5": "1"}
+
+
+async def test_short_lists_and_long_ones_mean_the_same(store: Store) -> None:
+    ids = [uuid4() for _ in range(10)]
+    which = "id = any($1::uuid[]) and (kind = any($2::text[]) or id = any($3::uuid[]))"
+    sql = f"select id from events where {which}"
+
+    async def write(tx: Transaction) -> None:
+        for each in ids:
+            await tx.execute("insert into events (id, at, kind, payload) values ($1, 0, $2, '{}')", each, "k")
+
+    async def asked(tx: Transaction, args: tuple[list[Any], ...]) -> list[Row]:
+        return await tx.fetch(sql, *args)
+
+    await store.write(write)
+    for first in (ids[:count] for count in range(11)):
+        for kinds, third in (([], ids[:1]), (["k"], []), ([], ids[1:]), ([], ids[4:7])):
+            found = await store.read(partial(asked, args=(first, kinds, third)))
+            assert {UUID(str(row["id"])) for row in found} == {
+                each for each in first if "k" in kinds or each in third
+            }

@@ -1,7 +1,7 @@
 """PostgreSQL: N servers on one database.
 
-Differs by necessity: connections are many and remote, so they are pinned and lent out, the clock is the
-database's, and wake-ups go through LISTEN/NOTIFY.
+Differs by necessity: connections are many and remote, so they are pinned and lent out, each statement is a
+round trip, the clock is the database's, and other servers hear of wake-ups by LISTEN/NOTIFY.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ NOTIFIED_BYTES = 7_000  # of topics in one notification, which PostgreSQL limits
 GATHER_SECONDS = 0.02  # between two notifications: what is committed meanwhile goes in one
 FAREWELL_SECONDS = 1.0  # for what is still to be told when a server stops
 EXPLAIN = "explain (analyze, buffers, timing off, format json)"
+SHORT = 8  # ids in a list, up to which a statement has a parameter for each
 FEW = 2  # rows for which a statement goes with others; for more it goes by itself, and is prepared once
 TRIES = 5  # of a transaction that lost against another one
 LISTEN_RETRY_SECONDS = 1.0
@@ -65,9 +66,10 @@ class PostgresTransaction(Kept):
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         await self.flush()
-        return list(await self._connection.fetch(sql, *args))
+        return await self.aside(sql, *args)
 
     async def aside(self, sql: str, *args: Any) -> list[Row]:
+        sql, args = of_few(sql, args)
         return list(await self._connection.fetch(sql, *args))
 
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
@@ -105,6 +107,7 @@ class PostgresTransaction(Kept):
 
     async def _locked(self, sql: str, args: tuple[Any, ...]) -> list[Row]:
         # The clock is read when the rows are locked, and costs no round trip of its own.
+        sql, args = of_few(sql, args)
         found = await self._connection.fetch(f"select l.*, clock_timestamp() as now_ from ({sql}) l", *args)
         if found and self._now is None:
             self._now = found[-1]["now_"].astimezone(UTC)
@@ -124,6 +127,45 @@ class PostgresTransaction(Kept):
             few.sort(key=lambda one: one[0])  # the same statements make the same text
             sql = together(tuple((sql, len(args)) for sql, args in few))
             await self._connection.fetch(sql, *(value for _, args in few for row in args for value in row))
+
+
+def of_few(sql: str, args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """Return a statement about lists of ids as one about single ids where these lists are short.
+
+    PostgreSQL keeps a plan that is no dearer than those it made for the very values: a list of unknown length
+    counts as ten, so that a statement about one or two would be planned anew each time, which costs more than
+    it. A list is filled up with its last id to 1, 2, 4 or 8, so that there are few such statements.
+    """
+    short = tuple(
+        (place, 1 << (len(value) - 1).bit_length())
+        for place, value in enumerate(args, 1)
+        if type(value) is list and 0 < len(value) <= SHORT
+    )
+    if not short:
+        return sql, args
+    text, done = _of_few(sql, len(args), short)
+    values, more = list(args), []
+    for place, size in done:
+        value = args[place - 1]
+        values[place - 1] = value[0]
+        more += [*value[1:], *(value[-1:] * (size - len(value)))]
+    return text, (*values, *more)
+
+
+@lru_cache(maxsize=1024)
+def _of_few(
+    sql: str, count: int, short: tuple[tuple[int, int], ...]
+) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Return a statement with a parameter for each id where it had one for a list, and which lists it had."""
+    done = []
+    for place, size in short:
+        listed = f" = any(${place}::uuid[])"
+        if listed in sql and len(re.findall(rf"\${place}\b", sql)) == sql.count(listed):
+            each = ", ".join(f"${number}" for number in (place, *range(count + 1, count + size)))
+            sql = sql.replace(listed, f" = ${place}::uuid" if size == 1 else f" = any(array[{each}]::uuid[])")
+            count += size - 1
+            done.append((place, size))
+    return sql, tuple(done)
 
 
 @lru_cache(maxsize=512)
@@ -290,6 +332,8 @@ class PostgresStore:
                     "set synchronous_commit = off"
                 )  # a notification is nothing to be kept
                 heard.set()
+                if self._untold:  # since the last connection was lost
+                    self._news.set()
                 while not connection.is_closed():
                     await self._tell(connection)
             except (UnavailableError, asyncpg.PostgresError, *LOST):
