@@ -263,23 +263,22 @@ class Conductor:
 
     async def _clear_away(self, ended: Sequence[tuple[UUID, bool]]) -> list[None]:
         """Clear several away: a process that dies in between finds the rest of them at its next start."""
-        over = [(attempt_id, keep) for attempt_id, keep in ended if attempt_id not in self._held]
-        attempts = [
-            attempt_id for attempt_id, _ in over
-        ]  # a stray that was granted since is left to its course
+        # A stray that was granted since is left to its course.
+        over = {attempt_id: keep for attempt_id, keep in ended if attempt_id not in self._held}
         try:
-            await self._journal.settled(attempts)
+            await self._journal.settled([*over])
         except JournalError as error:  # the server has settled them: at the next start it says so again
             log.error("Ended attempts stay in the journal: %s", error)  # noqa: TRY400  # its sentence says it all
-        for attempt_id in attempts:
+        for attempt_id in over:
             prepare.remove_job_file(self._jobs, attempt_id)
             self._spool.settle(attempt_id)
-        await asyncio.gather(*map(self._driver.acknowledge, attempts))
-        self._failures += [attempt_id for attempt_id, keep in over if keep]
-        gone = [attempt_id for attempt_id, keep in over if not keep]
+        await asyncio.gather(*map(self._driver.acknowledge, over))
+        self._failures += [attempt_id for attempt_id, keep in over.items() if keep]
+        gone = [attempt_id for attempt_id, keep in over.items() if not keep]
         while len(self._failures) > KEPT_FAILURES:
             gone.append(self._failures.popleft())
-        await self._driver.discard(gone)
+        if gone:
+            await self._driver.discard(gone)
         for attempt_id in gone:
             self._spool.forget(attempt_id)
         return [None] * len(ended)

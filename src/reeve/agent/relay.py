@@ -29,6 +29,8 @@ from reeve.wire.responses import NOT_PASSED_ON, CallReply
 _AWAY = (ServerUnreachableError, ServerTimeoutError, UnavailableError)
 _UNAVAILABLE = 503
 _BACKLOG = 1024  # runs that begin at once
+# asyncio would ask for 256 KiB with each part that comes: what remains of these rends the memory.
+_ROOM = memoryview(bytearray(64 << 10))
 _PAUSE = 2.0  # what a request costs the server is for the most part not its calls: few are to carry many
 
 log = logging.getLogger("reeve.agent")
@@ -98,7 +100,7 @@ class Relay:
         line.answer(reply)
 
 
-class _Line(asyncio.Protocol):
+class _Line(asyncio.BufferedProtocol):
     """One connection: calls come one after the other."""
 
     def __init__(self, relay: Relay) -> None:
@@ -109,8 +111,11 @@ class _Line(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by name
 
-    def data_received(self, data: bytes) -> None:
-        self._data += data
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's name
+        return _ROOM  # all lines', for what has come is taken at once
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._data += _ROOM[:nbytes]
         while (size := self._size()) is not None and len(self._data) >= LENGTH_BYTES + size:
             frame = bytes(self._data[LENGTH_BYTES : LENGTH_BYTES + size])
             del self._data[: LENGTH_BYTES + size]

@@ -39,9 +39,7 @@ class _Files:
     """The output of one attempt. ``sent``: how much of each stream nobody will read again to send it."""
 
     def __init__(self, directory: Path, sent: Mapping[str, int]) -> None:
-        self._paths = {
-            stream: f"{directory}/{stream}" for stream in STREAMS
-        }  # a Path costs twenty times that
+        self._paths = {stream: f"{directory}/{stream}" for stream in STREAMS}  # a Path costs 20 times that
         self._freed = dict.fromkeys(STREAMS, 0)
         self.sent: Mapping[str, int] | None = sent  # None: all of it
         self.has_ended = False

@@ -6,7 +6,7 @@
 ``records.full``  there while the run is to log no more there, since the spool as a whole has no room
 ``exit.json`` the exit record; whole or not there
 """
-# ruff: noqa: PTH102, PTH103, PTH106, PTH104, PTH108, PTH116, PTH118, PTH123 - pathlib would cost the shim a megabyte
+# ruff: noqa: PTH102, PTH103, PTH104, PTH106, PTH108, PTH116, PTH118, PTH123 - pathlib would cost the shim a megabyte
 
 from __future__ import annotations
 
