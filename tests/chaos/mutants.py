@@ -66,7 +66,10 @@ MUTANTS: dict[str, Mutant] = {
         "an older poll stays open beside a newer one of the same agent",
         "identity",
         "reeve/server/services/agents.py",
-        (("superseded = not ctx.presence.is_newest(agent_id, body.epoch, body.seq)", "superseded = False"),),
+        (
+            ("superseded = not ctx.presence.is_newest(agent_id, body.epoch, body.seq)", "superseded = False"),
+            ("if not ctx.presence.is_newest(agent.id, body.epoch, body.seq):", "if False:"),
+        ),
     ),
     "census": Mutant(
         "a run is taken for gone when its main process is",
