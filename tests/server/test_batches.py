@@ -43,7 +43,8 @@ ROWS = (
     "select * from flow_runs where parent_task_run_id in (select id from task_runs where flow_run_id = $1)",
 )
 ID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}")
-AT = re.compile(r"\b\d{15,}\b|\d{4}-\d\d-\d\dT[\d:.+Z]+\d\d|\b\d+\.\d+(e-\d+)?\b")
+# Times, and the seconds until LATER: one that is asked after the other may have one less to wait.
+AT = re.compile(r"\b\d{15,}\b|(?<=_seconds\":)\d+|\d{4}-\d\d-\d\dT[\d:.+Z]+\d\d|\b\d+\.\d+(e-\d+)?\b")
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 RESULT = {"type": "reference", "serializer": {"type": "json"}, "storage_block_id": None, "storage_key": "k"}
 
