@@ -31,7 +31,7 @@ _UNAVAILABLE = 503
 _BACKLOG = 1024  # runs that begin at once
 # asyncio would ask for 256 KiB with each part that comes: what remains of these rends the memory.
 _ROOM = memoryview(bytearray(64 << 10))
-_PAUSE = 2.0  # what a request costs the server is for the most part not its calls: few are to carry many
+_PAUSE = 1.0  # what a request costs the server is for the most part not its calls: few are to carry many
 
 log = logging.getLogger("reeve.agent")
 
