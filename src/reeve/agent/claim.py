@@ -23,7 +23,9 @@ from reeve.wire.responses import Registration, Work
 
 _OVERTAKEN_SECONDS = 2.0  # an overtaken poll is answered at once; one that is not was lost
 _EARLY_SECONDS = 0.25  # after an answer that came early without news: a server that is stopping
-_GATHER_SECONDS = 0.01  # between two polls: slots that are freed meanwhile are offered together
+_GATHER_SECONDS = 0.01  # between two polls, and after news: slots freed meanwhile are offered together
+_OFFERING_SECONDS = 0.05  # after a poll that offers slots: if there is work, it is being answered already
+_FULL_SECONDS = 0.1  # without a slot to offer: one may be free soon, and that will be news
 _AGAIN_SECONDS = 5.0  # after a disk that is full, or a server that refuses
 
 log = logging.getLogger("reeve.agent")
@@ -63,6 +65,7 @@ class Claims:
         self._epoch, self._acked = journal.acknowledged()
         self._seq = 0
         self._news = asyncio.Event()
+        self._told_at = self._sent_at = time.monotonic()
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()  # two polls may be answered at once
         self._offers: set[int] = set()  # the open polls for whose answers slots are kept free
@@ -91,6 +94,8 @@ class Claims:
 
     def tell(self) -> None:
         """Let the server know what has changed: slots, what is held."""
+        if not self._news.is_set():
+            self._told_at = time.monotonic()
         self._news.set()
         self._wake.set()
 
@@ -101,28 +106,34 @@ class Claims:
         """
         polls: list[asyncio.Task[None]] = []
         loop = asyncio.get_running_loop()
-        gathered_at = loop.time()
         try:
             while True:
                 for poll in [one for one in polls if one.done()]:
                     polls.remove(poll)
                     if not poll.cancelled():
                         poll.result()
-                if not polls or (self._news.is_set() and len(polls) == 1):
-                    if polls:
-                        await asyncio.sleep(gathered_at - loop.time())  # a time that is over costs nothing
-                    gathered_at = loop.time() + _GATHER_SECONDS
+                overtakes = self._news.is_set() and len(polls) == 1
+                if not polls or (overtakes and self._rest() <= 0):
+                    self._sent_at = time.monotonic()
                     for overtaken in polls:
                         loop.call_later(_OVERTAKEN_SECONDS, overtaken.cancel)
                     self._news.clear()
                     poll = asyncio.create_task(self._poll())
                     poll.add_done_callback(lambda _: self._wake.set())
                     polls.append(poll)
-                await self._wake.wait()
+                    overtakes = False
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._rest() if overtakes else None):
+                        await self._wake.wait()
                 self._wake.clear()
         finally:
             for poll in polls:
                 poll.cancel()
+
+    def _rest(self) -> float:
+        """Return the seconds until an open poll may be overtaken."""
+        between = _OFFERING_SECONDS if self._offers else _GATHER_SECONDS
+        return max(self._sent_at + between, self._told_at + _GATHER_SECONDS) - time.monotonic()
 
     async def _poll(self) -> None:
         asked_under, asked_at = self._link.registration, time.monotonic()
@@ -142,13 +153,17 @@ class Claims:
         if poll.seq != self._seq:
             return  # a newer one is open, and an overtaken one says nothing about what is due
         if news:  # what begins now needs the machine more than the next poll does
-            await asyncio.sleep(_GATHER_SECONDS)
+            await self._told_within(_GATHER_SECONDS if self._slots.free else _FULL_SECONDS)
         elif self._once and poll.free:
             self.over.set()
         elif time.monotonic() - asked_at < poll.hold_seconds / 2:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_EARLY_SECONDS):
-                    await self._news.wait()
+            await self._told_within(_EARLY_SECONDS)
+
+    async def _told_within(self, seconds: float) -> None:
+        """Wait for news, at most so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
 
     @contextmanager
     def _offering(self, poll: Poll) -> Iterator[None]:
