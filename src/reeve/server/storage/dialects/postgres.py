@@ -328,9 +328,8 @@ class PostgresStore:
                 connection.add_termination_listener(lambda *_: self._news.set())
                 await connection.add_listener(CHANNEL, lambda *args: self._hear(str(args[-1])))
                 await connection.execute(f"select pg_advisory_lock_shared({SERVING_LOCK})")
-                await connection.execute(
-                    "set synchronous_commit = off"
-                )  # a notification is nothing to be kept
+                # What this connection commits are notifications, which nobody keeps.
+                await connection.execute("set synchronous_commit = off")
                 heard.set()
                 if self._untold:  # since the last connection was lost
                     self._news.set()
