@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
+
+from msgspec import Raw
 
 from reeve.core.deployments import Engine
 from reeve.core.runs import FlowRunPolicy
@@ -20,6 +22,8 @@ from reeve.wire.endpoints import Endpoint
 from reeve.wire.requests import (
     AnyReport,
     AttemptReports,
+    Call,
+    Calls,
     Exited,
     Farewell,
     Launched,
@@ -31,6 +35,7 @@ from reeve.wire.requests import (
     Reports,
 )
 from reeve.wire.responses import (
+    CallReply,
     Cancel,
     DeploymentResponse,
     FlowRunResponse,
@@ -54,6 +59,7 @@ SERVED = (
     endpoints.renew_attempts,
     endpoints.report_attempts,
     endpoints.attempt_output,
+    endpoints.relay_calls,
 )
 
 
@@ -117,6 +123,7 @@ class StandIn:
         self.refusal: Refused | None = None  # of registrations
         self.refusals: dict[str, Refused] = {}  # of requests, by the names of their endpoints
         self.refused = 0  # how many requests were
+        self.requests: list[list[str]] = []  # the names of what each asks for: itself, and what it passes on
         self.is_generous = False  # grants more than there are slots, as two crossing polls may
         self.is_crossing = False  # grants to a poll that a newer one has overtaken, as a claim under way does
         self.repeated: list[Grant] = []  # sent once more with the next work, as a late answer would
@@ -319,11 +326,12 @@ class StandIn:
                 method, target = head.split(" ")[:2]
                 length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
                 body = await reader.readexactly(int(length[1]) if length else 0)
-                endpoint, status, answer = await self._answer(method, target, body)
-                if late := self._late.pop(endpoint, None):
+                asked, status, answer = await self._answer(method, target, body)
+                self.requests.append(asked)
+                for late in [self._late.pop(one) for one in asked if one in self._late]:
                     await late.wait()
-                if endpoint in self._losing:
-                    self._losing.remove(endpoint)
+                if lost := [one for one in asked if one in self._losing]:
+                    self._losing.remove(lost[0])
                     break
                 writer.write(
                     f"HTTP/1.1 {status} X\r\nContent-Length: {len(answer)}\r\n\r\n".encode() + answer
@@ -335,20 +343,31 @@ class StandIn:
             self._connections.discard(connection)
             writer.close()
 
-    async def _answer(self, method: str, target: str, body: bytes) -> tuple[str, int, bytes]:
+    async def _answer(self, method: str, target: str, body: bytes) -> tuple[list[str], int, bytes]:
+        """Return the names of what is asked, and the answer."""
         endpoint, id_ = self._route(method, target)
         try:
             if refusal := self.refusals.get(endpoint.name):
                 raise refusal
+            if endpoint is endpoints.relay_calls:
+                return await self._answer_each(codec.decode(body, Calls).calls)
             answer = getattr(self, endpoint.name)(id_, codec.decode(body, endpoint.request) if body else None)
             if asyncio.iscoroutine(answer):
                 answer = await answer
         except Refused as refused:
             self.refused += 1
             await self._tell()
-            return endpoint.name, refused.status, codec.encode(Problem(detail=str(refused), code="refused"))
+            return [endpoint.name], refused.status, codec.encode(Problem(detail=str(refused), code="refused"))
         await self._tell()
-        return endpoint.name, endpoint.status, b"" if answer is None else codec.encode(answer)
+        return [endpoint.name], endpoint.status, b"" if answer is None else codec.encode(answer)
+
+    async def _answer_each(self, calls: Sequence[Call]) -> tuple[list[str], int, bytes]:
+        names, replies = [endpoints.relay_calls.name], []
+        for call in calls:
+            asked, status, answer = await self._answer(call.method, f"/api{call.path}", call.body)
+            names += asked
+            replies.append(CallReply(status=status, body=Raw(answer or b"null")))
+        return names, endpoints.relay_calls.status, codec.encode(replies)
 
     def _route(self, method: str, target: str) -> tuple[Endpoint[Any, Any], UUID]:
         for endpoint, pattern in self._routes:

@@ -97,3 +97,32 @@ async def test_what_comes_one_after_the_other_goes_at_once() -> None:
     for item in range(3):
         (answer,) = await _put(line, [item])
         assert answer.done()
+
+
+async def test_what_is_not_urgent_goes_with_what_is(line: Line) -> None:
+    line.free.set()
+    patient = [line.batches.put(item, patience=1e6) for item in (1, 2)]
+    await asyncio.sleep(0.01)
+    assert line.sent == []
+    urgent = await _put(line, [3])
+    assert await asyncio.gather(*patient, *urgent) == [-1, -2, -3]
+    assert line.sent == [[1, 2, 3]]
+
+
+async def test_patience_ends(line: Line) -> None:
+    line.free.set()
+    answers = [line.batches.put(1, patience=0.01), line.batches.put(2, patience=1e6)]
+    assert await asyncio.gather(*answers) == [-1, -2]
+    assert line.sent == [[1, 2]]
+
+
+async def test_what_is_not_urgent_makes_no_request_of_its_own_right_after_one(line: Line) -> None:
+    urgent = await _put(line, [1])
+    patient = line.batches.put(2, patience=1e6)
+    line.free.set()
+    assert await urgent[0] == -1
+    await asyncio.sleep(0.01)
+    assert line.sent == [[1]]
+    assert not patient.done()
+    assert await (await _put(line, [3]))[0] == -3
+    assert line.sent == [[1], [2, 3]]

@@ -9,12 +9,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from tests.agent.standin import WAIT_SECONDS, Attempt, StandIn
+from msgspec import Raw
+from tests.agent.standin import WAIT_SECONDS, Attempt, Refused, StandIn
 
 from reeve.agent.journal import Entry, Journal, claimed
 from reeve.agent.link import OwnLink
 from reeve.agent.report import Outbox
-from reeve.wire.requests import AnyReport, Exited, Launched, Register, StopFailed
+from reeve.wire.requests import AnyReport, Call, Exited, Launched, Register, StopFailed
 
 
 def launched(seq: int) -> Launched:
@@ -89,3 +90,28 @@ async def test_what_the_journal_has_lost_holds_up_nothing(desk: Desk) -> None:
     outbox = desk.outbox(stop_failed(2))
     await outbox.put(exited)
     assert await desk.deliver(outbox) == ["StopFailed", "Exited"]
+
+
+async def test_a_launch_waits_for_what_follows_it_and_goes_with_what_runs_ask(
+    desk: Desk, server: StandIn
+) -> None:
+    outbox = desk.outbox()
+    delivering = asyncio.create_task(desk.deliver(outbox))
+    await outbox.put(launched)
+    await outbox.put(exited)
+    asked = desk.link.pass_on(Call(method="GET", path="/reeve", key=None, body=Raw(b"null")))
+    assert await delivering == ["Launched", "Exited"]
+    assert (await asked).status == 200
+    assert server.requests[0] == ["register_agent"]
+    assert {names[0] for names in server.requests[1:]} == {"relay_calls"}
+    assert sum(names.count("report_attempts") for names in server.requests) == 1
+
+
+async def test_what_is_refused_among_others_goes_by_itself_until_it_is_taken(
+    desk: Desk, server: StandIn
+) -> None:
+    server.refusals["relay_calls"] = Refused(404, "There is no such path.")  # an older server
+    outbox = desk.outbox()
+    await outbox.put(exited)
+    assert await desk.deliver(outbox) == ["Exited"]
+    assert server.requests[1:] == [["relay_calls"], ["report_attempts"]]

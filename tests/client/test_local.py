@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from tests.client.server import Script, ScriptedServer, reply
 
+from reeve.agent.batch import Batches
 from reeve.agent.relay import Relay
 from reeve.client import local
 from reeve.client.calls import ServerUnreachableError
@@ -51,10 +52,10 @@ async def relay(far: Far, tmp_path: Path) -> AsyncIterator[Relay]:
     # Longer than the address of a socket can be.
     directory = tmp_path / ("d" * 100)
     directory.mkdir()
-    made = Relay(far.send)
+    made = Relay(Batches(far.send).put)
     await made.open(directory)
     yield made
-    await made.close()
+    made.close()
 
 
 def client(server: ScriptedServer, relay: Relay, **how: float | None) -> Client:
@@ -123,7 +124,7 @@ async def test_what_the_agent_cannot_do_is_asked_directly(
             relay.path.unlink()
         case "closed":  # in the middle of the answer
             far.free.clear()
-            asyncio.get_running_loop().call_later(0.2, lambda: asyncio.ensure_future(relay.close()))
+            asyncio.get_running_loop().call_later(0.2, relay.close)
         case "silent":
             monkeypatch.setattr(local, "ANSWER_SECONDS", 0.2)
             far.free.clear()
@@ -160,10 +161,10 @@ async def test_an_end_waits_for_what_is_on_its_way(server: ScriptedServer, relay
 
 async def test_without_room_for_a_socket_runs_do_without(far: Far, tmp_path: Path) -> None:
     (tmp_path / local.NAME).mkdir()  # what is in its place cannot be taken away
-    made = Relay(far.send)
+    made = Relay(Batches(far.send).put)
     await made.open(tmp_path)
     assert made.path is None
-    await made.close()
+    made.close()
 
 
 async def test_nonsense_is_hung_up_on(relay: Relay, far: Far) -> None:

@@ -76,3 +76,31 @@ async def test_what_waits_for_news_or_is_unknown_is_not_taken(sqlite_url: str) -
             call("nothing"),
         )
         assert [reply["status"] for reply in replies] == [0] * 5
+
+
+async def test_what_an_agent_reports_goes_with_what_its_runs_ask(database_url: str) -> None:
+    async with serving(database_url, key=KEY) as api:
+        await api.pool("p")
+        deployment = await api.deployment(work_pool_name="p")
+        runs = [await api.run_of(deployment) for _ in range(2)]
+        grants = [await api.grant(pool="p") for _ in runs]
+        told = [
+            {
+                "id": grant["attempt_id"],
+                "reports": [{"kind": "launched", "seq": 1, "handle": {}, "infrastructure_pid": "h:7"}],
+            }
+            for grant in grants
+        ]
+        states = [
+            call(f"/flow_runs/{grant['run']['id']}/set_state", RUNNING, key=grant["token"])
+            for grant in grants
+        ]
+        reports = [call("/attempts/reports", {"epoch": 1, "attempts": [one]}) for one in told]
+        late = call("/attempts/reports", {"epoch": 0, "attempts": told[:1]})
+        bare = call("/attempts/reports", {"epoch": 1, "attempts": told}, key=grants[0]["token"])
+        replies = await passed_on(api, *states, *reports, late, bare)
+        assert [reply["status"] for reply in replies] == [201, 201, 200, 200, 409, 403]
+        assert [reply["body"][0]["next_seq"] for reply in replies[2:4]] == [2, 2]
+        for grant in grants:
+            run = made(await api.get(f"/flow_runs/{grant['run']['id']}"))
+            assert (run["infrastructure_pid"], run["state"]["type"]) == ("h:7", "RUNNING")

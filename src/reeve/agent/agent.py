@@ -113,7 +113,7 @@ class Agent:
             link = _link(chosen, identity, journal, own)
             resources.push_async_callback(link.close)
             relay = Relay(own.pass_on)
-            resources.push_async_callback(relay.close)
+            resources.callback(relay.close)
             await relay.open(identity.directory)
             driver: Driver = registry.load(DRIVER)(identity.directory)
             self._check_default(driver)

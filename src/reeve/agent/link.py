@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 from uuid import UUID
 
+from msgspec import Raw
 from msgspec.structs import replace
 
 from reeve.agent.batch import Batches
 from reeve.client.aio import AsyncClient
 from reeve.errors import ConflictError, NotFoundError, ReeveError
-from reeve.wire import endpoints
+from reeve.wire import codec, endpoints
 from reeve.wire.requests import (
     AnyReport,
     AttemptReports,
@@ -38,7 +39,9 @@ Res = TypeVar("Res")
 # A line that swallows everything is noticed within 30 s (design §4), and a poll is held for 25.
 _HOLD_MARGIN = 4.0  # seconds on top of a poll's hold before it counts as lost
 _ANSWER_SECONDS = 20.0  # before any other request counts as lost
-_GATHER_SECONDS = 0.01  # of reports: none is urgent, and a run that begins needs the machine itself
+_GATHER_SECONDS = 0.01  # of reports that go by themselves
+_REPORT_SECONDS = 0.05  # in which what runs ask takes a report along: none is urgent
+_PAUSE = 1.0  # what a request costs the server is for the most part not its calls: few are to carry many
 _AGAIN_SECONDS = 5.0  # before a request is repeated that the server refused: nothing heals at once
 
 log = logging.getLogger("reeve.agent")
@@ -94,12 +97,14 @@ class OwnLink:
         self.client = AsyncClient(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=self._on_fault)
         # For what others ask under keys of their own; they know best how long to try.
         self._hasty = AsyncClient(url, None, timeout=_ANSWER_SECONDS, patience=0)
+        self._key = key
         self._agent_id = agent_id
         self._registration: Registration | None = None
         self._registered = asyncio.Event()
         self._registering = asyncio.Lock()
         self._down = False
         self._has_answered = False
+        self._calls = Batches(self._pass_on, pause=_PAUSE)
         self._reports = Batches(self._report, gather=_GATHER_SECONDS)
 
     @property
@@ -138,12 +143,30 @@ class OwnLink:
         return await self._insist("asking for work", ask)
 
     async def report(self, attempt_id: UUID, reports: Sequence[AnyReport]) -> Receipt:
-        """Deliver reports, together with those of other attempts."""
+        """Deliver reports: with what runs ask, or with those of other attempts as often as it takes."""
         told = AttemptReports(id=attempt_id, reports=[*reports])
+        if receipt := await self._taken_along(told):
+            return receipt
         while (receipt := await self._reports.put(told)) is None:
             log.error("The server could not take reports of attempt %s; trying again", attempt_id)
             await asyncio.sleep(_AGAIN_SECONDS)
         return receipt
+
+    async def _taken_along(self, told: AttemptReports) -> Receipt | None:
+        """Send reports with the next request of runs, once; None: they have not been taken."""
+        if not self.is_registered:
+            return None
+        to = endpoints.report_attempts
+        body = Raw(codec.encode(Reports(epoch=self.registration.epoch, attempts=[told])))
+        call = Call(method=to.method, path=to.path, key=self._key, body=body)
+        try:
+            reply = await self._calls.put(call, patience=_REPORT_SECONDS)
+        except ReeveError:
+            return None
+        if reply.status != to.status:
+            return None
+        receipts = codec.decode(reply.body, list[Receipt])
+        return receipts[0] if receipts else None
 
     async def _report(self, told: Sequence[AttemptReports]) -> list[Receipt | None]:
         async def ask(epoch: int) -> list[Receipt]:
@@ -152,6 +175,15 @@ class OwnLink:
 
         receipts = {one.id: one for one in await self._insist("reports", ask)}
         return [receipts.get(one.id) for one in told]
+
+    def pass_on(self, call: Call) -> asyncio.Future[CallReply]:
+        """Ask what a run's process asks, once and with others; a ReeveError is of a fault or a refusal."""
+        return self._calls.put(call)
+
+    async def _pass_on(self, asked: Sequence[Call]) -> list[CallReply]:
+        replies = await self._hasty.call(endpoints.relay_calls, Calls(calls=[*asked]))
+        self.answered()
+        return replies
 
     async def output(self, attempt_id: UUID, chunks: Sequence[OutputChunk]) -> None:
         """Deliver output. Raises the ReeveError of a server that refuses it."""
@@ -168,10 +200,6 @@ class OwnLink:
         self.answered()
         return renewal
 
-    async def pass_on(self, asked: Sequence[Call]) -> list[CallReply]:
-        """Ask what processes of runs ask, once. Raises the ReeveError of a fault or a refusal."""
-        return await self._hasty.call(endpoints.relay_calls, Calls(calls=[*asked]))
-
     async def farewell(self) -> None:
         """Tell the server that this agent stops in order."""
         body = Farewell(epoch=self.registration.epoch)
@@ -179,6 +207,7 @@ class OwnLink:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._calls.close()
         await self._reports.close()
         await self._hasty.close()
         await self.client.close()

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -18,7 +18,6 @@ from typing import cast
 import msgspec
 from msgspec import Raw
 
-from reeve.agent.batch import Batches
 from reeve.client.calls import ServerTimeoutError, ServerUnreachableError
 from reeve.client.local import LENGTH_BYTES, LONGEST, NAME
 from reeve.errors import ReeveError, UnavailableError
@@ -31,22 +30,22 @@ _UNAVAILABLE = 503
 _BACKLOG = 1024  # runs that begin at once
 # asyncio would ask for 256 KiB with each part that comes: what remains of these rends the memory.
 _ROOM = memoryview(bytearray(64 << 10))
-_PAUSE = 1.0  # what a request costs the server is for the most part not its calls: few are to carry many
 
 log = logging.getLogger("reeve.agent")
 
-Send = Callable[[Sequence[Call]], Awaitable[Sequence[CallReply]]]
+PassOn = Callable[[Call], asyncio.Future[CallReply]]
 
 
 class Relay:
-    """Listens in a directory, as long as the agent lives; ``send`` brings calls to the server, once.
+    """Listens in a directory, as long as the agent lives; ``pass_on`` brings a call to the server, once.
 
     ``path`` is where processes find it; None where it could not be made, and they do without.
     """
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, pass_on: PassOn) -> None:
         self.path: Path | None = None
-        self._calls = Batches(send, pause=_PAUSE)
+        self._pass_on = pass_on
+        self._lines: set[_Line] = set()
         self._on_the_way: Counter[str | None] = Counter()
         self._settled = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -69,11 +68,12 @@ class Relay:
         finally:
             os.close(folder)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Listen no more. Who waits for an answer finds the line closed, and asks the server."""
         if self._server is not None:
             self._server.close()
-        await self._calls.close()
+        for line in [*self._lines]:
+            line.hang_up()
 
     async def settled(self, key: str) -> None:
         """Wait until what came under a key has been answered: the end of its run is told after that."""
@@ -81,10 +81,18 @@ class Relay:
             self._settled.clear()
             await self._settled.wait()
 
+    def add(self, line: _Line) -> None:
+        """Take note of a connection that has begun."""
+        self._lines.add(line)
+
+    def remove(self, line: _Line) -> None:
+        """Forget a connection that has ended."""
+        self._lines.discard(line)
+
     def take(self, call: Call, line: _Line) -> None:
         """Pass a call on, and its answer back."""
         self._on_the_way[call.key] += 1
-        self._calls.put(call).add_done_callback(partial(self._pass_back, call.key, line))
+        self._pass_on(call).add_done_callback(partial(self._pass_back, call.key, line))
 
     def _pass_back(self, key: str | None, line: _Line, answer: asyncio.Future[CallReply]) -> None:
         self._on_the_way[key] -= 1
@@ -110,6 +118,7 @@ class _Line(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by name
+        self._relay.add(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's name
         return _ROOM  # all lines', for what has come is taken at once
@@ -122,10 +131,11 @@ class _Line(asyncio.BufferedProtocol):
             try:
                 self._relay.take(codec.decode(frame, Call), self)
             except msgspec.DecodeError:
-                self._hang_up()
+                self.hang_up()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's name
         self._transport = None
+        self._relay.remove(self)
 
     def answer(self, reply: CallReply) -> None:
         """Send an answer, if anybody still waits for it."""
@@ -138,11 +148,12 @@ class _Line(asyncio.BufferedProtocol):
             return None
         size = int.from_bytes(self._data[:LENGTH_BYTES])
         if size > LONGEST:
-            self._hang_up()
+            self.hang_up()
             return None
         return size
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
+        """Close the connection: who waits for an answer asks the server itself."""
         self._data.clear()
         if self._transport is not None:
             self._transport.close()

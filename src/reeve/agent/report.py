@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from reeve.agent.journal import Entry, Journal, JournalError
 from reeve.agent.link import Link
-from reeve.wire.requests import AnyReport, Exited, Note, NotLaunched
+from reeve.wire.requests import AnyReport, Exited, Launched, Note, NotLaunched
 
 _ENDS = (Exited, NotLaunched)  # nothing follows these
+_LAUNCHED_SECONDS = 0.5  # that a launch waits for what follows it: most runs have ended by then
 _AGAIN_SECONDS = 5.0  # before reports are sent again that the server answered without taking them
 
 log = logging.getLogger("reeve.agent")
@@ -64,6 +66,8 @@ class Outbox:
             self._news.clear()
             if not self._unsent:
                 continue
+            if all(isinstance(one, Launched) for one in self._unsent):
+                await self._more_within(_LAUNCHED_SECONDS)
             sent = list(self._unsent)
             receipt = await self._link.report(self._entry.attempt_id, sent)
             if receipt.closed:
@@ -74,6 +78,12 @@ class Outbox:
                 await asyncio.sleep(_AGAIN_SECONDS)
             if self._unsent:
                 self._news.set()
+
+    async def _more_within(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        self._news.clear()
 
     def _go_on_from(self, next_seq: int) -> None:
         """Keep what the server has not taken, under the numbers that it expects.

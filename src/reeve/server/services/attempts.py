@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from reeve import clock
@@ -89,26 +91,51 @@ async def renew(ctx: Context, body: Renew) -> responses.Renewal:
     return responses.Renewal(lease_seconds=ctx.terms.lease, stop=stop, over=[*over, *forged])
 
 
+class Told(Struct, frozen=True):
+    """The reports of one attempt, under the epoch of the agent that sends them."""
+
+    epoch: int
+    reports: AttemptReports
+
+
 async def report(ctx: Context, body: Reports) -> list[responses.Receipt]:
     """Apply the reports of many attempts, those of each in order and once (protocol §7).
 
     Each attempt is a matter of its own: one that fails has no receipt, and holds up no other. Raises
     ConflictError when a newer epoch of the agent lives.
     """
-    apply = partial(_report, ctx, body.epoch)
-    outcomes = await batches.each(ctx.store, body.attempts, _read_all, apply)
+    (answer,) = await report_all(ctx, [body])
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+async def report_all(
+    ctx: Context, bodies: Sequence[Reports]
+) -> list[list[responses.Receipt] | BaseException]:
+    """Apply what several requests report, see ``report``; return each one's answer, or its error."""
+    told = [Told(body.epoch, one) for body in bodies for one in body.attempts]
+    outcomes = iter(await batches.each(ctx.store, told, _read_all, partial(_report, ctx)))
+    return [_answer(body, [*islice(outcomes, len(body.attempts))]) for body in bodies]
+
+
+def _answer(
+    body: Reports, outcomes: Sequence[responses.Receipt | BaseException]
+) -> list[responses.Receipt] | BaseException:
+    receipts: list[responses.Receipt] = []
     for one, outcome in zip(body.attempts, outcomes, strict=True):
-        if isinstance(outcome, ConflictError | UnavailableError) or not isinstance(
-            outcome, Exception | responses.Receipt
-        ):
-            raise outcome
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, responses.Receipt):
+            receipts.append(outcome)
+        elif isinstance(outcome, ConflictError | UnavailableError) or not isinstance(outcome, Exception):
+            return outcome
+        else:
             log.error("Reports of attempt %s could not be applied", one.id, exc_info=outcome)
-    return [outcome for outcome in outcomes if isinstance(outcome, responses.Receipt)]
+    return receipts
 
 
-async def _read_all(tx: Transaction, told: Sequence[AttemptReports]) -> Callable[[AttemptReports], bool]:
+async def _read_all(tx: Transaction, all_told: Sequence[Told]) -> Callable[[Told], bool]:
     """Lock what is reported on, and return which reports concern nothing but their attempt and its run."""
+    told = [one.reports for one in all_told]
     attempt_ids = [one.id for one in told]
     locked = {run.id: run for run in await runs.lock_all(tx, await attempts.run_ids(tx, attempt_ids))}
     held = {attempt.id: attempt for attempt in await attempts.read_of_all_locked(tx, attempt_ids)}
@@ -118,7 +145,8 @@ async def _read_all(tx: Transaction, told: Sequence[AttemptReports]) -> Callable
         if deployment_id:  # a statement that reads has what was applied before it written at once
             await claims.pool_of_limited(tx, deployment_id)
 
-    def is_usual(one: AttemptReports) -> bool:
+    def is_usual(told: Told) -> bool:
+        one = told.reports
         run = locked.get(held[one.id].flow_run_id) if one.id in held else None
         if run is None or run.parent_task_run_id is not None:
             return False
@@ -134,12 +162,13 @@ def _has_exited(one: AttemptReports) -> bool:
     return any(isinstance(item, Exited) for item in one.reports)
 
 
-async def _report(ctx: Context, epoch: int, tx: Transaction, body: AttemptReports) -> responses.Receipt:
+async def _report(ctx: Context, tx: Transaction, told: Told) -> responses.Receipt:
+    body = told.reports
     attempt = await attempts.lock(tx, body.id)
     last = max((item.seq for item in body.reports), default=0)
     if attempt is None:
         return responses.Receipt(id=body.id, next_seq=last + 1, closed=True)
-    if attempt.is_open and attempt.epoch != epoch:
+    if attempt.is_open and attempt.epoch != told.epoch:
         raise ConflictError("A newer start of this agent holds the attempt.")
     now = await tx.now()
     for item in sorted(body.reports, key=lambda each: each.seq):
@@ -315,7 +344,8 @@ async def _launched(tx: Transaction, attempt: Attempt, item: Launched, now: date
     state = AttemptState.STARTED if attempt.started else AttemptState.LAUNCHED
     run = await runs.lock(tx, attempt.flow_run_id)
     assert run is not None
-    attempt = timed(replace(attempt, state=state, launched=now, handle=item.handle), run)
+    launched = min(attempt.started or now, now)  # what has begun was launched, though it is told later
+    attempt = timed(replace(attempt, state=state, launched=launched, handle=item.handle), run)
     await attempts.update(tx, attempt)
     await runs.amend(tx, replace(run, infrastructure_pid=item.infrastructure_pid))
     await events.record(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reeve.server.http.request import Request, serves
 from reeve.server.services import attempts, self_attempts, task_reports
 from reeve.wire import endpoints, requests, responses
@@ -22,7 +24,13 @@ async def end_self_attempt(request: Request[requests.EndAttempt]) -> None:
     await self_attempts.end(request.context, request.principal, request.path["id"], request.body)
 
 
-@serves(endpoints.report_attempts)
+async def report_together(
+    asked: Sequence[Request[requests.Reports]],
+) -> Sequence[list[responses.Receipt] | BaseException]:
+    return await attempts.report_all(asked[0].context, [one.body for one in asked])
+
+
+@serves(endpoints.report_attempts, together=report_together)
 async def report_attempts(request: Request[requests.Reports]) -> list[responses.Receipt]:
     return await attempts.report(request.context, request.body)
 
