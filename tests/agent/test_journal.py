@@ -116,10 +116,20 @@ async def test_a_write_that_fails_is_told_and_the_next_one_goes_on(journal: Jour
     assert [one.grant_number for one in (await reread(path))[0]] == [2]
 
 
-async def test_nothing_is_answered_before_it_is_on_disk(journal: Journal) -> None:
-    wal, journal._wal = journal._wal, -1
+async def test_what_is_written_may_begin_and_is_answered_when_it_is_on_disk(
+    journal: Journal, path: Path
+) -> None:
+    begun: list[list[int]] = []
+
+    def begin() -> None:
+        other = sqlite3.connect(path)  # another process would find it
+        begun.append([row[0] for row in other.execute("select grant_number from attempts")])
+        other.close()
+
+    wal, journal._wal = journal._wal, -1  # a disk that fails
     with pytest.raises(JournalError, match="cannot be written"):
-        await journal.claimed([entry(1)], 1)
+        await journal.claimed([entry(1)], 1, begin)
+    assert begun == [[1]]
     journal._wal = wal
     await journal.claimed([entry(2)], 2)
 

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -196,15 +197,21 @@ class Claims:
     async def _accept(self, work: Work) -> bool:
         """Journal what is new, and hand it on; what was acknowledged is never taken twice."""
         work.grants = [grant for grant in work.grants if grant.number > self._acked]
+        if not work.grants:
+            return self._begin(work)
+        acked = max(grant.number for grant in work.grants)
+        entries = [claimed(grant) for grant in work.grants]
+        try:
+            await self._journal.claimed(entries, acked, partial(self._begin, work))
+        except JournalError as error:
+            log.error("Claimed runs wait: %s", error)  # noqa: TRY400  # its sentence says it all
+            await asyncio.sleep(_AGAIN_SECONDS)
+            return True
+        self._acked = acked
+        return True
+
+    def _begin(self, work: Work) -> bool:
         if work.grants:
-            acked = max(grant.number for grant in work.grants)
-            try:
-                await self._journal.claimed([claimed(grant) for grant in work.grants], acked)
-            except JournalError as error:
-                log.error("Claimed runs wait: %s", error)  # noqa: TRY400  # its sentence says it all
-                await asyncio.sleep(_AGAIN_SECONDS)
-                return True
-            self._acked = acked
             faults.reach("after_claim")
         self.mode = work.mode
         return self._take(work)

@@ -295,6 +295,8 @@ class Conductor:
     def _take(self, work: Work) -> bool:
         """Start what was granted, stop what is to stop; return whether anything was new."""
         for grant in work.grants:
+            if grant.attempt_id in self._held:  # the disk failed when it was to be acknowledged
+                continue
             # A stray is launched like any other: the driver launches nothing twice.
             stray = self._strays.pop(grant.attempt_id, None)
             self._start(claimed(grant), grant, resumed=stray is not None)

@@ -1,8 +1,9 @@
 """What the agent must remember over its own death: what it holds, what the server has not heard (design §6).
 
-An attempt's row is written before the claim is acknowledged, and so before anything is launched: it is the
-intent. The handle follows the launch, together with the report of it. The row goes when the server has
-settled the attempt.
+An attempt's row is written before anything is launched: it is the intent, for this process may die. It is on
+disk before the claim is acknowledged, for the machine may die; what was launched has died with it then. The
+handle follows the launch, together with the report of it. The row goes when the server has settled the
+attempt.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
@@ -87,6 +88,12 @@ def claimed(grant: Grant) -> Entry:
     )
 
 
+class _Write(msgspec.Struct):
+    statements: list[Statement]
+    done: asyncio.Future[None]  # they are on disk
+    then: Callable[[], object] | None  # they are written: to be called at once
+
+
 class Journal:
     """The file, and a thread that brings it to disk: what is asked meanwhile joins the next commit.
 
@@ -97,7 +104,7 @@ class Journal:
         self._connection = connection
         self._wal = wal  # the write-ahead log, open: a commit writes it, and the thread brings it to disk
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._waiting: list[tuple[list[Statement], asyncio.Future[None]]] = []
+        self._waiting: list[_Write] = []
         self._writer: asyncio.Task[None] | None = None
 
     @classmethod
@@ -140,8 +147,10 @@ class Journal:
         """Remember a registration."""
         await self._write([("update server set epoch = ?, acked_grant = ?", (epoch, acked_grant))])
 
-    async def claimed(self, entries: Sequence[Entry], acked_grant: int) -> None:
-        """Remember grants, and that they may be acknowledged."""
+    async def claimed(
+        self, entries: Sequence[Entry], acked_grant: int, begin: Callable[[], object] | None = None
+    ) -> None:
+        """Remember grants: they may be launched when ``begin`` is called, and acknowledged on return."""
         insert = "insert into attempts values (?, ?, ?, ?, ?, null, 0, 0, 0) on conflict do nothing"
         rows = [
             (
@@ -150,7 +159,8 @@ class Journal:
             )
             for one in entries
         ]
-        await self._write([*rows, ("update server set acked_grant = max(acked_grant, ?)", (acked_grant,))])
+        acked = ("update server set acked_grant = max(acked_grant, ?)", (acked_grant,))
+        await self._write([*rows, acked], begin)
 
     async def reported(self, entry: Entry, report: AnyReport) -> None:
         """Remember a report until the attempt is settled: the next one's number follows from it.
@@ -184,10 +194,10 @@ class Journal:
             self._wal = -1
         self._connection.close()
 
-    async def _write(self, statements: list[Statement]) -> None:
-        """Return when the commit that holds the statements has; raises JournalError."""
+    async def _write(self, statements: list[Statement], then: Callable[[], object] | None = None) -> None:
+        """Call ``then`` when statements are written; return when they are on disk. Raises JournalError."""
         done = asyncio.get_running_loop().create_future()
-        self._waiting.append((statements, done))
+        self._waiting.append(_Write(statements, done, then))
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_waiting())
         await done
@@ -197,14 +207,17 @@ class Journal:
         while self._waiting:
             batch, self._waiting = self._waiting, []
             try:
-                self._commit([one for one, _ in batch])
+                self._commit([one.statements for one in batch])
+                for one in batch:
+                    if one.then is not None:
+                        loop.call_soon(one.then)
                 await loop.run_in_executor(self._thread, self._settle)
             except Exception as error:  # noqa: BLE001 - whatever it is, all who wait must hear of it
                 outcome: str | None = f"The agent's journal cannot be written: {error}."
             else:
                 outcome = None
-            for _, done in batch:
-                _tell(done, outcome)
+            for one in batch:
+                _tell(one.done, outcome)
         self._writer = None
 
     def _commit(self, batch: list[list[Statement]]) -> None:

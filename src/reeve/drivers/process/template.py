@@ -42,7 +42,7 @@ from reeve.drivers.process.forking import CannotForkError, Forker, Hooks
 from reeve.drivers.process.orders import ENDS, GO, LONGEST_ORDER, READY
 
 LONGEST_LESSON = 4096  # bytes
-REST_SECONDS = 0.02  # after an order, unless the next is there
+REST_SECONDS = 0.1  # after an order, unless the next is there
 ENOUGH = 20  # calls after which code has found its form, twice over (PEP 659)
 
 _LENGTH = int(socket.MSG_PEEK | socket.MSG_TRUNC)  # tells how long a packet is, and leaves it there
