@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from reeve.core.agents import SILENT_AFTER_SECONDS
 from reeve.core.events import Event, EventKind
+from reeve.ids import new_id
 from reeve.server.loops.loop import Loop
 from reeve.server.storage import agents, events, work
 from reeve.server.storage.store import Transaction
@@ -38,7 +39,7 @@ async def _silent(tx: Transaction) -> None:
     for agent in await agents.fallen_silent(tx, now - timedelta(seconds=SILENT_AFTER_SECONDS)):
         log.warning("agent %r on %s is silent since %s", agent.name, agent.host, agent.last_seen)
         event = Event(
-            id=uuid4(),
+            id=new_id(),
             at=now,
             kind=EventKind.AGENT_SILENT,
             agent_id=agent.id,

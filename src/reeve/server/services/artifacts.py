@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from reeve.core.names import check_key
 from reeve.errors import NotFoundError
+from reeve.ids import new_id
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.scope import check_writes
 from reeve.server.storage import artifacts
@@ -32,7 +33,7 @@ async def create(ctx: Context, principal: Principal, body: ArtifactCreate) -> Ar
         await check_writes(tx, principal, [body.flow_run_id], [body.task_run_id])
         now = iso(await tx.now())
         artifact = Artifact(
-            id=uuid4(),
+            id=new_id(),
             created=now,
             updated=now,
             key=body.key,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -30,6 +30,7 @@ from reeve.errors import (
     NotFoundError,
     UnavailableError,
 )
+from reeve.ids import new_id
 from reeve.server.services import batches, records
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.hub import run_topic
@@ -418,7 +419,7 @@ def _is_final(run: FlowRun) -> bool:
 
 def _event(kind: EventKind, attempt: Attempt, now: datetime, payload: dict[str, object]) -> Event:
     return Event(
-        id=uuid4(),
+        id=new_id(),
         at=now,
         kind=kind,
         flow_run_id=attempt.flow_run_id,
@@ -437,7 +438,7 @@ def _lines(attempt: Attempt, chunk: OutputChunk, text: str, now: datetime) -> li
 
 def _line(attempt: Attempt, name: str, level: int, message: str, at: datetime, now: datetime) -> LogLine:
     return LogLine(
-        id=uuid4(),
+        id=new_id(),
         created=now,
         name=name,
         level=level,

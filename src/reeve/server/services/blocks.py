@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from msgspec import UnsetType
 from msgspec.structs import asdict, replace
@@ -22,6 +22,7 @@ from reeve.core.blocks import (
 )
 from reeve.core.system_blocks import SYSTEM_BLOCKS, VERSION, SystemBlock
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError, ReeveError, ReservedError
+from reeve.ids import new_id
 from reeve.server.services.context import Context
 from reeve.server.storage import blocks
 from reeve.server.storage.dialects.base import IntegrityError
@@ -66,7 +67,7 @@ async def create_type(ctx: Context, body: BlockTypeCreate) -> BlockType:
 
     async def insert(tx: Transaction) -> BlockType:
         now = iso(await tx.now())
-        block_type = BlockType(id=uuid4(), created=now, updated=now, **asdict(body))
+        block_type = BlockType(id=new_id(), created=now, updated=now, **asdict(body))
         if not await blocks.insert_type(tx, block_type):
             raise ConflictError(f'Block type with name "{body.name}" already exists')
         return block_type
@@ -124,7 +125,7 @@ async def install_system_types(store: Store) -> None:
 async def _install(tx: Transaction, one: SystemBlock, now: datetime) -> None:
     at = iso(now)
     block_type = BlockType(
-        id=uuid4(),
+        id=new_id(),
         created=at,
         updated=at,
         name=one.name,
@@ -210,7 +211,7 @@ def _new_schema(
     block_type: BlockType, fields: dict[str, Any], *, capabilities: list[str], version: str, at: str
 ) -> BlockSchema:
     return BlockSchema(
-        id=uuid4(),
+        id=new_id(),
         created=at,
         updated=at,
         checksum=checksum(fields),
@@ -249,7 +250,7 @@ async def create_document(ctx: Context, body: BlockDocumentCreate) -> BlockDocum
         await _check_schema(tx, body.block_schema_id, body.block_type_id)
         await _check_references(tx, referred)
         now = iso(await tx.now())
-        document_id = uuid4()
+        document_id = new_id()
         document = BlockDocument(
             id=document_id,
             created=now,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -19,6 +19,7 @@ from reeve.core.schedules import IntervalSchedule
 from reeve.core.sealing import is_hidden
 from reeve.core.time_limits import TimeLimits, check_limits
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
+from reeve.ids import new_id
 from reeve.server.services import sealing
 from reeve.server.services.context import Context
 from reeve.server.services.hub import SCHEDULES_TOPIC, pool_topic
@@ -67,7 +68,7 @@ async def create(
     async def upsert(tx: Transaction) -> tuple[Deployment, bool]:
         now = await tx.now()
         blank = Deployment(
-            id=uuid4(), created=now, updated=now, flow_id=body.flow_id, name=body.name, created_by=created_by
+            id=new_id(), created=now, updated=now, flow_id=body.flow_id, name=body.name, created_by=created_by
         )
         new = await deployments.insert(tx, blank)
         known = blank if new else await deployments.lock_by_name(tx, body.flow_id, body.name)
@@ -444,7 +445,7 @@ class _Ids:
         wanted = _rule(schedule)
         same = [each for each in self._left if each[0] == wanted]
         if not same:
-            return uuid4()
+            return new_id()
         chosen = next((each for each in same if each[1] == schedule), same[0])
         self._left.remove(chosen)
         return chosen[2]

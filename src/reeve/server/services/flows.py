@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from msgspec import UNSET
 
 from reeve.core.deployments import Flow
 from reeve.core.names import check_name
 from reeve.errors import ConflictError, NotFoundError
+from reeve.ids import new_id
 from reeve.server.services.context import Context
 from reeve.server.services.hub import pool_topic
 from reeve.server.storage import flows, runs
@@ -33,7 +34,7 @@ async def create(ctx: Context, body: FlowCreate) -> tuple[Flow, bool]:
         if known is not None:
             return known, False
         now = await tx.now()
-        flow = Flow(id=uuid4(), created=now, updated=now, name=body.name, tags=body.tags)
+        flow = Flow(id=new_id(), created=now, updated=now, name=body.name, tags=body.tags)
         if await flows.insert(tx, flow):
             return flow, True
         known = await flows.by_name(tx, body.name)  # another server was first

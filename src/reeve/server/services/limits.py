@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from msgspec.structs import asdict, replace
 
 from reeve.core.names import check_name
 from reeve.errors import AttemptSupersededError, InvalidInputError, NotFoundError, ReeveError
+from reeve.ids import new_id
 from reeve.server.services.context import Context, Principal
 from reeve.server.storage import attempts, limits
 from reeve.server.storage.dialects.base import IntegrityError
@@ -48,7 +49,7 @@ async def create(ctx: Context, body: SlotLimitCreate) -> NewSlotLimit:
     async def insert(tx: Transaction) -> NewSlotLimit:
         now = await tx.now()
         limit = SlotLimit(
-            id=uuid4(),
+            id=new_id(),
             name=body.name,
             size=body.limit,
             active=body.active,
@@ -124,7 +125,7 @@ async def increment(ctx: Context, principal: Principal, body: TakeSlots) -> list
         await _check_holder(tx, principal)
         now = await tx.now()
         await limits.insert(
-            tx, [SlotLimit(id=uuid4(), name=name, size=1, active=False) for name in set(body.names)], now
+            tx, [SlotLimit(id=new_id(), name=name, size=1, active=False) for name in set(body.names)], now
         )
         wanted = await limits.lock(tx, body.names)
         active = [limit for limit in wanted if limit.active]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from reeve.core.logs import LogLine
+from reeve.ids import new_id
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.hub import run_topic
 from reeve.server.services.scope import check_writes
@@ -27,7 +27,7 @@ async def create(ctx: Context, principal: Principal, body: Sequence[LogCreate]) 
         now = await tx.now()
         lines = [
             LogLine(
-                id=uuid4(),
+                id=new_id(),
                 created=now,
                 name=line.name,
                 level=line.level,

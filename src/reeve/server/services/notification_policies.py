@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from reeve.core.notifications import check_template
 from reeve.errors import NotFoundError
+from reeve.ids import new_id
 from reeve.server.services.context import Context
 from reeve.server.storage import notifications
 from reeve.wire.codec import iso
@@ -32,7 +33,7 @@ async def create(ctx: Context, body: NotificationPolicyCreate) -> NotificationPo
     async def insert(tx: Transaction) -> NotificationPolicy:
         now = iso(await tx.now())
         policy = NotificationPolicy(
-            id=uuid4(),
+            id=new_id(),
             created=now,
             updated=now,
             is_active=body.is_active,

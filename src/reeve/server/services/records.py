@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from reeve.core.attempts import Attempt
 from reeve.core.logs import LogLine
 from reeve.errors import ForbiddenError
+from reeve.ids import new_id
 from reeve.server.services.context import Principal
 from reeve.server.services.scope import check_writes
 from reeve.server.storage.store import Transaction
@@ -37,7 +38,7 @@ async def lines(tx: Transaction, attempt: Attempt, text: str, at: datetime) -> l
         except msgspec.DecodeError:
             said = LogCreate(name=_DAMAGED, level=logging.WARNING, message=each, timestamp=at)
         line = LogLine(
-            id=uuid4(),
+            id=new_id(),
             created=now,
             name=said.name,
             level=said.level,

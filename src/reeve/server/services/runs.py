@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from random import randrange
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -21,6 +21,7 @@ from reeve.core.runs import CreatedBy, FlowRun, FlowRunPolicy
 from reeve.core.states import RESUMING, ProposedState, State, StateType
 from reeve.core.states import propose as proposal
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
+from reeve.ids import new_id
 from reeve.server.services import batches, proposals, sealing
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.fence import holding
@@ -67,7 +68,7 @@ async def create_flow_run(
         now = await tx.now()
         parameters = await sealing.of_run(tx, ctx.keyring, body.deployment_id, body.parameters)
         run = FlowRun(
-            id=uuid4(),
+            id=new_id(),
             created=now,
             updated=now,
             name=body.name or slug(randrange),
@@ -137,7 +138,7 @@ async def create_run_of_deployment(
 def run_of(deployment: Deployment, now: datetime, *, parameters: dict[str, Any]) -> FlowRun:
     """Return a new run with what it takes over from its deployment."""
     return FlowRun(
-        id=uuid4(),
+        id=new_id(),
         created=now,
         updated=now,
         name=slug(randrange),
@@ -288,7 +289,11 @@ async def cancel(ctx: Context, run_id: UUID, body: CancelRun) -> Decision[FlowRu
         by = body.by or "an operator"
         await events.record(
             tx,
-            [Event(id=uuid4(), at=now, kind=EventKind.CANCEL_FORCED, flow_run_id=run.id, payload={"by": by})],
+            [
+                Event(
+                    id=new_id(), at=now, kind=EventKind.CANCEL_FORCED, flow_run_id=run.id, payload={"by": by}
+                )
+            ],
         )
         message = f"Cancelled by {by}, unproven: what its process still does was not observed."
         return await proposals.propose(

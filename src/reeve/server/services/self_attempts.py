@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from random import randrange
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from reeve.core.attempts import Attempt, AttemptKind, AttemptState
 from reeve.core.crashes import Crash, CrashReason
 from reeve.core.names import slug
 from reeve.core.runs import FlowRun, FlowRunPolicy
 from reeve.errors import ConflictError, ForbiddenError, NotFoundError
+from reeve.ids import new_id
 from reeve.server.services import flows
 from reeve.server.services.attempts import crash
 from reeve.server.services.context import Context, Principal
@@ -34,7 +35,7 @@ async def open_(ctx: Context, body: requests.OpenAttempt) -> responses.SelfAttem
     async def open_attempt(tx: Transaction) -> responses.SelfAttempt:
         now = await tx.now()
         run = FlowRun(
-            id=uuid4(),
+            id=new_id(),
             created=now,
             updated=now,
             name=body.run_name or slug(randrange),
@@ -46,7 +47,7 @@ async def open_(ctx: Context, body: requests.OpenAttempt) -> responses.SelfAttem
             tags=body.tags,
         )
         attempt = Attempt(
-            id=uuid4(),
+            id=new_id(),
             flow_run_id=run.id,
             number=1,
             kind=AttemptKind.SELF,

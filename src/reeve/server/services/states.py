@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Generic
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,6 +18,7 @@ from reeve.core.rules.shared import is_persisted
 from reeve.core.rules.verdict import Effect, RunT, Verdict
 from reeve.core.runs import FlowRun, TaskRun
 from reeve.core.states import AWAITING_RETRY, ProposedState, State, StateDetails, StateType, propose
+from reeve.ids import new_id
 from reeve.server.services import notifications
 from reeve.server.services.hub import TASKS_TOPIC, agent_topic, pool_topic, run_topic
 from reeve.server.storage import artifacts, attempts, events, runs, slots, task_runs
@@ -54,7 +55,7 @@ def proposed_state(body: StateCreate) -> ProposedState:
 def new_state(proposed: ProposedState, now: datetime) -> State:
     """Give an accepted state its id and its time."""
     return State(
-        id=uuid4(),
+        id=new_id(),
         type=proposed.type,
         name=proposed.name,
         timestamp=now,
@@ -157,7 +158,7 @@ async def keep_result(tx: Transaction, state: State | None, now: datetime) -> No
     plain = {name: value for name, value in described.items() if name not in ARTIFACT_WORDS}
     at = iso(now)
     artifact = Artifact(
-        id=uuid4(),
+        id=new_id(),
         created=at,
         updated=at,
         type=_text(described.get("artifact_type")),
@@ -191,7 +192,7 @@ async def _reset_failed_tasks(tx: Transaction, run_id: UUID, now: datetime) -> N
 def _entered_event(run: FlowRun, now: datetime) -> Event:
     assert run.state is not None
     return Event(
-        id=uuid4(),
+        id=new_id(),
         at=now,
         kind=EventKind.STATE_ENTERED,
         flow_run_id=run.id,

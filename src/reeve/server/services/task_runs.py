@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import datetime
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -19,6 +19,7 @@ from reeve.core.runs import LONGEST_CACHE_KEY, TaskRun, TaskRunPolicy, check_pol
 from reeve.core.states import ProposedState, State, StateType
 from reeve.core.states import propose as proposal
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError
+from reeve.ids import new_id
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.fence import Holding, holding
 from reeve.server.services.states import (
@@ -63,7 +64,7 @@ async def create(ctx: Context, principal: Principal, body: TaskRunCreate) -> tup
             await _holding(tx, principal, flow_run)
         now = await tx.now()
         run = TaskRun(
-            id=body.id or uuid4(),
+            id=body.id or new_id(),
             created=now,
             updated=now,
             name=body.name or slug(random.randrange),

@@ -6,12 +6,13 @@ A run writes them while its attempt is open (docs/decisions/0018-kit.md).
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from reeve.errors import NotFoundError
+from reeve.ids import new_id
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.scope import check_living
 from reeve.server.storage import variables
@@ -32,7 +33,7 @@ async def create(ctx: Context, principal: Principal, body: VariableCreate) -> Va
         await check_living(tx, principal)
         now = iso(await tx.now())
         variable = Variable(
-            id=uuid4(), created=now, updated=now, name=body.name, value=body.value, tags=body.tags or []
+            id=new_id(), created=now, updated=now, name=body.name, value=body.value, tags=body.tags or []
         )
         await variables.insert(tx, variable)
         return variable

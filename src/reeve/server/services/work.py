@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from msgspec import UNSET, Struct, convert
 from msgspec.structs import replace
@@ -22,6 +22,7 @@ from reeve.core.work import (
     grantable,
 )
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError, ReservedError
+from reeve.ids import new_id
 from reeve.server.services.context import Context
 from reeve.server.services.hub import agent_topic, pool_topic
 from reeve.server.storage import agents, attempts, claims, deployments, waiting, work
@@ -82,7 +83,7 @@ async def create_pool(ctx: Context, body: WorkPoolCreate) -> WorkPool:
     async def insert(tx: Transaction) -> WorkPool:
         now = await tx.now()
         pool = WorkPool(
-            id=uuid4(),
+            id=new_id(),
             created=now,
             updated=now,
             name=body.name,
@@ -92,7 +93,7 @@ async def create_pool(ctx: Context, body: WorkPoolCreate) -> WorkPool:
             is_paused=body.is_paused,
             concurrency_limit=body.concurrency_limit,
             status=_pool_status(body.type, paused=body.is_paused, served=False),
-            default_queue_id=uuid4(),
+            default_queue_id=new_id(),
         )
         if not await work.insert_pool(tx, pool):
             raise ConflictError("A work pool with this name already exists.")

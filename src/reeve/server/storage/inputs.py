@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from reeve.core.sealing import SEALED
 from reeve.core.states import StateType
+from reeve.ids import new_id
 from reeve.server.storage import rows
 from reeve.server.storage.store import Row, Transaction
 from reeve.wire.codec import iso
@@ -23,7 +24,7 @@ async def insert(
     inserted = await tx.execute(
         "insert into flow_run_inputs (id, created, updated, flow_run_id, key, value, sender)"
         " values ($1, $2, $2, $3, $4, $5, $6) on conflict (flow_run_id, key) do nothing",
-        uuid4(),
+        new_id(),
         rows.micros(now),
         run_id,
         key,

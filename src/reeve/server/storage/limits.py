@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 
+from reeve.ids import new_id
 from reeve.server.storage import rows
 from reeve.server.storage.store import Row, Transaction
 from reeve.wire import responses
@@ -145,7 +146,7 @@ async def take(tx: Transaction, limit: SlotLimit, slots: int, attempt_id: UUID |
         " values ($1, $2, $3, $4, $5, $6)",
         [
             (
-                uuid4(),
+                new_id(),
                 limit.id,
                 "unknown" if attempt_id is None else str(attempt_id),
                 attempt_id,

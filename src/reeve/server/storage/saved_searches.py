@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
+from reeve.ids import new_id
 from reeve.server.storage import rows
 from reeve.server.storage.store import Row, Transaction
 from reeve.wire.codec import iso
@@ -17,7 +18,7 @@ async def insert(tx: Transaction, name: str, criteria: Any, now: datetime) -> bo
     inserted = await tx.execute(
         "insert into saved_searches (id, created, updated, name, filters) values ($1, $2, $2, $3, $4)"
         " on conflict (name) do nothing",
-        uuid4(),
+        new_id(),
         rows.micros(now),
         name,
         rows.json(criteria),

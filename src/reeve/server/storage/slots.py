@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 
+from reeve.ids import new_id
 from reeve.server.storage import rows
 from reeve.server.storage.store import Transaction
 
@@ -53,7 +54,7 @@ async def take(
         "insert into slots (id, tag_limit_id, holder, task_run_id, attempt_id, taken)"
         " values ($1, $2, $3, $4, $5, $6)",
         [
-            (uuid4(), limit.id, str(task_run_id), task_run_id, attempt_id, rows.micros(now))
+            (new_id(), limit.id, str(task_run_id), task_run_id, attempt_id, rows.micros(now))
             for limit in limits
         ],
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
+from reeve.ids import new_id
 from reeve.server.storage import rows
 from reeve.server.storage.store import Row, Transaction
 from reeve.wire.codec import iso
@@ -17,7 +18,7 @@ async def put(tx: Transaction, tag: str, size: int, now: datetime) -> None:
     await tx.execute(
         "insert into tag_limits (id, created, updated, tag, size) values ($1, $2, $2, $3, $4)"
         " on conflict (tag) do update set updated = excluded.updated, size = excluded.size",
-        uuid4(),
+        new_id(),
         rows.micros(now),
         tag,
         size,
@@ -53,7 +54,7 @@ async def reset(tx: Transaction, tag: str, task_run_ids: Sequence[UUID], now: da
     await tx.execute("delete from slots where tag_limit_id = $1", limit_id)
     await tx.executemany(
         "insert into slots (id, tag_limit_id, holder, task_run_id, taken) values ($1, $2, 'unknown', $3, $4)",
-        [(uuid4(), limit_id, task_run_id, rows.micros(now)) for task_run_id in dict.fromkeys(task_run_ids)],
+        [(new_id(), limit_id, task_run_id, rows.micros(now)) for task_run_id in dict.fromkeys(task_run_ids)],
     )
     return True
 

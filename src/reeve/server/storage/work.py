@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from itertools import count
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from reeve.core.agents import Agent
 from reeve.core.work import (
@@ -17,6 +17,7 @@ from reeve.core.work import (
     WorkQueue,
     WorkStatus,
 )
+from reeve.ids import new_id
 from reeve.server.storage import rows
 from reeve.server.storage.lines import LONG_AGO
 from reeve.server.storage.rows import AGENT, WORK_QUEUE
@@ -122,12 +123,12 @@ async def ensure_default_pool(tx: Transaction, now: datetime) -> WorkPool:
     if known is not None:
         return known
     pool = WorkPool(
-        id=uuid4(),
+        id=new_id(),
         created=now,
         updated=now,
         name=DEFAULT_POOL,
         type=AGENT_POOL_TYPE,
-        default_queue_id=uuid4(),
+        default_queue_id=new_id(),
     )
     if await insert_pool(tx, pool):
         return pool
@@ -290,7 +291,7 @@ async def add_queue(
     """
     taken = await priorities(tx, pool_id)
     queue = WorkQueue(
-        id=uuid4(),
+        id=new_id(),
         created=now,
         updated=now,
         name=name,
@@ -404,7 +405,7 @@ async def worker_heard(
         " last_heartbeat_time = excluded.last_heartbeat_time, status = 'ONLINE',"
         " heartbeat_interval_seconds ="
         " coalesce(excluded.heartbeat_interval_seconds, workers.heartbeat_interval_seconds)",
-        uuid4(),
+        new_id(),
         rows.micros(now),
         name,
         pool_id,

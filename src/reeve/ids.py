@@ -1,0 +1,21 @@
+"""Identities of rows: unique wherever they are made, and what is made at one time lies together."""
+
+from __future__ import annotations
+
+import os
+import time
+from uuid import UUID
+
+_VERSION_7 = 0x7 << 76
+_VARIANT = 0b10 << 62
+_CHANCE = ~(0xF << 76 | 0b11 << 62)
+
+
+def new_id() -> UUID:
+    """Return a UUID of version 7: 48 bits of milliseconds, 74 of chance (RFC 9562 §5.7).
+
+    With one of version 4 each new row goes to a page of its own in each index that has it: a run would have
+    half as much again written to disk.
+    """
+    moment = time.time_ns() // 1_000_000 << 80
+    return UUID(int=moment | int.from_bytes(os.urandom(10)) & _CHANCE | _VERSION_7 | _VARIANT)
