@@ -71,6 +71,11 @@ class _Telling:
         await self._hear(self._tx, sql, args)
         return await self._tx.fetch(sql, *args)
 
+    async def several(self, *reads: Any) -> Any:
+        for sql, *args in reads:
+            await self._hear(self._tx, sql, tuple(args))
+        return await self._tx.several(*reads)
+
     async def fetchrow(self, sql: str, *args: Any) -> Any:
         await self._hear(self._tx, sql, args)
         return await self._tx.fetchrow(sql, *args)

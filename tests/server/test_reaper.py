@@ -263,6 +263,6 @@ async def test_whoever_is_in_doubt_is_found_and_nobody_else(house: House) -> Non
 
     await house.store.write(prepare)
     found = await house.store.read(lambda tx: attempts.in_doubt(tx, terms, now, 1000))
-    known = await house.store.read(lambda tx: attempts.by_ids(tx, [rows.uuid(row["id"]) for row in ids]))
-    fates = {id_: fate(one, returns=0, terms=terms, now=now, slack=timedelta()) for id_, one in known.items()}
+    known = await house.store.write(lambda tx: attempts.lock_all(tx, [rows.uuid(row["id"]) for row in ids]))
+    fates = {one.id: fate(one, returns=0, terms=terms, now=now, slack=timedelta()) for one in known}
     assert set(found) == {id_ for id_, one in fates.items() if one is not Fate.KEEP}

@@ -28,7 +28,7 @@ from reeve.server.services.hub import agent_topic, held_topic, pool_topic, room_
 from reeve.server.services.hub import woken as woken_within
 from reeve.server.services.sealing import for_grant
 from reeve.server.services.tokens import token_of
-from reeve.server.storage import agents, attempts, claims, deployments, events, flows, runs, work
+from reeve.server.storage import agents, attempts, claims, events, work
 from reeve.wire import project, responses
 
 if TYPE_CHECKING:
@@ -326,11 +326,11 @@ def _check_epoch(agent: Agent, epoch: int) -> None:
 
 
 async def _look(ctx: Context, tx: Transaction, *, agent_id: UUID, body: Poll) -> _Look:
-    agent = await agents.read(tx, agent_id)
+    agent, held = await claims.look(tx, agent_id)
     if agent is None:
         raise NotFoundError(UNREGISTERED)
     _check_epoch(agent, body.epoch)
-    return await _seen(ctx, tx, agent, body, await attempts.held_by(tx, agent_id))
+    return await _seen(ctx, tx, agent, body, held)
 
 
 async def _claim(ctx: Context, tx: Transaction, *, agent_id: UUID, body: Poll) -> _Look:
@@ -341,7 +341,7 @@ async def _claim(ctx: Context, tx: Transaction, *, agent_id: UUID, body: Poll) -
     _check_epoch(agent, body.epoch)
     # What was granted and not acknowledged will take its slots too. It is counted behind the lock: a poll of
     # this agent that crosses this one may have been granted runs since anybody looked.
-    held = await attempts.held_by(tx, agent_id)
+    held = await claims.survey(tx, agent)
     free = body.free - sum(attempt.grant > body.acked_grant for attempt in held)
     tries = free > 0 and agent.mode is AgentMode.RUNNING
     opened = await claim(tx, agent, free, ctx.terms) if tries else []
@@ -391,29 +391,27 @@ async def _grants(ctx: Context, tx: Transaction, agent: Agent, granted: list[Hel
     if not granted:
         return []
     pool, now = await claims.pool(tx, agent.work_pool_id), await tx.now()
-    opened = await attempts.by_ids(tx, [held.id for held in granted])
-    due = {run.id: run for run in await runs.by_ids(tx, [held.flow_run_id for held in granted])}
-    named = await flows.by_ids(tx, [*{run.flow_id for run in due.values()}])
-    deployed = [*{run.deployment_id for run in due.values() if run.deployment_id}]
-    known = await deployments.by_ids(tx, deployed) if deployed else {}
+    opened = await attempts.with_runs(tx, granted)
+    if not all(claims.is_briefed(tx, run) for _, run in opened):
+        await claims.brief(tx, [run for _, run in opened])
     launchers: dict[UUID, responses.Infrastructure] = {}  # blocks, each read once
     grants = []
-    for held in granted:
-        run, attempt = due[held.flow_run_id], opened[held.id]
-        deployment = known.get(run.deployment_id) if run.deployment_id else None
+    for attempt, run in opened:
+        assert attempt.grant is not None
+        deployment = claims.deployment(tx, run.deployment_id)
         # The block that the run or its deployment names, or else the agent (A80, A81, W16).
         document = named_document(run, deployment) or agent.default_document_id
         if document and document not in launchers:
             launchers[document] = await blocks.infrastructure(tx, ctx.keyring, document)
         grants.append(
             responses.Grant(
-                number=held.grant,
-                attempt_id=held.id,
-                token=token_of(ctx.secret, held.id),
+                number=attempt.grant,
+                attempt_id=attempt.id,
+                token=token_of(ctx.secret, attempt.id),
                 lease_seconds=ctx.terms.lease,
                 attempt_number=attempt.number,
                 run=project.flow_run(for_grant(ctx.keyring, run), now),
-                flow_name=named[run.flow_id].name,
+                flow_name=claims.flow_name(tx, run.flow_id),
                 deployment=project.deployment(deployment) if deployment else None,
                 engine=(deployment.options if deployment else DeploymentOptions()).engine,
                 base_job_template=pool.base_job_template if pool else {},

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from reeve.core import bookkeeping
 from reeve.core.agents import Agent, AgentMode, Fit
 from reeve.core.attempts import Attempt, AttemptKind, AttemptState, LeaseTerms, timed
-from reeve.core.deployments import Deployment
+from reeve.core.deployments import Deployment, DeploymentOptions
 from reeve.core.events import Event, EventKind
 from reeve.core.rules.flow_runs import FlowRunFacts, decide
 from reeve.core.runs import FlowRun
@@ -19,10 +19,10 @@ from reeve.core.states import StateType, propose
 from reeve.core.work import AGENT_POOL_TYPE, Rooms, WorkPool, WorkQueue, grantable
 from reeve.server.services.lookout import Outlook
 from reeve.server.services.states import new_state, tell
-from reeve.server.storage import agents, attempts, claims, deployments, events, runs
+from reeve.server.storage import agents, attempts, claims, events, runs
 from reeve.server.storage.store import Transaction
 
-NO_TERMS = deployments.Terms()
+NO_OPTIONS = DeploymentOptions()
 
 
 def served(agent: Agent, queues: Sequence[WorkQueue]) -> list[WorkQueue]:
@@ -119,7 +119,7 @@ async def claim(tx: Transaction, agent: Agent, free: int, terms: LeaseTerms) -> 
     limits = [await claims.lock_queue(tx, queue) for queue in queues]
     limited = await claims.limited_deployments(tx, [queue.id for queue in queues], before)
     rooms = Rooms(await claims.lock_deployments(tx, limited))
-    taken: list[UUID] = []
+    taken: list[FlowRun] = []
     for queue, limit in zip(queues, limits, strict=True):
         wanted = grantable(left - len(taken), limit)
         taken += await _take(tx, queue, before, wanted, fit, rooms)
@@ -128,14 +128,20 @@ async def claim(tx: Transaction, agent: Agent, free: int, terms: LeaseTerms) -> 
 
 async def _take(
     tx: Transaction, queue: WorkQueue, before: datetime, wanted: int, fit: Fit, rooms: Rooms
-) -> list[UUID]:
+) -> list[FlowRun]:
     """Take the first ``wanted`` runs of a queue for which their deployments have room."""
-    taken: list[UUID] = []
+    taken: list[FlowRun] = []
     while wanted > len(taken):
         line = await runs.take_due(
-            tx, queue.id, before, wanted - len(taken), fit, with_room=rooms.open, taken=taken
+            tx,
+            queue.id,
+            before,
+            wanted - len(taken),
+            fit,
+            with_room=rooms.open,
+            taken=[run.id for run in taken],
         )
-        admitted = [run.id for run in line if rooms.admit(run.deployment_id)]
+        admitted = [run for run in line if rooms.admit(run.deployment_id)]
         taken += admitted
         if len(admitted) == len(line):
             break
@@ -144,14 +150,13 @@ async def _take(
 
 
 async def _open(
-    tx: Transaction, agent: Agent, pool: WorkPool, run_ids: list[UUID], terms: LeaseTerms, now: datetime
+    tx: Transaction, agent: Agent, pool: WorkPool, taken: list[FlowRun], terms: LeaseTerms, now: datetime
 ) -> list[Attempt]:
-    found = {run.id: run for run in await runs.read_locked(tx, run_ids)}
-    pending = [entered for run_id in run_ids if (entered := _pending(found[run_id], now))]
+    pending = [entered for run in taken if (entered := _pending(run, now))]
+    numbers = await claims.brief(tx, pending)
     last = agents.next_grants(tx, agent, len(pending))
-    numbers = await attempts.last_numbers(tx, run_ids)
-    terms_of = await deployments.terms(tx, [run.deployment_id for run in pending if run.deployment_id])
-    given = [terms_of.get(run.deployment_id, NO_TERMS) if run.deployment_id else NO_TERMS for run in pending]
+    deployed = [claims.deployment(tx, run.deployment_id) for run in pending]
+    given = [deployment.options if deployment else NO_OPTIONS for deployment in deployed]
     opened = [
         Attempt(
             id=uuid4(),
@@ -178,7 +183,7 @@ async def _open(
         replace(run, attempt_id=attempt.id, had_lease=True, infrastructure_pid=None, updated=now)
         for run, attempt in zip(pending, opened, strict=True)
     ]
-    await attempts.insert(tx, opened)
+    attempts.grant(tx, opened)
     await runs.enter(tx, held)
     await events.record(tx, [_opened_event(attempt, agent, now) for attempt in opened])
     await tell(tx, held, now)

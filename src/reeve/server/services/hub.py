@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+from reeve.server.storage.dialects.base import Patient
+
 NOTIFICATIONS_TOPIC = "notifications"  # one is to be sent
 TASKS_TOPIC = "tasks"  # a task run outside of flows waits for a process that serves its task
 SCHEDULES_TOPIC = "schedules"  # a deployment or one of its schedules was changed
@@ -21,12 +23,12 @@ def pool_topic(pool_id: UUID) -> str:
 
 def room_topic(pool_id: UUID) -> str:
     """Return the topic of what is free in a pool: a run has ended, which only matters where limits are."""
-    return f"room:{pool_id}"
+    return Patient(f"room:{pool_id}")
 
 
 def run_topic(run_id: UUID) -> str:
     """Return the topic of a run: a new state, new log lines."""
-    return f"run:{run_id}"
+    return Patient(f"run:{run_id}")
 
 
 def agent_topic(agent_id: UUID) -> str:
@@ -36,7 +38,7 @@ def agent_topic(agent_id: UUID) -> str:
 
 def held_topic(agent_id: UUID) -> str:
     """Return the topic of what an agent holds: one of its attempts was closed, mostly by its own report."""
-    return f"held:{agent_id}"
+    return Patient(f"held:{agent_id}")
 
 
 class Waiter(asyncio.Event):

@@ -70,7 +70,9 @@ async def propose(
     by_resume: bool = False,
     api_version: tuple[int, int, int] = (0, 8, 4),
 ) -> Decision[FlowRun]:
-    run = await locked(tx, run_id)
+    run = await attempts.lock_of_run(tx, run_id)
+    if run is None:
+        raise RunNotFoundError(f"Flow run with id {run_id} not found")
     now = await tx.now()
     if run.attempt_id is not None:
         await attempts.read_of_locked(tx, run.attempt_id)
@@ -139,8 +141,8 @@ async def judge(tx: Transaction, asked: Asked) -> Decision[FlowRun]:
 
 async def read_all(tx: Transaction, all_: Sequence[Asked]) -> Callable[[Asked], bool]:
     """Lock what is proposed for, and return which proposals concern one run alone, and its own attempt."""
-    locked = {run.id: run for run in await runs.lock_all(tx, [*{asked.run_id for asked in all_}])}
-    await attempts.read_of_all_locked(tx, [run.attempt_id for run in locked.values() if run.attempt_id])
+    found = await attempts.lock_of_runs(tx, [*{asked.run_id for asked in all_}])
+    locked = {run.id: run for run in found}
     await notifications.active(tx)  # a statement that reads has what was judged before it written at once
 
     def is_usual(asked: Asked) -> bool:

@@ -128,7 +128,7 @@ async def force_task(tx: Transaction, run: TaskRun, state: ProposedState, now: d
 
 async def end_children(tx: Transaction, run: FlowRun, type_: StateType, cause: str, now: datetime) -> None:
     """End what ran inside a process that is gone: its open task runs and its subflow runs."""
-    if run.id in tx.memo.get(WITHOUT_CHILDREN, ()):
+    if run.id in tx.memo.get(WITHOUT_CHILDREN, ()) or not await task_runs.parents(tx, [run.id]):
         return
     ended = propose(type_, message=cause)
     while unfinished := await task_runs.unfinished(tx, run.id, CHILDREN):

@@ -11,9 +11,10 @@ import msgspec
 
 from reeve.core.attempts import Attempt, LeaseTerms
 from reeve.core.crashes import CrashReason
+from reeve.core.runs import FlowRun
 from reeve.core.states import StateType
 from reeve.core.time_limits import NO_LIMITS
-from reeve.server.storage import rows, runs
+from reeve.server.storage import notifications, rows, runs
 from reeve.server.storage.changes import Changes, as_it_is
 from reeve.server.storage.store import Row, Transaction
 from reeve.wire.codec import iso
@@ -76,6 +77,13 @@ async def insert(tx: Transaction, attempts: Sequence[Attempt]) -> None:
     tx.known.update((attempt.id, attempt) for attempt in attempts)
 
 
+def grant(tx: Transaction, attempts: Sequence[Attempt]) -> None:
+    """Store new attempts on runs that this transaction has locked, and that had no open one."""
+    for attempt in attempts:
+        tx.later(INSERT, *_inserted(attempt))
+        tx.known[attempt.id] = attempt
+
+
 async def update(tx: Transaction, attempt: Attempt) -> None:
     """Store what became of an open attempt."""
     BECAME.store(tx, attempt)
@@ -98,25 +106,79 @@ async def read(tx: Transaction, attempt_id: UUID) -> Attempt | None:
     return None if row is None else rows.attempt(row)
 
 
-async def by_ids(tx: Transaction, attempt_ids: list[UUID]) -> dict[UUID, Attempt]:
-    """Return these attempts by their ids."""
-    known = {each: tx.known[each] for each in attempt_ids if each in tx.known}
-    if len(known) == len(attempt_ids):
-        return known
-    found = await tx.fetch("select * from attempts where id = any($1::uuid[])", attempt_ids)
-    return {attempt.id: attempt for attempt in map(rows.attempt, found)}
+async def with_runs(tx: Transaction, held: Sequence[Held]) -> list[tuple[Attempt, FlowRun]]:
+    """Return these attempts and their runs, in their order."""
+    found = {
+        each.id: (tx.known[each.id], tx.known[each.flow_run_id])
+        for each in held
+        if each.id in tx.known and each.flow_run_id in tx.known
+    }
+    if other := [each.id for each in held if each.id not in found]:
+        for row in await tx.aside(BOTH, other):
+            attempt = rows.attempt_beside(row)
+            found[attempt.id] = (attempt, rows.flow_run(row))
+    return [found[each.id] for each in held]
+
+
+_COLUMNS = f"{rows.RUN_COLUMNS}, {rows.columns(rows.ATTEMPT_COLUMNS, 't')}"
+BOTH = (
+    f"select {_COLUMNS} from attempts t join flow_runs r on r.id = t.flow_run_id {rows.RUN_JOINS}"
+    " where t.id = any($1::uuid[])"
+)
+# Attempts with their runs. Both are locked, a run before its attempt and the runs in the order of their ids:
+# else who tells of many and who is told of one wait for one another. A renewal, which locks no runs, keeps to
+# that order as well.
+WITH_RUN = f"""
+select {_COLUMNS}, {notifications.IS_SILENT} as is_silent, {runs.ANY_LIMITED} as any_limited
+from flow_runs r join attempts t on {{which}} {rows.RUN_JOINS}
+where {{where}} order by r.id for no key update of r, t
+"""
+OF_RUN = WITH_RUN.format(which="t.id = r.attempt_id", where="r.id = $1")
+OF_RUNS = WITH_RUN.format(which="t.id = r.attempt_id", where="r.id = any($1::uuid[])")
+ONE = WITH_RUN.format(which="r.id = t.flow_run_id", where="t.id = $1")
+THESE = WITH_RUN.format(which="r.id = t.flow_run_id", where="t.id = any($1::uuid[])")
 
 
 async def lock(tx: Transaction, attempt_id: UUID) -> Attempt | None:
-    """Return an attempt that nobody else changes until this transaction ends, and neither its run.
+    """Return an attempt that nobody else changes until this transaction ends, and neither its run."""
+    if attempt_id not in tx.known:
+        await _lock(tx, ONE, attempt_id)
+    return cast("Attempt | None", tx.known.get(attempt_id))
 
-    The run comes first, as everywhere: else a launch and its start, told at once, wait for one another.
-    """
-    if (known := tx.known.get(attempt_id)) is not None:
-        return cast("Attempt", known)
-    await runs.lock_of(tx, attempt_id)
-    found = await tx.locked("select * from attempts where id = $1 for no key update", attempt_id)
-    return _known(tx, found[0]) if found else None
+
+async def lock_all(tx: Transaction, attempt_ids: list[UUID]) -> list[Attempt]:
+    """Lock these attempts and their runs; return those that are there, in any order."""
+    if any(each not in tx.known for each in attempt_ids):
+        await _lock(tx, THESE, attempt_ids)
+    return [tx.known[each] for each in attempt_ids if each in tx.known]
+
+
+async def lock_of_run(tx: Transaction, run_id: UUID) -> FlowRun | None:
+    """Return a run that nobody else changes until this transaction ends, and neither its open attempt."""
+    if run_id not in tx.known:
+        await _lock(tx, OF_RUN, run_id)
+    return await runs.lock(tx, run_id)  # it may have no attempt, or another one than a moment ago
+
+
+async def lock_of_runs(tx: Transaction, run_ids: list[UUID]) -> list[FlowRun]:
+    """Lock and return these runs, and their open attempts."""
+    await _lock(tx, OF_RUNS, run_ids)
+    found = await runs.lock_all(tx, run_ids)
+    held = [run.attempt_id for run in found if run.attempt_id and run.attempt_id not in tx.known]
+    if held:
+        await read_of_all_locked(tx, held)
+    return found
+
+
+async def _lock(tx: Transaction, sql: str, ids: UUID | list[UUID]) -> None:
+    """Lock attempts and their runs, and know both."""
+    found = await tx.locked(sql, ids)
+    await runs.known(tx, found)
+    for row in found:
+        attempt = rows.attempt_beside(row)
+        tx.known[attempt.id] = attempt
+        notifications.note(tx, is_silent=bool(row["is_silent"]))
+        tx.memo.setdefault(runs.IS_LIMITED, bool(row["any_limited"]))
 
 
 async def read_of_locked(tx: Transaction, attempt_id: UUID) -> Attempt | None:
@@ -128,22 +190,22 @@ async def read_of_locked(tx: Transaction, attempt_id: UUID) -> Attempt | None:
 
 
 async def read_of_all_locked(tx: Transaction, attempt_ids: list[UUID]) -> list[Attempt]:
-    """Return attempts whose runs this transaction has locked, in the order of their ids.
+    """Return attempts whose runs this transaction has locked, in any order.
 
-    They are locked in it too: a renewal, which locks no runs, changes many of them as well.
+    They are locked too, in the order of these: a renewal, which locks no runs, changes many of them as well.
     """
-    found = await tx.locked(
-        "select * from attempts where id = any($1::uuid[]) order by id for no key update", attempt_ids
-    )
-    return [_known(tx, row) for row in found]
+    if any(each not in tx.known for each in attempt_ids):
+        for row in await tx.locked(
+            "select * from attempts where id = any($1::uuid[]) order by flow_run_id for no key update",
+            attempt_ids,
+        ):
+            _known(tx, row)
+    return [tx.known[each] for each in attempt_ids if each in tx.known]
 
 
 async def run_ids(tx: Transaction, attempt_ids: list[UUID]) -> list[UUID]:
-    """Return the runs of these attempts, in any order."""
-    found = await tx.fetch(
-        "select distinct flow_run_id from attempts where id = any($1::uuid[])", attempt_ids
-    )
-    return [rows.uuid(row["flow_run_id"]) for row in found]
+    """Lock these attempts and their runs; return the ids of these, in any order."""
+    return [*{attempt.flow_run_id for attempt in await lock_all(tx, attempt_ids)}]
 
 
 def _known(tx: Transaction, row: Row) -> Attempt:
@@ -161,13 +223,19 @@ async def of_run(tx: Transaction, run_id: UUID) -> list[tuple[Attempt, str | Non
     return [(rows.attempt(row), row["agent_name"]) for row in found]
 
 
+LAST_NUMBERS = (
+    "select flow_run_id, max(number) as number from attempts where flow_run_id = any($1::uuid[])"
+    " group by flow_run_id"
+)
+
+
 async def last_numbers(tx: Transaction, run_ids: list[UUID]) -> dict[UUID, int]:
     """Return the number of the latest attempt of each of these runs that has one."""
-    found = await tx.fetch(
-        "select flow_run_id, max(number) as number from attempts where flow_run_id = any($1::uuid[])"
-        " group by flow_run_id",
-        run_ids,
-    )
+    return numbers(await tx.fetch(LAST_NUMBERS, run_ids))
+
+
+def numbers(found: Sequence[Row]) -> dict[UUID, int]:
+    """Read what ``LAST_NUMBERS`` has found."""
     return {rows.uuid(row["flow_run_id"]): row["number"] for row in found}
 
 
@@ -194,15 +262,28 @@ def just_opened(attempt: Attempt) -> Held:
     )
 
 
+HELD = """
+select t.id, t.flow_run_id, t.grant_number, t.launched, t.expires, r.state_type
+from attempts t join flow_runs r on r.id = t.flow_run_id
+where t.agent_id = $1 and t.closed is null order by t.grant_number
+"""
+
+
 async def held_by(tx: Transaction, agent_id: UUID) -> list[Held]:
     """Return the open attempts of an agent by grant number."""
-    found = await tx.fetch(
-        "select t.id, t.flow_run_id, t.grant_number, t.launched, t.expires, r.state_type from attempts t"
-        " join flow_runs r on r.id = t.flow_run_id"
-        " where t.agent_id = $1 and t.closed is null order by t.grant_number",
-        agent_id,
+    return [held(row) for row in await tx.fetch(HELD, agent_id)]
+
+
+def held(row: Row) -> Held:
+    """Read a row of ``HELD``."""
+    return Held(
+        id=rows.uuid(row["id"]),
+        flow_run_id=rows.uuid(row["flow_run_id"]),
+        grant=row["grant_number"],
+        launched=row["launched"] is not None,
+        run_state_type=row["state_type"],
+        expires=rows.instant_or_none(row["expires"]),
     )
-    return [_held(row) for row in found]
 
 
 async def held_in_pool(tx: Transaction, pool_id: UUID) -> int:
@@ -268,10 +349,11 @@ async def rebind(tx: Transaction, agent_id: UUID, epoch: int, lease_until: datet
 async def renew(tx: Transaction, attempt_ids: list[UUID], lease_until: datetime) -> dict[UUID, bool]:
     """Extend the leases of those that are still open; return them, and whether each was unreachable.
 
-    They are locked in the order of their ids, as by whoever writes what was reported on several of them.
+    They are locked in the order of their runs, as by whoever writes what was reported on several of them.
     """
     await tx.lock(
-        "select id from attempts where id = any($1::uuid[]) and closed is null order by id for no key update",
+        "select id from attempts where id = any($1::uuid[]) and closed is null order by flow_run_id"
+        " for no key update",
         attempt_ids,
     )
     found = await tx.fetch(
@@ -378,17 +460,6 @@ async def set_output_offset(tx: Transaction, attempt_id: UUID, stream: str, offs
         attempt_id,
         stream,
         offset,
-    )
-
-
-def _held(row: Row) -> Held:
-    return Held(
-        id=rows.uuid(row["id"]),
-        flow_run_id=rows.uuid(row["flow_run_id"]),
-        grant=row["grant_number"],
-        launched=row["launched"] is not None,
-        run_state_type=row["state_type"],
-        expires=rows.instant_or_none(row["expires"]),
     )
 
 

@@ -132,9 +132,16 @@ async def read(tx: Transaction, deployment_id: UUID) -> Deployment | None:
     return await _one(tx, await tx.fetchrow(f"{DEPLOYMENT} where d.id = $1", deployment_id))
 
 
+BY_IDS = f"{DEPLOYMENT} where d.id = any($1::uuid[])"
+# Changed last first (2.20).
+SCHEDULES = (
+    "select * from deployment_schedules where deployment_id = any($1::uuid[]) order by updated desc, id"
+)
+
+
 async def by_ids(tx: Transaction, deployment_ids: list[UUID]) -> dict[UUID, Deployment]:
     """Return these deployments by their ids, with their schedules and options."""
-    found = await tx.aside(f"{DEPLOYMENT} where d.id = any($1::uuid[])", deployment_ids)
+    found = await tx.aside(BY_IDS, deployment_ids)
     return {deployment.id: deployment for deployment in await with_schedules(tx, found)}
 
 
@@ -163,14 +170,14 @@ async def by_names(tx: Transaction, flow_name: str, name: str) -> Deployment | N
 
 
 async def with_schedules(tx: Transaction, found: Sequence[Row]) -> list[Deployment]:
-    """Read rows of ``DEPLOYMENT``; and in one statement the schedules of all, changed last first (2.20)."""
-    if not found:
-        return []
+    """Read rows of ``DEPLOYMENT``; and in one statement the schedules of all."""
+    return with_these(found, await tx.fetch(SCHEDULES, [row["id"] for row in found])) if found else []
+
+
+def with_these(found: Sequence[Row], of_all: Sequence[Row]) -> list[Deployment]:
+    """Read rows of ``DEPLOYMENT``, and the schedules of all."""
     schedules: dict[UUID, list[DeploymentSchedule]] = defaultdict(list)
-    for row in await tx.fetch(
-        "select * from deployment_schedules where deployment_id = any($1::uuid[]) order by updated desc, id",
-        [row["id"] for row in found],
-    ):
+    for row in of_all:
         schedule = rows.deployment_schedule(row)
         schedules[schedule.deployment_id].append(schedule)
     return [rows.deployment(row, schedules[rows.uuid(row["id"])]) for row in found]

@@ -30,9 +30,12 @@ async def read(tx: Transaction, flow_id: UUID) -> Flow | None:
     return None if row is None else rows.flow(row)
 
 
+BY_IDS = "select * from flows where id = any($1::uuid[])"
+
+
 async def by_ids(tx: Transaction, flow_ids: list[UUID]) -> dict[UUID, Flow]:
     """Return these flows by their ids."""
-    found = await tx.aside("select * from flows where id = any($1::uuid[])", flow_ids)
+    found = await tx.aside(BY_IDS, flow_ids)
     return {flow.id: flow for flow in map(rows.flow, found)}
 
 

@@ -37,6 +37,7 @@ class Lines:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._noted: dict[UUID, tuple[int, float, float]] = {}  # queue → begin, seconds of its walk, end
+        self._short: dict[UUID, float] = {}  # queue → until when it need not be looked into
 
     def begin(self, queue_id: UUID) -> int:
         """Return from when on a line is to be walked: LONG_AGO when nothing is known.
@@ -60,6 +61,15 @@ class Lines:
         """Have a line be walked from its very begin."""
         self._noted.pop(queue_id, None)
 
+    def note_short(self, queue_id: UUID) -> None:
+        """Note that a line holds few dead rows: what was slow was the machine, and will be slow again."""
+        self.forget(queue_id)
+        self._short[queue_id] = self._clock() + WHILE
+
+    def is_short(self, queue_id: UUID) -> bool:
+        """Say whether a line was looked into lately, and had few dead rows."""
+        return self._clock() < self._short.get(queue_id, 0.0)
+
     def left(self, queue_id: UUID) -> timedelta:
         """Return how long the note of a line still holds."""
         noted = self._noted.get(queue_id)
@@ -77,9 +87,12 @@ async def walked(tx: Transaction, queue_id: UUID, begin: int, began: float) -> N
     if begin != LONG_AGO:
         return
     seconds = time.perf_counter() - began
-    # What was slow may have been the machine; dead rows are told by the pages that hold them.
-    if seconds < SLOW_SECONDS or await tx.pages(FIRST, queue_id) < MANY_PAGES:
+    if seconds < SLOW_SECONDS or LINES.is_short(queue_id):
         LINES.forget(queue_id)
+        return
+    # What was slow may have been the machine; dead rows are told by the pages that hold them.
+    if await tx.pages(FIRST, queue_id) < MANY_PAGES:
+        LINES.note_short(queue_id)
         return
     lately = rows.micros(await tx.now() - MARGIN)
     first: int | None = await tx.fetchval(FIRST, queue_id)

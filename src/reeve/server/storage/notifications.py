@@ -28,6 +28,7 @@ join flows f on f.id = r.flow_id
 
 
 ACTIVE = "active policies"
+IS_SILENT = "not exists (select 1 from flow_run_notification_policies where is_active)"
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +54,12 @@ async def active(tx: Transaction) -> list[Policy]:
         for row in found
     ]
     return known
+
+
+def note(tx: Transaction, *, is_silent: bool) -> None:
+    """Note what another statement has seen, ``IS_SILENT``: there is no policy, mostly."""
+    if is_silent:
+        tx.memo.setdefault(ACTIVE, [])
 
 
 async def insert(tx: Transaction, queued: list[tuple[UUID, UUID]], now: datetime) -> None:

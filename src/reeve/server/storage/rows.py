@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -138,13 +139,13 @@ def flow(row: Row) -> Flow:
 
 
 # A run as every reader wants it: with its state and its pool. Its table is "r" in every statement.
-FLOW_RUN = f"""
-select r.*, p.id as pool_id, p.name as pool_name, {columns(STATE_COLUMNS, "s")}
-from flow_runs r
+RUN_COLUMNS = f"r.*, p.id as pool_id, p.name as pool_name, {columns(STATE_COLUMNS, 's')}"
+RUN_JOINS = """
 left join flow_run_states s on s.id = r.state_id
 left join work_queues q on q.id = r.work_queue_id
 left join work_pools p on p.id = q.work_pool_id
 """
+FLOW_RUN = f"select {RUN_COLUMNS} from flow_runs r {RUN_JOINS}"
 
 
 _RUN_IDS = (
@@ -404,6 +405,47 @@ def agent(row: Row) -> Agent:
 
 
 _ATTEMPT_IDS = ("id", "flow_run_id", "agent_id", "work_pool_id", "work_queue_id", "deployment_id")
+
+
+ATTEMPT_COLUMNS = (
+    "id",
+    "flow_run_id",
+    "number",
+    "kind",
+    "state",
+    "opened",
+    "agent_id",
+    "epoch",
+    "grant_number",
+    "work_pool_id",
+    "work_queue_id",
+    "lease_until",
+    "unreachable",
+    "launched",
+    "started",
+    "closed",
+    "last_seq",
+    "handle",
+    "exit_code",
+    "signal",
+    "cpu_seconds",
+    "max_rss_kib",
+    "cause",
+    "output_tail",
+    "crash_reason",
+    "stop_failed",
+    "expires",
+    "limits",
+    "on_lost",
+    "deployment_id",
+    "code_version",
+)
+_of_attempt = itemgetter(*(f"t_{column}" for column in ATTEMPT_COLUMNS))
+
+
+def attempt_beside(row: Row) -> Attempt:
+    """Read an attempt out of a row of other things, where its columns have a prefix: ``t_column``."""
+    return attempt(dict(zip(ATTEMPT_COLUMNS, _of_attempt(row), strict=True)))
 
 
 def attempt(row: Row) -> Attempt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from time import perf_counter
+from typing import cast
 from uuid import UUID, uuid4
 
 import msgspec
@@ -15,8 +16,8 @@ from reeve.core.states import State
 from reeve.server.storage import rows
 from reeve.server.storage.changes import Changes, as_it_is
 from reeve.server.storage.lines import LINES, LONG_AGO, walked
-from reeve.server.storage.rows import FLOW_RUN
-from reeve.server.storage.store import Transaction
+from reeve.server.storage.rows import FLOW_RUN, RUN_COLUMNS, RUN_JOINS
+from reeve.server.storage.store import Row, Transaction
 
 INSERT = """
 insert into flow_runs (
@@ -80,9 +81,11 @@ WAITS = (
 # may be taken for it.
 WAITS_IN_LINE = WAITS.replace("state_type = 'SCHEDULED'", "state_type || '' = 'SCHEDULED'")
 
-# The deployments with a limit of their own; its deployment has none, or room in it: a run of a full one is no
-# candidate, and in nobody's way.
+# The deployments with a limit of their own, whether there are any; its deployment has none, or room in it: a
+# run of a full one is no candidate, and in nobody's way.
 LIMITED = "select o.deployment_id from deployment_options o where o.concurrency_limit is not null"
+ANY_LIMITED = f"exists ({LIMITED})"
+IS_LIMITED = "any deployment is limited"  # what a transaction has seen of that
 HAS_ROOM = (
     f"(deployment_id in ({LIMITED} and o.concurrency_limit <="
     " (select count(*) from attempts t where t.deployment_id = o.deployment_id and t.closed is null)))"
@@ -92,12 +95,14 @@ HAS_ROOM = (
 # The line of a queue, first come first served. Of the deployments with a limit only those in $4, which the
 # claim has locked: a run of another may have come after it had looked for them.
 DUE = f"""
-select id, deployment_id from flow_runs
-where work_queue_id = $1 and {WAITS_IN_LINE} and next_scheduled_start_time <= $2
-and (deployment_id = any($4::uuid[]) or (deployment_id in ({LIMITED})) is not true)
-and id <> all($5::uuid[]) and next_scheduled_start_time >= $6 {{fits}}
-order by next_scheduled_start_time, id
-limit $3
+select {RUN_COLUMNS} from (
+    select * from flow_runs
+    where work_queue_id = $1 and {WAITS_IN_LINE} and next_scheduled_start_time <= $2
+    and (deployment_id = any($4::uuid[]) or (deployment_id in ({LIMITED})) is not true)
+    and id <> all($5::uuid[]) and next_scheduled_start_time >= $6 {{fits}}
+    order by next_scheduled_start_time, id
+    limit $3 for no key update skip locked
+) r {RUN_JOINS} order by r.next_scheduled_start_time, r.id
 """
 
 # The infrastructure document that a run is launched by, its own or its deployment's; null: it names none.
@@ -119,49 +124,40 @@ async def read(tx: Transaction, run_id: UUID) -> FlowRun | None:
 
 async def lock(tx: Transaction, run_id: UUID) -> FlowRun | None:
     """Return a run that nobody else changes until this transaction ends."""
-    known: FlowRun | None = tx.known.get(run_id)
-    if known is None:
-        for run in await _locked(tx, f"{FLOW_RUN} where r.id = $1 for no key update of r", run_id):
-            known = run
-    return known
+    if (run := tx.known.get(run_id)) is None:
+        run = next(iter(await locked(tx, f"{FLOW_RUN} where r.id = $1 for no key update of r", run_id)), None)
+    return cast("FlowRun | None", run)
 
 
 async def lock_all(tx: Transaction, run_ids: list[UUID]) -> list[FlowRun]:
     """Lock and return these runs, in the order of their ids."""
-    return await _locked(
+    if all(run_id in tx.known for run_id in run_ids):
+        return [tx.known[run_id] for run_id in sorted(run_ids)]
+    return await locked(
         tx, f"{FLOW_RUN} where r.id = any($1::uuid[]) order by r.id for no key update of r", run_ids
     )
 
 
-async def lock_of(tx: Transaction, attempt_id: UUID) -> None:
-    """Lock the run of an attempt, and know it."""
-    which = "select flow_run_id from attempts where id = $1"
-    await _locked(tx, f"{FLOW_RUN} where r.id = ({which}) for no key update of r", attempt_id)
+async def locked(tx: Transaction, sql: str, *ids: UUID | list[UUID]) -> list[FlowRun]:
+    """Return the runs of rows that a statement locks, with the states that they have now; see ``known``."""
+    return await known(tx, await tx.locked(sql, *ids))
 
 
-async def _locked(tx: Transaction, sql: str, ids: UUID | list[UUID]) -> list[FlowRun]:
-    """Return the runs that a statement locks, with the states that they have now.
+async def known(tx: Transaction, found: Sequence[Row]) -> list[FlowRun]:
+    """Return runs that were just locked, with the states that they have now; the transaction knows them.
 
     A statement that has waited for a lock gives the run's new row beside an old snapshot of all else, where
     its new state is missing, or its new queue: such a run is read again.
     """
-    found = await tx.locked(sql, ids)
     old = [
         rows.uuid(row["id"])
         for row in found
         if row["s_id"] != row["state_id"] or (row["pool_id"] is None) != (row["work_queue_id"] is None)
     ]
     anew = {run.id: run for run in await by_ids(tx, old)} if old else {}
-    locked = [anew.get(rows.uuid(row["id"])) or rows.flow_run(row) for row in found]
-    tx.known.update((run.id, run) for run in locked)
-    return locked
-
-
-async def read_locked(tx: Transaction, run_ids: list[UUID]) -> list[FlowRun]:
-    """Return these runs, which this transaction has locked, in any order."""
-    found = await by_ids(tx, run_ids)
-    tx.known.update((run.id, run) for run in found)
-    return found
+    all_ = [anew.get(rows.uuid(row["id"])) or rows.flow_run(row) for row in found]
+    tx.known.update((run.id, run) for run in all_)
+    return all_
 
 
 async def by_ids(tx: Transaction, run_ids: list[UUID]) -> list[FlowRun]:
@@ -265,13 +261,6 @@ async def states_after(tx: Transaction, run_id: UUID, cursor: int, limit: int) -
     return [(row["cursor"], rows.state(row)) for row in found]
 
 
-class Due(msgspec.Struct, frozen=True):
-    """A due run in the line of its queue."""
-
-    id: UUID
-    deployment_id: UUID | None
-
-
 async def take_due(
     tx: Transaction,
     queue_id: UUID,
@@ -281,7 +270,7 @@ async def take_due(
     *,
     with_room: list[UUID],
     taken: list[UUID],
-) -> list[Due]:
+) -> list[FlowRun]:
     """Lock and return the first runs of a queue that are due by then and that fit.
 
     Passed over are runs that another claim has locked, those ``taken`` already, and those of deployments with
@@ -289,8 +278,8 @@ async def take_due(
     """
     condition, args = _fits(fit, "$7")
     begin, began = LINES.begin(queue_id), perf_counter()
-    found = await tx.fetch(
-        f"{DUE.format(fits=condition)} for no key update skip locked",
+    found = await tx.locked(
+        DUE.format(fits=condition),
         queue_id,
         rows.micros(before),
         limit,
@@ -300,7 +289,7 @@ async def take_due(
         *args,
     )
     await walked(tx, queue_id, begin, began)
-    return [Due(rows.uuid(row["id"]), rows.uuid_or_none(row["deployment_id"])) for row in found]
+    return await known(tx, found)
 
 
 async def next_due(

@@ -12,6 +12,13 @@ from reeve.errors import ConflictError
 T = TypeVar("T")
 
 Listener = Callable[[str], None]
+Read = tuple[Any, ...]  # a statement that reads, and its parameters
+
+
+class Patient(str):
+    """A topic of which listeners of other servers may hear a moment later, with others."""
+
+    __slots__ = ()
 
 
 class IntegrityError(ConflictError):
@@ -71,6 +78,14 @@ class Transaction(Protocol):
 
     async def aside(self, sql: str, *args: Any) -> list[Row]:
         """Return all rows of a statement that reads nothing which is still to be written."""
+        ...
+
+    async def several(self, *reads: Read) -> list[list[Row]]:
+        """Return all rows of each of several statements that read, on one snapshot of what is committed.
+
+        On PostgreSQL they are one round trip, which costs more than any of them. ``now``, if not asked
+        before, is that of the snapshot.
+        """
         ...
 
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:

@@ -25,23 +25,31 @@ except ImportError as error:
 import msgspec
 
 from reeve.errors import ConflictError, UnavailableError
-from reeve.server.storage.dialects.base import IntegrityError, Kept, Listener, Row, Transaction
+from reeve.server.storage.dialects.base import (
+    IntegrityError,
+    Kept,
+    Listener,
+    Patient,
+    Read,
+    Row,
+    Transaction,
+)
 from reeve.server.storage.migrations import VERSIONS_TABLE, outstanding
 
 T = TypeVar("T")
 
 TYPES = {"uuid": "uuid", "json": "jsonb", "serial": "bigint generated always as identity primary key"}
 CONNECTIONS = 8  # pinned: asyncpg's own pool costs two thirds of the throughput (libraries.md §4)
+SHORT = 64  # ids in a list, up to which they are looked up one by one
 CHANNEL = "reeve"
 MIGRATION_LOCK = 0x7265657665  # "reeve": one server migrates, the others wait
 SERVING_LOCK = MIGRATION_LOCK + 1  # shared by all servers; held alone by who needs that none runs
 NOTIFY = "select pg_notify($1, told) from unnest($2::text[]) told"
 NOTIFIED_BYTES = 7_000  # of topics in one notification, which PostgreSQL limits to 8,000
 GATHER_SECONDS = 0.02  # between two notifications: what is committed meanwhile goes in one
+PATIENCE_SECONDS = 0.1  # for which topics wait that are in no hurry, until others are told
 FAREWELL_SECONDS = 1.0  # for what is still to be told when a server stops
 EXPLAIN = "explain (analyze, buffers, timing off, format json)"
-SHORT = 8  # ids in a list, up to which a statement has a parameter for each
-FEW = 2  # rows for which a statement goes with others; for more it goes by itself, and is prepared once
 TRIES = 5  # of a transaction that lost against another one
 LISTEN_RETRY_SECONDS = 1.0
 
@@ -60,8 +68,8 @@ class PostgresTransaction(Kept):
 
     async def now(self) -> datetime:
         if self._now is None:
-            at: datetime = await self._connection.fetchval("select clock_timestamp()")
-            self._now = at.astimezone(UTC)
+            self._note_time(await self._connection.fetchval("select clock_timestamp()"))
+        assert self._now is not None
         return self._now
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
@@ -69,8 +77,20 @@ class PostgresTransaction(Kept):
         return await self.aside(sql, *args)
 
     async def aside(self, sql: str, *args: Any) -> list[Row]:
-        sql, args = of_few(sql, args)
-        return list(await self._connection.fetch(sql, *args))
+        return list(await self._connection.fetch(of_ids(sql, args), *args))
+
+    async def several(self, *reads: Read) -> list[list[Row]]:
+        await self.flush()
+        sql = at_once(tuple((sql, len(args)) for sql, *args in reads))
+        names = [await self._names(sql) for sql, *_ in reads]
+        found = await self._connection.fetchrow(sql, *(value for _, *args in reads for value in args))
+        assert found is not None
+        now, *all_ = found
+        self._note_time(now)
+        return [
+            [dict(zip(columns, row, strict=True)) for row in rows]
+            for columns, rows in zip(names, all_, strict=True)
+        ]
 
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
         await self.flush()
@@ -107,88 +127,120 @@ class PostgresTransaction(Kept):
 
     async def _locked(self, sql: str, args: tuple[Any, ...]) -> list[Row]:
         # The clock is read when the rows are locked, and costs no round trip of its own.
-        sql, args = of_few(sql, args)
-        found = await self._connection.fetch(f"select l.*, clock_timestamp() as now_ from ({sql}) l", *args)
-        if found and self._now is None:
-            self._now = found[-1]["now_"].astimezone(UTC)
+        sql = f"select l.*, clock_timestamp() as now_ from ({of_ids(sql, args)}) l"
+        found = await self._connection.fetch(sql, *args)
+        if found:
+            self._note_time(found[-1]["now_"])
         return list(found)
 
+    def _note_time(self, now: datetime) -> None:
+        if self._now is None:
+            self._now = now.astimezone(UTC)
+
     async def flush(self) -> None:
-        """Run what could wait until now, in one round trip what is not of many rows."""
+        """Run what could wait until now, in one round trip."""
         if not self._later and not self.changed:
             return
-        few: list[tuple[str, list[tuple[Any, ...]]]] = []
-        for sql, args in self._waiting():
-            if len(args) > FEW:
-                await self._connection.executemany(sql, args)
+        waiting = sorted(self._waiting(), key=lambda one: one[0])  # the same statements make the same text
+        parts: list[tuple[str, tuple[str, ...] | None, int]] = []
+        values: list[Any] = []
+        for sql, rows in waiting:
+            if len(rows) == 1:
+                parts.append((sql, None, len(rows[0])))
+                values += rows[0]
             else:
-                few.append((sql, args))
-        if few:
-            few.sort(key=lambda one: one[0])  # the same statements make the same text
-            sql = together(tuple((sql, len(args)) for sql, args in few))
-            await self._connection.fetch(sql, *(value for _, args in few for row in args for value in row))
+                parts.append((sql, await self._types(sql), len(rows[0])))
+                values += map(list, zip(*rows, strict=True))
+        await self._connection.fetch(together(tuple(parts)), *values)
+
+    async def _names(self, sql: str) -> tuple[str, ...]:
+        """Return the columns of a statement's rows, for which the database is asked once."""
+        if sql not in NAMES:
+            statement = await self._connection.prepare(sql)
+            NAMES[sql] = tuple(attribute.name for attribute in statement.get_attributes())
+        return NAMES[sql]
+
+    async def _types(self, sql: str) -> tuple[str, ...]:
+        """Return the types of a statement's parameters, for which the database is asked once."""
+        if sql not in TYPES_OF:
+            statement = await self._connection.prepare(sql)
+            TYPES_OF[sql] = tuple(parameter.name for parameter in statement.get_parameters())
+        return TYPES_OF[sql]
 
 
-def of_few(sql: str, args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
-    """Return a statement about lists of ids as one about single ids where these lists are short.
+NAMES: dict[str, tuple[str, ...]] = {}
+TYPES_OF: dict[str, tuple[str, ...]] = {}
+
+
+def of_ids(sql: str, args: tuple[Any, ...]) -> str:
+    """Return a statement about lists of ids, none of which is long, with one plan for all their lengths.
 
     PostgreSQL keeps a plan that is no dearer than those it made for the very values: a list of unknown length
     counts as ten, so that a statement about one or two would be planned anew each time, which costs more than
-    it. A list is filled up with its last id to 1, 2, 4 or 8, so that there are few such statements.
+    it. What a subquery gives is unknown each time. And for ten rows it would read all of a table that was
+    small when the plan was made: so it is made to believe that there is one.
     """
-    short = tuple(
-        (place, 1 << (len(value) - 1).bit_length())
-        for place, value in enumerate(args, 1)
-        if type(value) is list and 0 < len(value) <= SHORT
-    )
-    if not short:
-        return sql, args
-    text, done = _of_few(sql, len(args), short)
-    values, more = list(args), []
-    for place, size in done:
-        value = args[place - 1]
-        values[place - 1] = value[0]
-        more += [*value[1:], *(value[-1:] * (size - len(value)))]
-    return text, (*values, *more)
+    if any(type(value) is list and len(value) > SHORT for value in args):
+        return sql
+    return _of_ids(sql)
 
 
 @lru_cache(maxsize=1024)
-def _of_few(
-    sql: str, count: int, short: tuple[tuple[int, int], ...]
-) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Return a statement with a parameter for each id where it had one for a list, and which lists it had."""
-    done = []
-    for place, size in short:
-        listed = f" = any(${place}::uuid[])"
-        if listed in sql and len(re.findall(rf"\${place}\b", sql)) == sql.count(listed):
-            each = ", ".join(f"${number}" for number in (place, *range(count + 1, count + size)))
-            sql = sql.replace(listed, f" = ${place}::uuid" if size == 1 else f" = any(array[{each}]::uuid[])")
-            count += size - 1
-            done.append((place, size))
-    return sql, tuple(done)
+def _of_ids(sql: str) -> str:
+    one = r"(\1 = any((select $\2::uuid[])::uuid[]) and \1::text = \1::text || '')"
+    return re.sub(r"([\w.]+) = any\(\$(\d+)::uuid\[\]\)", one, sql)
+
+
+@lru_cache(maxsize=256)
+def at_once(reads: tuple[tuple[str, int], ...]) -> str:
+    """Return one statement whose row has the time, and the rows of each of these, of so many parameters."""
+    parts, place = [], 0
+    for sql, parameters in reads:
+        rows = _moved(_of_ids(sql), place)
+        parts.append(f"array(select row(q.*) from ({rows}) q)")
+        place += parameters
+    return f"select clock_timestamp(), {', '.join(parts)}"
 
 
 @lru_cache(maxsize=512)
-def together(statements: tuple[tuple[str, int], ...]) -> str:
-    """Return one statement that does what these do, each for so many rows one after the other.
+def together(statements: tuple[tuple[str, tuple[str, ...] | None, int], ...]) -> str:
+    """Return one statement that does what these do.
 
-    An insertion of several rows stays one, so that they are numbered in their order.
+    Of each it is told the types of its parameters, if these are lists, for as many rows as they have values;
+    and how many parameters there are.
     """
-    parts: list[str] = []
-    place = 0
-    for sql, count in statements:
-        parameters = max(int(number) for number in re.findall(r"\$(\d+)", sql))
-        rows = [_moved(sql, place + row * parameters) for row in range(count)]
-        place += count * parameters
-        head, values, _ = sql.partition("values ")
-        if sql.lstrip().startswith("insert") and values:
-            parts.append(head + values + ", ".join(row.partition("values ")[2] for row in rows))
-        else:
-            parts += rows
+    parts, place = [], 0
+    for sql, types, parameters in statements:
+        parts.append(_moved(sql if types is None else _of_lists(sql, types), place))
+        place += parameters
     if len(parts) == 1:
         return parts[0]
     named = ", ".join(f"w{number} as ({part})" for number, part in enumerate(parts))
     return f"with {named} select 1"
+
+
+def _of_lists(sql: str, types: tuple[str, ...]) -> str:
+    """Return a statement that does for lists of values what ``sql`` does for one value of each.
+
+    An insertion of several rows stays one, so that they are numbered in their order.
+    """
+    numbers = range(1, len(types) + 1)
+    lists = ", ".join(f"${number}::{type_}[]" for number, type_ in zip(numbers, types, strict=True))
+    rows = f"unnest({lists}) as v({', '.join(f'p{number}' for number in numbers)})"
+    word = sql.split(None, 1)[0]
+    if word == "insert":
+        head, _, values = sql.partition("values ")
+        return f"{head} select {_named(values.strip()[1:-1])} from {rows}"
+    if word == "delete":
+        return re.sub(r"= \$1\b", f"= any((select $1::{types[0]}[])::{types[0]}[])", sql)
+    head, _, where = sql.partition(" where ")
+    # What unnest gives counts as ten rows; as in ``of_ids`` it is to be one.
+    one = f"(select * from {rows} where p1::text = p1::text || '') v"
+    return f"{_named(head)} from {one} where {_named(where)}"
+
+
+def _named(sql: str) -> str:
+    return re.sub(r"\$(\d+)", r"v.p\1", sql)
 
 
 def _moved(sql: str, by: int) -> str:
@@ -210,6 +262,7 @@ class PostgresStore:
         self._listeners: list[Listener] = []
         self._untold: dict[str, None] = {}  # topics that the other servers are to hear of
         self._news = asyncio.Event()
+        self._patience: asyncio.TimerHandle | None = None
         self._told = asyncio.Event()
         self._told.set()
         self._listening: asyncio.Task[None] | None = None
@@ -268,9 +321,16 @@ class PostgresStore:
     async def _transact(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
         async with self._lent() as connection, _translated():
             transaction = PostgresTransaction(connection)
-            async with connection.transaction():
+            await connection.execute("begin")  # asyncpg's own transactions cost half as much again
+            try:
                 value = await body(transaction)
                 await transaction.flush()
+            except asyncio.CancelledError:
+                raise  # the connection is given up
+            except BaseException:
+                await connection.execute("rollback")
+                raise
+            await connection.execute("commit")
         self._wake(dict.fromkeys(transaction.topics))
         return value
 
@@ -281,7 +341,10 @@ class PostgresStore:
         if topics and self._listening:
             self._untold.update(topics)
             self._told.clear()
-            self._news.set()
+            if not all(isinstance(topic, Patient) for topic in topics):
+                self._news.set()
+            elif self._patience is None:
+                self._patience = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._news.set)
 
     @contextlib.asynccontextmanager
     async def _lent(self) -> AsyncIterator[asyncpg.Connection[Any]]:
@@ -348,6 +411,9 @@ class PostgresStore:
         """
         await self._news.wait()
         self._news.clear()
+        if self._patience:
+            self._patience.cancel()
+            self._patience = None
         topics = [*self._untold]
         if topics:
             await connection.fetch(NOTIFY, CHANNEL, [f"{self._id}\n{part}" for part in _parts(topics)])

@@ -25,7 +25,14 @@ import msgspec
 
 from reeve import clock
 from reeve.errors import ConflictError, ReeveError, UnavailableError
-from reeve.server.storage.dialects.base import IntegrityError, Kept, Listener, Row, Transaction
+from reeve.server.storage.dialects.base import (
+    IntegrityError,
+    Kept,
+    Listener,
+    Read,
+    Row,
+    Transaction,
+)
 from reeve.server.storage.migrations import VERSIONS_TABLE, outstanding
 
 T = TypeVar("T")
@@ -66,7 +73,7 @@ REWRITES: tuple[tuple[re.Pattern[str], str], ...] = (
         r"not exists (select 1 from json_each($\2) w where w.value not in (select value from json_each(\1)))",
     ),
     # The one writer is the lock.
-    (re.compile(r"\bfor (?:no key )?update(?: of \w+)?(?: skip locked)?"), ""),
+    (re.compile(r"\bfor (?:no key )?update(?: of \w+(?:, \w+)*)?(?: skip locked)?"), ""),
     # Affinity does what casts do.
     (re.compile(r"::\w+"), ""),
     # LIKE ignores the case of ASCII letters here.
@@ -122,6 +129,10 @@ class SqliteTransaction(Kept):
     async def aside(self, sql: str, *args: Any) -> list[Row]:
         """Read as any other statement: what waits costs the same now or later."""
         return await self.fetch(sql, *args)
+
+    async def several(self, *reads: Read) -> list[list[Row]]:
+        """Read one after the other: there is no way to the database that could be saved."""
+        return [await self.fetch(*read) for read in reads]
 
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
         cursor, rows = self._rows(sql, args)
