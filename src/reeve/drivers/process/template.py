@@ -87,7 +87,6 @@ class Template:
         sys.argv = [str(self._module.__file__)]
         sys.modules["__main__"] = self._module
         self._line.send(READY)
-        self._acquaint()
         while True:
             told, tell = os.pipe()
             try:
@@ -141,7 +140,7 @@ class Template:
         sys.path[:] = path
         self._identity.past.clear()
 
-    def _acquaint(self) -> None:
+    def acquaint(self) -> None:
         """Look up beforehand what a spare looks up once: what no cache has costs it three pages each."""
         for once in (Template._wait_for_order, Template._become, Template._action, Template._run):
             for name in once.__code__.co_names:
@@ -201,20 +200,17 @@ class Template:
         self._run(action)
 
     def _settle(self, packet: bytes, command: bytes) -> str:
-        """Be in the run's environment and directory; return what is wrong with these."""
+        """Be in the run's environment and directory, and find modules from there; return what is wrong."""
         directory, _, variables = packet.partition(b"\0")
         self._identity.take(command, variables)
         problem = enter_directory(directory.decode(_ENCODING, _ERRORS))
-        if not problem:
-            self._find_modules()
-        return problem
-
-    def _find_modules(self) -> None:
-        """Look for modules from this directory on, where that is what a cold start does."""
+        if problem:
+            return problem
         if self._looks_here:
             sys.path[0] = os.getcwd()  # what python -m puts there
         for place, path in self._relative:
             sys.path[place] = os.path.abspath(path)  # noqa: PTH100
+        return ""
 
     def _action(self, tell: int) -> Callable[[], int]:
         """Return what the run is to do; what cannot be prepared is for the run to find out, and to say."""
@@ -289,6 +285,7 @@ def main() -> None:
         sys.exit(f"reeve: runs start cold: {error}")
     gc.collect()
     gc.freeze()  # what is shared stays shared: no collection in a run touches it
+    template.acquaint()
     heap.fill()
     template.serve()
 
