@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from reeve.client.local import LENGTH_BYTES, framed
+from reeve.client.local import LENGTH_BYTES
 from reeve.drivers.process import host, messages, start, tree
 
 FLOWS = """
@@ -275,7 +275,8 @@ async def _say_yes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
                 "state_details": asked["state_details"],
             }
             reply = {"status": 201, "body": {"state": state, "status": "ACCEPT", "details": {}}}
-            writer.write(framed(json.dumps(reply).encode()))
+            answer = json.dumps(reply).encode()
+            writer.write(len(answer).to_bytes(LENGTH_BYTES) + answer)
     writer.close()
 
 

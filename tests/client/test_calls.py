@@ -39,7 +39,7 @@ def prepare(
 
 
 def meaning(reply: Reply, endpoint: endpoints.E = endpoints.create_flow, key: str | None = None) -> Any:
-    return calls.interpret(endpoint, prepare(endpoints.create_flow, key=key), reply, address=HERE)
+    return calls.interpret(endpoint, prepare(endpoints.create_flow, key=key), reply)
 
 
 def test_the_version_is_the_packages() -> None:
@@ -229,5 +229,5 @@ def test_retry_after_is_read(header: str | None, seconds: float | None) -> None:
 @given(st.integers(300, 599), st.binary(), st.none() | st.text())
 def test_any_error_reply_becomes_one_sentence(status: int, body: bytes, header: str | None) -> None:
     request = prepare(endpoints.create_flow)
-    error = calls.problem(request, Reply(status, body, retry_after=header), address=HERE)
+    error = calls.problem(request, Reply(status, body, retry_after=header))
     assert error.message.strip()

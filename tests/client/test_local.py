@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -169,8 +170,8 @@ async def test_without_room_for_a_socket_runs_do_without(far: Far, tmp_path: Pat
 
 async def test_nonsense_is_hung_up_on(relay: Relay, far: Far) -> None:
     for nonsense in (b"\0\0\0\2{}", b"\xff" * 8):
-        line = LocalLine(str(relay.path))._connected()
-        with line:
+        line = LocalLine(str(relay.path)).connected()
+        with closing(line):
             await asyncio.to_thread(line.sendall, nonsense)
             assert await asyncio.to_thread(line.recv, 1) == b""
     assert not far.asked

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reeve.client import retry
 from reeve.client.calls import Reply, Request, ServerUnreachableError, address
-from reeve.client.retry import CAP_ASKED_SECONDS, CAP_SECONDS, Outcome, Terms, Wait, delay
+from reeve.client.retry import CAP_ASKED_SECONDS, CAP_SECONDS, Outcome, Wait, delay
 from reeve.errors import NotFoundError, ReeveError, UnavailableError
 from reeve.wire import endpoints
 
@@ -33,11 +33,8 @@ class Played:
     def _play(self, patience: float | None, outcomes: Iterator[Outcome], each_takes: float) -> None:
         script = retry.converse(
             endpoints.health,
-            None,
-            path={},
-            query=None,
-            timeout=None,
-            terms=Terms(address("http://h/api"), None, 60, patience),
+            Request("GET", "/health", None, None, 60, address("http://h/api")),
+            patience=patience,
             clock=lambda: self.now,
             dice=lambda: 0.5,
         )

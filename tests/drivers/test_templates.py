@@ -43,7 +43,7 @@ def warm():
     if os.environ.get("LANG") == "broken":
         raise RuntimeError("no engine today")
 
-def prepare():
+def prepare(environ):
     wanted = os.environ.get("PREPARED")
     if wanted == "fails":
         raise RuntimeError("the run may say more")

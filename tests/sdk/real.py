@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +18,6 @@ from reeve.sdk.context import Origin
 from reeve.sdk.engine.run import Kind, Subject
 from reeve.sdk.engine.server import Server as Reporter
 from reeve.sdk.flows import run_deployed
-from reeve.sdk.logging import FLOW_LOGGER, run_logger
 from reeve.wire import endpoints, requests
 from reeve.wire.responses import FlowRunResponse, Grant
 
@@ -87,8 +85,7 @@ class Real:
 
 
 def _subject(run: FlowRunResponse) -> Subject:
-    log: logging.LoggerAdapter[Any] = run_logger(FLOW_LOGGER, run.name, run.id, None)
-    return Subject(kind=Kind.FLOW, id=run.id, name=run.name, log=log)
+    return Subject(kind=Kind.FLOW, id=run.id, name=run.name)
 
 
 @contextmanager

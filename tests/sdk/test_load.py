@@ -224,8 +224,9 @@ def test_a_link_that_leads_elsewhere_is_noticed(tmp_path: Path) -> None:
 def test_code_at_hand_may_be_faulty_and_is_told_when_it_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "faulty.py").write_text("def (")
     flow = find_flow("faulty.py:tells", tmp_path)
+    assert flow.module is not None
     with pytest.raises(SyntaxError):
-        flow.compile()
+        flow.module.compile()
     with pytest.raises(FlowImportError, match=r"faulty\.py"):
         flow.load()
 
@@ -239,7 +240,9 @@ from reeve.sdk.termination import termination
 before = os.listdir("/proc/self/fd"), list(sys.path)
 entry.warm()
 assert (os.listdir("/proc/self/fd"), list(sys.path)) == before
-assert not logging.getLogger("reeve").handlers and not termination.requested and not loaded_files
+handler, = logging.getLogger("reeve").handlers
+assert handler == entry._records and handler._room == 0 and handler._file is None
+assert not termination.requested and not loaded_files
 assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and threading.active_count() == 1
 assert "rehearsed" not in sys.modules
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -27,7 +26,6 @@ ACCEPT = "accept"
 
 def run(kind: Kind = Kind.FLOW, **more: Any) -> Run:
     """Make a run that nobody executes."""
-    log = logging.LoggerAdapter(logging.getLogger("reeve.flow_runs"))
     return Run(
         kind=kind,
         id=RUN_ID,
@@ -35,7 +33,6 @@ def run(kind: Kind = Kind.FLOW, **more: Any) -> Run:
         body=lambda: None,
         scope=lambda _: nullcontext(),
         aside=lambda _: nullcontext(),
-        log=log,
         **more,
     )
 

@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 from reeve.client import calls
 from reeve.client.calls import ServerTimeoutError, ServerUnreachableError
 from reeve.client.connections import Connections
-from reeve.client.retry import Effect, Outcome, Terms, Wait, converse
+from reeve.client.retry import Effect, Outcome, Wait, converse
 from reeve.client.sync import CONNECT_SECONDS
 from reeve.errors import ReeveError
 from reeve.wire.endpoints import Endpoint
@@ -33,15 +33,17 @@ class AsyncClient:
         patience: float | None = 30.0,
         notice: Callable[[ReeveError, float], None] | None = None,
     ) -> None:
-        where = calls.address(url)
-        self._terms = Terms(where, key, timeout, patience)
+        self._address = calls.address(url)
+        self._key = key
+        self._timeout = timeout
+        self._patience = patience
         self._notice = notice
-        self._connections = Connections(where, CONNECT_SECONDS)
+        self._connections = Connections(self._address, CONNECT_SECONDS)
 
     @property
     def url(self) -> str:
         """The API's address."""
-        return self._terms.address.url
+        return self._address.url
 
     async def call(
         self,
@@ -53,15 +55,17 @@ class AsyncClient:
         **path: object,
     ) -> Res:
         """Ask for one operation and return its answer, as ``sync.Client.call`` does."""
-        script = converse(
+        request = calls.prepare(
             endpoint,
             body,
             path=path,
             query=query,
-            timeout=timeout,
-            terms=self._terms,
-            clock=time.monotonic,
-            dice=random.random,
+            address=self._address,
+            key=self._key,
+            timeout=self._timeout if timeout is None else timeout,
+        )
+        script = converse(
+            endpoint, request, patience=self._patience, clock=time.monotonic, dice=random.random
         )
         effect = next(script)
         try:

@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from reeve.decoders import decoder
 from reeve.errors import (
     AttemptSupersededError,
     ConflictError,
@@ -24,6 +25,7 @@ from reeve.errors import (
     UnavailableError,
 )
 from reeve.wire import codec
+from reeve.wire.codec import encode
 
 if TYPE_CHECKING:  # whoever calls has the table already; the shells need not pay for it
     from reeve.wire.endpoints import Endpoint
@@ -102,13 +104,34 @@ class Address(Struct, frozen=True):
 
 
 class Request(Struct, frozen=True):
-    """What is sent; ``timeout`` in seconds without a byte from the server."""
+    """What is sent; ``timeout`` in seconds without a byte from the server, ``path`` relative to the API."""
 
     method: str
-    target: str
-    headers: Mapping[str, str]
+    path: str
+    key: str | None
     body: bytes | None
     timeout: float
+    address: Address
+
+    @property
+    def target(self) -> str:
+        """Return path and query as the server is to see them."""
+        return self.address.prefix + self.path
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers, for who speaks HTTP: a line of the agent's needs none."""
+        headers = {
+            "User-Agent": f"reeve/{VERSION}",
+            "X-PREFECT-API-VERSION": API_VERSION,
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",  # inflating small bodies costs more than it saves
+        }
+        if self.key is not None:
+            headers["Authorization"] = f"Bearer {self.key}"
+        if self.body is not None:
+            headers["Content-Type"] = "application/json"
+        return headers
 
 
 class Reply(Struct, frozen=True):
@@ -167,52 +190,40 @@ def prepare(
     timeout: float,
 ) -> Request:
     """Build the request of one call: parameters quoted into the path, the body as JSON."""
-    target = address.prefix + endpoint.path.format_map(
-        {
-            name: str(value) if type(value) is UUID else quote(str(value), safe="")
-            for name, value in path.items()
-        }
-    )
+    where = endpoint.path
+    for name, value in path.items():
+        text = str(value) if type(value) is UUID else quote(str(value), safe="")
+        where = where.replace("{" + name + "}", text)
     if query:
-        target += "?" + urlencode({name: str(value) for name, value in query.items() if value is not None})
-    headers = {
-        "User-Agent": f"reeve/{VERSION}",
-        "X-PREFECT-API-VERSION": API_VERSION,
-        "Accept": "application/json",
-        "Accept-Encoding": "identity",  # inflating small bodies costs more than it saves
-    }
-    if key is not None:
-        headers["Authorization"] = f"Bearer {key}"
-    if body is None:
-        return Request(endpoint.method, target, headers, None, timeout)
-    headers["Content-Type"] = "application/json"
-    return Request(endpoint.method, target, headers, codec.encode(body), timeout)
+        where += "?" + urlencode({name: str(value) for name, value in query.items() if value is not None})
+    sent = None if body is None else encode(body)
+    return Request(endpoint.method, where, key, sent, timeout, address)
 
 
-def interpret(endpoint: Endpoint[Req, Res], request: Request, reply: Reply, *, address: Address) -> Res:
+def interpret(endpoint: Endpoint[Req, Res], request: Request, reply: Reply) -> Res:
     """Return the answer's value, or raise the ReeveError the reply stands for."""
     if not 200 <= reply.status < 300:
-        raise problem(request, reply, address=address)
+        raise problem(request, reply)
     if endpoint.response is None:
         return None  # type: ignore[return-value]  # Res is None here
     if endpoint.response is bytes:
         return reply.body  # type: ignore[return-value]  # read_input answers plain text (api-contract §2)
     try:
-        return codec.decode(reply.body, endpoint.response)  # type: ignore[no-any-return]  # response is Any
+        return decoder(endpoint.response).decode(reply.body)  # type: ignore[no-any-return]  # response is Any
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        message = f"{address.url} answered {endpoint.name} with something else than expected: {error}"
+        message = f"{request.address.url} answered {endpoint.name} with something else than expected: {error}"
         raise ApiError(f"{message}. Is this the API's address?", status=reply.status) from None
 
 
-def problem(request: Request, reply: Reply, *, address: Address) -> ReeveError:
+def problem(request: Request, reply: Reply) -> ReeveError:
     """Return the error that a reply other than 2xx stands for, in the server's own sentence."""
     said = _problem(reply.body)
     sentence = _sentence(said)
     if sentence is None:
         asked = f"{request.method} {request.target}"
-        sentence = f"{address.url} answered {reply.status} {_reason(reply)} to {asked}"
+        sentence = f"{request.address.url} answered {reply.status} {_reason(reply)} to {asked}"
     if reply.status == HTTPStatus.UNAUTHORIZED:
-        sentence = _no_entry(request, address)
+        sentence = _no_entry(request)
     error = _error(reply, said, sentence)
     if said.code is not None:
         error.code = said.code
@@ -279,9 +290,9 @@ def _reason(reply: Reply) -> str:
     return f"{phrase} ({reply.location})" if reply.location else phrase
 
 
-def _no_entry(request: Request, address: Address) -> str:
-    fault = "does not know this key" if "Authorization" in request.headers else "wants a key"
+def _no_entry(request: Request) -> str:
+    fault = "wants a key" if request.key is None else "does not know this key"
     return (
-        f"The server at {address.url} {fault}. Set REEVE_API_KEY, or use the machine and user that "
+        f"The server at {request.address.url} {fault}. Set REEVE_API_KEY, or use the machine and user that "
         "started the server."
     )

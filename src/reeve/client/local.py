@@ -8,14 +8,14 @@ itself: every call can be repeated.
 from __future__ import annotations
 
 import os
-import socket
 import time
+from _socket import AF_UNIX, SOCK_STREAM, socket  # socket's own class and enums cost a run ten pages
 
-from msgspec import DecodeError, Raw
+from msgspec import DecodeError, Raw, Struct, field
 
 from reeve.client.calls import Reply, Request
-from reeve.client.retry import Terms
-from reeve.wire import codec
+from reeve.decoders import decoder
+from reeve.wire.codec import encode
 from reeve.wire.requests import Call
 from reeve.wire.responses import NOT_PASSED_ON, CallReply
 
@@ -23,37 +23,30 @@ NAME = "calls"  # of the socket, in the agent's directory
 LENGTH_BYTES = 4
 LONGEST = 1 << 20  # bytes of a frame; what is longer would hold up the others
 ANSWER_SECONDS = 3.0  # protocol §7
-_LONGEST_PATH = 107  # bytes of a socket's path (unix(7))
 _AWAY_SECONDS = 30.0  # in which an agent is not asked again that gave no answer
 
 _NOTHING = Raw(b"null")
+_REPLY = decoder(CallReply)
 
 
-class LocalLine:
+class LocalLine(Struct, eq=False):
     """The line, at the path of the agent's socket; safe for threads and across forks.
 
-    ``connected`` are connections that there are already.
+    ``idle``: connections that no call holds.
     """
 
-    def __init__(self, path: str, *connected: socket.socket) -> None:
-        self._path = path
-        self._is_short = len(os.fsencode(path)) <= _LONGEST_PATH
-        self._idle = list(connected)
-        self._owner = os.getpid()
-        self._away_until = 0.0
+    path: str
+    idle: list[socket] = field(default_factory=list)
+    _owner: int = field(default_factory=os.getpid)
+    _away_until: float = 0.0
 
-    def exchange(self, request: Request, terms: Terms) -> Reply | None:
+    def exchange(self, request: Request) -> Reply | None:
         """Return the server's answer by way of the agent; None: ask the server."""
-        if self._away_until > time.monotonic():
+        if self._away_until and self._away_until > time.monotonic():
             return None
-        call = Call(
-            method=request.method,
-            path=request.target.removeprefix(terms.address.prefix),
-            key=terms.key,
-            body=_NOTHING if request.body is None else Raw(request.body),
-        )
-        frame = codec.encode(call)
-        if len(frame) > LONGEST or "?" in call.path:
+        body = _NOTHING if request.body is None else Raw(request.body)
+        frame = encode(Call(method=request.method, path=request.path, key=request.key, body=body))
+        if len(frame) > LONGEST or "?" in request.path:
             return None
         try:
             reply = self._talk(frame)
@@ -68,45 +61,45 @@ class LocalLine:
 
     def close(self) -> None:
         """Close the connections that no call holds."""
-        while self._idle:
-            self._idle.pop().close()
+        while self.idle:
+            self.idle.pop().close()
 
     def _talk(self, frame: bytes) -> CallReply:
-        line = self._line()
+        if self._owner != os.getpid():  # a fork: the parent still talks on these
+            self._owner = os.getpid()
+            self.idle = []
         try:
-            line.sendall(framed(frame))
+            line = self.idle.pop() if self.idle else self.connected()
+        except IndexError:  # another thread has taken it
+            line = self.connected()
+        try:
+            line.sendall(len(frame).to_bytes(LENGTH_BYTES) + frame)
             size = int.from_bytes(_received(line, LENGTH_BYTES))
-            reply = codec.decode(_received(line, size), CallReply)
+            reply = _REPLY.decode(_received(line, size))
         except BaseException:
             line.close()
             raise
-        self._idle.append(line)
+        self.idle.append(line)
         return reply
 
-    def _line(self) -> socket.socket:
-        if self._owner != os.getpid():  # a fork: the parent still talks on these
-            self._owner = os.getpid()
-            self._idle = []
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self._connected()
-
-    def _connected(self) -> socket.socket:
-        line = socket.socket(socket.AF_UNIX)
+    def connected(self) -> socket:
+        """Return a new connection."""
+        line = socket(AF_UNIX, SOCK_STREAM)
         try:
             line.settimeout(ANSWER_SECONDS)
-            if self._is_short:
-                line.connect(self._path)
-            else:
-                self._connect_by_folder(line)
+            try:
+                line.connect(self.path)
+            except OSError as error:
+                if error.errno is not None or isinstance(error, TimeoutError):
+                    raise
+                self._connect_by_folder(line)  # the path has more than 107 bytes (unix(7))
         except BaseException:
             line.close()
             raise
         return line
 
-    def _connect_by_folder(self, line: socket.socket) -> None:
-        directory, name = os.path.split(self._path)  # pathlib costs each start 5 ms
+    def _connect_by_folder(self, line: socket) -> None:
+        directory, name = os.path.split(self.path)  # pathlib costs each start 5 ms
         folder = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             line.connect(f"/proc/self/fd/{folder}/{name}")
@@ -114,13 +107,8 @@ class LocalLine:
             os.close(folder)
 
 
-def framed(data: bytes) -> bytes:
-    """Return the frame that data crosses the line in."""
-    return len(data).to_bytes(LENGTH_BYTES) + data
-
-
-def _received(line: socket.socket, size: int) -> bytes:
-    data = b""
+def _received(line: socket, size: int) -> bytes:
+    data = line.recv(size)
     while len(data) < size:
         part = line.recv(size - len(data))
         if not part:

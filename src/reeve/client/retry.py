@@ -6,14 +6,14 @@ sequence numbers (protocol §7, api-contract §1). Who calls a write that has su
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
 from reeve.client import calls
-from reeve.client.calls import Address, Reply, Request
+from reeve.client.calls import Reply, Request
 from reeve.errors import ReeveError
 
 if TYPE_CHECKING:
@@ -28,19 +28,6 @@ CAP_SECONDS = (
 )
 CAP_ASKED_SECONDS = 60.0  # a Retry-After above it is a mistake, or a trick
 DOUBLINGS = 10  # 2^10 is far above the cap; beyond it the power only grows
-
-
-class Terms(Struct, frozen=True):
-    """What all calls of a client have in common.
-
-    ``timeout``: seconds without a byte from the server, unless a call has its own. ``patience``:
-    seconds after a call's first fault in which it is repeated; None repeats for ever.
-    """
-
-    address: Address
-    key: str | None
-    timeout: float
-    patience: float | None
 
 
 class Wait(Struct, frozen=True):
@@ -67,46 +54,37 @@ def delay(attempt: int, asked: float | None, dice: float) -> float:
 
 def converse(
     endpoint: Endpoint[Req, Res],
-    body: Req | None,
+    request: Request,
     *,
-    path: Mapping[str, object],
-    query: Mapping[str, object] | None,
-    timeout: float | None,
-    terms: Terms,
+    patience: float | None,
     clock: Callable[[], float],
     dice: Callable[[], float],
+    outcome: Outcome = None,
 ) -> Script[Res]:
     """Yield the request of one call, and the waits between its repetitions; return its answer.
 
-    The shell sends back a Reply, or the ReeveError that a fault of the network stands for; None after
-    a Wait.
+    ``patience``: seconds after its first fault in which it is repeated; None repeats for ever. ``outcome``:
+    what has come of the request already, if it was sent before. The shell sends back a Reply, or the
+    ReeveError that a fault of the network stands for; None after a Wait.
     """
-    request = calls.prepare(
-        endpoint,
-        body,
-        path=path,
-        query=query,
-        address=terms.address,
-        key=terms.key,
-        timeout=terms.timeout if timeout is None else timeout,
-    )
     given_up_at: float | None = None
     for attempt in count():
-        outcome = yield request
+        if outcome is None:
+            outcome = yield request
         if isinstance(outcome, Reply) and outcome.status not in calls.RETRIED:
-            return calls.interpret(endpoint, request, outcome, address=terms.address)
-        error = _error(request, outcome, terms)
-        if terms.patience is not None:
-            given_up_at = clock() + terms.patience if given_up_at is None else given_up_at
+            return calls.interpret(endpoint, request, outcome)
+        error = _error(request, outcome)
+        if patience is not None:
+            given_up_at = clock() + patience if given_up_at is None else given_up_at
             if clock() >= given_up_at:
                 raise error
         asked = calls.retry_after(outcome) if isinstance(outcome, Reply) else None
-        yield Wait(error, delay(attempt, asked, dice()))
+        outcome = yield Wait(error, delay(attempt, asked, dice()))
     raise AssertionError  # count() has no end
 
 
-def _error(request: Request, outcome: Outcome, terms: Terms) -> ReeveError:
+def _error(request: Request, outcome: Outcome) -> ReeveError:
     if isinstance(outcome, Reply):
-        return calls.problem(request, outcome, address=terms.address)
+        return calls.problem(request, outcome)
     assert outcome is not None, "a request is answered with a reply or an error"
     return outcome

@@ -10,9 +10,17 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from reeve.client import calls
-from reeve.client.calls import Reply, Request, ServerTimeoutError, ServerUnreachableError
-from reeve.client.retry import Effect, Outcome, Terms, Wait, converse
+from reeve.client.calls import (
+    RETRIED,
+    Reply,
+    Request,
+    ServerTimeoutError,
+    ServerUnreachableError,
+    address,
+    interpret,
+    prepare,
+)
+from reeve.client.retry import Effect, Outcome, Wait, converse
 from reeve.errors import ReeveError
 
 if TYPE_CHECKING:
@@ -46,21 +54,24 @@ class Client:
         notice: Callable[[ReeveError, float], None] | None = None,
         local: LocalLine | None = None,
     ) -> None:
-        self._local = local
-        self._terms = Terms(calls.address(url), key, timeout, patience)
+        self._address = address(url)
+        self._key = key
+        self._timeout = timeout
+        self._patience = patience
         self._notice = notice
+        self._local = local
         self._idle: list[HTTPConnection] = []
         self._owner = os.getpid()
 
     @property
     def url(self) -> str:
         """The API's address."""
-        return self._terms.address.url
+        return self._address.url
 
     @property
     def key(self) -> str | None:
         """The key that the calls carry."""
-        return self._terms.key
+        return self._key
 
     def call(
         self,
@@ -76,15 +87,27 @@ class Client:
         ``timeout`` replaces the client's own: a long poll's must exceed its hold. Raises the ReeveError
         that the server's answer stands for, ServerUnreachableError or ServerTimeoutError.
         """
-        script = converse(
+        request = prepare(
             endpoint,
             body,
             path=path,
             query=query,
-            timeout=timeout,
-            terms=self._terms,
+            address=self._address,
+            key=self._key,
+            timeout=self._timeout if timeout is None else timeout,
+        )
+        outcome: Outcome = None if self._local is None else self._local.exchange(request)
+        if outcome is None:
+            outcome = self._send(request)
+        if isinstance(outcome, Reply) and outcome.status not in RETRIED:  # as nearly always: no script
+            return interpret(endpoint, request, outcome)
+        script = converse(
+            endpoint,
+            request,
+            patience=self._patience,
             clock=time.monotonic,
             dice=random.random,
+            outcome=outcome,
         )
         effect = next(script)
         try:
@@ -109,19 +132,21 @@ class Client:
         self.close()
 
     def _perform(self, effect: Effect) -> Outcome:
-        if isinstance(effect, Wait):
-            if self._notice is not None:
-                self._notice(effect.error, effect.seconds)
-            time.sleep(effect.seconds)
-            return None
-        if self._local is not None and (reply := self._local.exchange(effect, self._terms)) is not None:
-            return reply
+        if not isinstance(effect, Wait):
+            reply = None if self._local is None else self._local.exchange(effect)
+            return self._send(effect) if reply is None else reply
+        if self._notice is not None:
+            self._notice(effect.error, effect.seconds)
+        time.sleep(effect.seconds)
+        return None
+
+    def _send(self, request: Request) -> Outcome:
         from http.client import HTTPException  # most processes of runs need none of it
 
         try:
-            return self._exchange(effect)
+            return self._exchange(request)
         except TimeoutError:
-            return ServerTimeoutError.at(self.url, effect.timeout)
+            return ServerTimeoutError.at(self.url, request.timeout)
         except (OSError, HTTPException) as error:
             return ServerUnreachableError.at(self.url, getattr(error, "strerror", None) or error)
 
@@ -136,7 +161,7 @@ class Client:
     def _talk(self, connection: HTTPConnection, request: Request) -> Reply:
         try:
             connection.sock.settimeout(request.timeout)
-            connection.request(request.method, request.target, request.body, dict(request.headers))
+            connection.request(request.method, request.target, request.body, request.headers)
             with connection.getresponse() as response:
                 body = response.read()
         except BaseException:
@@ -153,7 +178,7 @@ class Client:
     def _connect(self) -> HTTPConnection:
         from http.client import HTTPConnection, HTTPSConnection
 
-        where = self._terms.address
+        where = self._address
         kind = HTTPSConnection if where.scheme == "https" else HTTPConnection
         connection = kind(where.host, where.port, timeout=CONNECT_SECONDS)
         try:

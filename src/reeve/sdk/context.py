@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reeve.errors import ReeveError
-from reeve.sdk.engine.run import Kind, Reporter, Run
+from reeve.sdk.engine.run import Reporter, Run
 from reeve.sdk.persisting import NOTHING_SAID, Persisting
 from reeve.sdk.started import StartedTasks
 
@@ -66,26 +66,14 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     log_prints: bool = False
     results: Persisting = NOTHING_SAID
 
-    def around(self, started: StartedTasks) -> Surroundings:
-        """Return what one try of the flow run has around it: the same, and tasks of its own."""
-        return Surroundings(
-            reporter=self.reporter,
-            flow_run_id=self.flow_run_id,
-            process_id=self.process_id,
-            flow_name=self.flow_name,
-            started=started,
-            origin=self.origin,
-            log_prints=self.log_prints,
-            results=self.results,
-        )
-
 
 class Scope(Struct, eq=False, kw_only=True):
-    """One try of a run, entered around the user's function. A flow run's end waits for its tasks."""
+    """One try of a run, entered around the user's function. Its end waits for ``tasks``: a flow run's."""
 
     run: Run
     around: Surroundings
     parameters: Mapping[str, Any]
+    tasks: StartedTasks | None = None
     task_name: str | None = None
     tags: Sequence[str] = ()
     _token: Token[Scope | None] | None = None
@@ -95,21 +83,23 @@ class Scope(Struct, eq=False, kw_only=True):
         return self
 
     def __exit__(self, raised: type[BaseException] | None, *_: object) -> None:
+        assert self._token is not None, "left without having been entered"
         try:
-            if self.run.kind is Kind.FLOW and self.around.started is not None:
-                self.around.started.finish(raised)
+            if self.tasks is not None and self.tasks.began:
+                self.tasks.finish(raised)
         finally:
-            self._leave()
+            _current.reset(self._token)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
 
     async def __aexit__(self, raised: type[BaseException] | None, *_: object) -> None:
+        assert self._token is not None, "left without having been entered"
         try:
-            if self.run.kind is Kind.FLOW and self.around.started is not None:
-                await self.around.started.finish_async(raised)
+            if self.tasks is not None and self.tasks.began:
+                await self.tasks.finish_async(raised)
         finally:
-            self._leave()
+            _current.reset(self._token)
 
     def info(self) -> RunInfo:
         """Describe the run to its own code."""
@@ -119,16 +109,12 @@ class Scope(Struct, eq=False, kw_only=True):
             flow_run_id=self.around.flow_run_id,
             flow_name=self.around.flow_name,
             task_name=self.task_name,
-            parameters=self.parameters,
+            parameters=dict(self.parameters),
             attempt=self.around.origin.attempt,
             try_number=self.run.tries,
             deployment_name=self.around.origin.deployment_name,
             tags=self.tags,
         )
-
-    def _leave(self) -> None:
-        assert self._token is not None, "left without having been entered"
-        _current.reset(self._token)
 
 
 def aside(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reeve.errors import InvalidInputError
 from reeve.sdk.formats import checked_format
 from reeve.sdk.hooks import Given
-from reeve.sdk.persisting import Persisting
+from reeve.sdk.persisting import NOTHING_SAID, Persisting
 from reeve.sdk.retries import RetryIf, RetryOn
 from reeve.sdk.storage import checked_storage
 
@@ -34,8 +34,9 @@ class Declared:
         if cached and self.persist_result is False:
             message = f"{owner}: what is cached must be persisted; leave persist_result=False out"
             raise InvalidInputError(message, field="persist_result")
-        return Persisting(
+        wanted = Persisting(
             persist=self.persist_result or cached or self.persist_result,
             storage=checked_storage(owner, self.result_storage),
             format=checked_format(owner, self.result_format),
         )
+        return NOTHING_SAID if wanted == NOTHING_SAID else wanted

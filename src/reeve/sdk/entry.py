@@ -23,13 +23,13 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
+from msgspec import convert
 
 from reeve.client.local import LocalLine
 from reeve.client.sync import Client
@@ -42,17 +42,22 @@ from reeve.sdk.engine.script import ask
 from reeve.sdk.engine.server import Server
 from reeve.sdk.flows import Flow, run_deployed
 from reeve.sdk.load import EntrypointError, FlowLoadError, FoundFlow, flow_at_hand, load_flow
-from reeve.sdk.logging import FLOW_LOGGER, run_logger
 from reeve.sdk.parameters import ParameterError
 from reeve.sdk.shipping import QUOTA_BYTES, LogShipper, RecordFile
 from reeve.sdk.states import Failed, RunStopped, State, Terminated
 from reeve.sdk.termination import termination
-from reeve.wire import codec, endpoints, requests, responses
+from reeve.wire import endpoints, requests, responses
 
 if TYPE_CHECKING:
-    import socket
+    from _socket import socket
 
 _USUAL_WORDS = ("flow", "task", "get_run_logger")  # what flows import of reeve: 6 ms of each run with tasks
+# What each run uses is made or looked up here, once for all: a handler would cost it thirty pages.
+_FLOW = Kind.FLOW
+_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+_handlers: list[Any] = logging._handlerList  # type: ignore[attr-defined]  # noqa: SLF001
+_records = RecordFile("", 0)
+
 _ANSWER_SECONDS = 20.0  # before a request counts as lost: a line may swallow everything in silence
 _LOOK_SECONDS = 3.0  # of the grace period of a run that is told to end
 _LOG_PATIENCE_SECONDS = 5.0  # the shipper keeps the lines and comes back
@@ -78,109 +83,119 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     tags: list[str] = msgspec.field(default_factory=list)
 
 
-class Process:
-    """A run's process: what is known before it may begin; called, it runs, and gives the exit code."""
+class Told(msgspec.Struct, frozen=True, kw_only=True, rename=lambda field: f"REEVE_{field.upper()}"):
+    """What the process is told by its environment."""
 
-    def __init__(self, environ: Mapping[str, str], job: Job, local: LocalLine | None) -> None:
-        self.environ = environ
-        self.job = job
-        run_id = UUID(environ["REEVE_RUN_ID"])
-        self.subject = Subject(
-            kind=Kind.FLOW,
-            id=run_id,
-            name=job.run_name,
-            log=run_logger(FLOW_LOGGER, job.run_name, run_id, None),
-        )
-        self.server = _server(environ, local, run_id, first=job.attempt_number == 1)
-        self.flow: FoundFlow | None = None
-        self.lesson = ""  # for whoever forks the next run: what would have spared this one something
-        self._log: RecordFile | LogShipper | None = None
+    api_url: str
+    api_key: str | None = None
+    run_id: UUID
+    attempt: UUID | None = None
+    job: str
+    agent_socket: str | None = None
+    records: str | None = None
+    records_quota: int = QUOTA_BYTES
 
-    def get_ready(self) -> None:
-        """Have log and code of the flow at hand; what is wrong with the code the run will tell."""
-        if records := self.environ.get("REEVE_RECORDS"):
-            self._log = _record_file(records, int(self.environ.get("REEVE_RECORDS_QUOTA", QUOTA_BYTES)))
-        if self.job.entrypoint and not self.job.pull_steps:
-            with suppress(Exception):
-                self.flow = flow_at_hand(self.job.entrypoint, self.job.path)
-                if self.flow.is_new:
-                    path = os.path.abspath(self.job.path or os.curdir)  # noqa: PTH100  # as above
-                    self.lesson = f"{self.job.entrypoint}\0{path}"
+
+class Process(msgspec.Struct, eq=False, kw_only=True):
+    """A run's process: what is known before it may begin; called, it runs, and gives the exit code.
+
+    ``lesson``: for whoever forks the next run, what would have spared this one something.
+    """
+
+    told: Told
+    job: Job
+    subject: Subject
+    server: Server
+    log: RecordFile | LogShipper
+    flow: FoundFlow | None
+    lesson: str
 
     def __call__(self) -> int:
-        if self._log is None:
-            self._log = _shipper(self.environ)
-        try:
-            return self._outcome()
-        finally:
-            termination.ignore()
-            self.server.finish(_LAST_TASKS_SECONDS)
-            self.end_log(_LAST_LINES_SECONDS)
-
-    def end_log(self, seconds: float) -> None:
-        """Write or send what is left of it, for at most ``seconds``."""
-        if self._log is not None:
-            self._log.finish(seconds)
-
-    def _outcome(self) -> int:
-        log = self.subject.log
         try:
             termination.install()
             self.execute()
         except RunStopped as stop:
-            log.warning("%s", stop)
+            self.subject.log.warning("%s", stop)
         except Terminated:
-            log.warning("The process of the run was told to end (SIGTERM), and has cleaned up.")
+            self.subject.log.warning("The process of the run was told to end (SIGTERM), and has cleaned up.")
             return 143
         except Exception:
-            log.exception("The engine failed.")
+            self.subject.log.exception("The engine failed.")
             return 1
+        finally:
+            termination.requested = True  # from now on there is nothing to interrupt: what is left is short
+            self.server.finish(_LAST_TASKS_SECONDS)
+            self.log.finish(_LAST_LINES_SECONDS)
         return 0
 
     def execute(self) -> None:
         """Fetch the flow and run it. Raises RunStopped, when the server takes the run away, or Terminated."""
         job = self.job
-        if not job.pull_steps:
-            self._run(job.path)
-            return
+        if job.pull_steps:
+            self._fetch(job.pull_steps)
+        else:
+            load_it = self.flow.load if self.flow else lambda: load(job, job.path)
+            run_job(job, load_it, self.subject, self.server)
+
+    def _fetch(self, steps: list[dict[str, Any]]) -> None:
         from reeve.sdk import pull
 
         here = os.getcwd()  # noqa: PTH109  # as above
         into = pull.directory(here)
         try:
-            cache = pull.cache_directory(self.environ)
-            pulled = pull.pull(job.pull_steps, cache, into, self.subject.log.log)
+            cache = pull.cache_directory(os.environ)
+            pulled = pull.pull(steps, cache, into, self.subject.log.log)
         except pull.PullError as error:
             _fail(self.subject, self.server, f"Flow could not be loaded: {error}")
         else:
-            _note_code(self.environ, pulled.version)
+            _note_code(self.told, pulled.version)
             os.chdir(pulled.directory)
-            self._run(str(pulled.directory))
+            directory = str(pulled.directory)
+            run_job(self.job, lambda: load(self.job, directory), self.subject, self.server)
         finally:
             os.chdir(here)
             pull.remove(into)
 
-    def _run(self, path: str | None) -> None:
-        load_it = self.flow.load if self.flow else lambda: load(self.job, path)
-        run_job(self.job, load_it, self.subject, self.server)
 
-
-def main(environ: Mapping[str, str] = os.environ) -> int:
+def main() -> int:
     """Execute the run that the environment names; return the exit code."""
     _begin()
-    return prepare(environ)()
+    return prepare(os.environb)()
 
 
-def prepare(environ: Mapping[str, str] = os.environ, *connected: socket.socket) -> Process:
+def prepare(environ: Mapping[bytes, bytes], *connected: socket) -> Process:
     """Return what executes a run in this process, made ready; called, it gives the exit code.
 
     ``connected``: connections to the agent that there are already.
     """
-    job = codec.decode(_read(environ["REEVE_JOB"]), Job)
-    path = environ.get("REEVE_AGENT_SOCKET")
-    process = Process(environ, job, LocalLine(path, *connected) if path else None)
-    process.get_ready()
-    return process
+    ours: dict[str, str] = {}
+    for name, text in environ.items():
+        if name.startswith(b"REEVE_"):
+            ours[name.decode(_ENCODING, _ERRORS)] = text.decode(_ENCODING, _ERRORS)
+    told = convert(ours, Told, strict=False)
+    job = decoder(Job).decode(_read(told.job))
+    if told.records:
+        _records.write_to(told.records, told.records_quota)
+    flow: FoundFlow | None = None
+    if job.entrypoint and not job.pull_steps:
+        try:  # noqa: SIM105  # suppress() costs a run eight pages
+            flow = flow_at_hand(job.entrypoint, job.path)
+        except Exception:  # noqa: BLE001, S110  # what is wrong with its code the run will tell
+            pass
+    return Process(
+        told=told,
+        job=job,
+        subject=Subject(kind=_FLOW, id=told.run_id, name=job.run_name),
+        server=_server(told, connected, first=job.attempt_number == 1),
+        log=_records if told.records else _shipper(told),
+        flow=flow,
+        lesson=_lesson(job) if flow is not None and flow.is_new else "",
+    )
+
+
+def _lesson(job: Job) -> str:
+    path = os.path.abspath(job.path or os.curdir)  # noqa: PTH100  # pathlib costs each start 5 ms
+    return f"{job.entrypoint}\0{path}"
 
 
 def _read(path: str) -> bytes:
@@ -188,7 +203,7 @@ def _read(path: str) -> bytes:
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         data = b""
-        while part := os.read(file, 1 << 16):
+        while part := os.read(file, 1 << 12):
             data += part
         return data
     finally:
@@ -204,7 +219,6 @@ def warm() -> None:
     _begin()
     for read in (
         Job,
-        responses.CallReply,
         responses.OrchestrationResult,
         responses.FlowRun,
         responses.TaskRunReceipt,
@@ -222,9 +236,10 @@ def rehearse() -> None:
 
     with Stage() as stage:
         process = prepare(stage.environ, stage.line)
-        process.execute()
-        process.server.finish(0)
-        process.end_log(0)
+        code = process()
+        assert code == 0, "nothing can go wrong with nothing"
+        termination.forget()
+        _records.write_to("", 0)
         stage.clear(process.flow)
 
 
@@ -234,14 +249,13 @@ def learn(lesson: str) -> None:
     flow_at_hand(entrypoint, path)
 
 
-def _note_code(environ: Mapping[str, str], version: str | None) -> None:
+def _note_code(told: Told, version: str | None) -> None:
     """Tell which code was fetched; a server that does not hear of it is no reason not to run."""
-    if version is None or "REEVE_ATTEMPT" not in environ:
+    if version is None or told.attempt is None:
         return
-    client = Client(environ["REEVE_API_URL"], environ.get("REEVE_API_KEY"), patience=_LOG_PATIENCE_SECONDS)
-    body = requests.CodeVersion(code_version=version)
+    client = Client(told.api_url, told.api_key, patience=_LOG_PATIENCE_SECONDS)
     with suppress(ReeveError):
-        client.call(endpoints.set_code_version, body, id=UUID(environ["REEVE_ATTEMPT"]))
+        client.call(endpoints.set_code_version, requests.CodeVersion(code_version=version), id=told.attempt)
 
 
 def run_job(job: Job, flow_of: Callable[[], Flow[Any, Any]], subject: Subject, server: Server) -> State[Any]:
@@ -251,14 +265,17 @@ def run_job(job: Job, flow_of: Callable[[], Flow[Any, Any]], subject: Subject, s
     """
     try:
         flow = flow_of()
-        bound = flow.parameters.validate(flow.parameters.bind((), job.parameters))
+        bound = flow.bind((), job.parameters)
+        if bound.arguments:
+            flow.parameters.validate(bound)
     except FlowLoadError as error:
         return _fail(subject, server, f"Flow could not be loaded: {error}")
     except ParameterError as error:
         return _fail(subject, server, str(error))
-    name = flow.run_name(bound)
-    server.announce(subject.id, flow.version, flow.policy, name)
-    subject.name = name or subject.name
+    if flow.flow_run_name is not None or flow.version is not None or flow.policy.retries:
+        name = flow.run_name(bound)
+        server.announce(subject.id, flow.version, flow.policy, name)
+        subject.name = name or subject.name
     origin = Origin(attempt=job.attempt_number, deployment_name=job.deployment_name, tags=tuple(job.tags))
     return run_deployed(flow, bound, subject, server, origin)
 
@@ -278,43 +295,24 @@ def _fail(subject: Subject, server: Server, message: str) -> State[Any]:
     return state
 
 
-def _server(environ: Mapping[str, str], local: LocalLine | None, run_id: UUID, *, first: bool) -> Server:
+def _server(told: Told, connected: Sequence[socket], *, first: bool) -> Server:
     """Return the server as the engine knows it; ``first``: of the run's first attempt."""
-    url, key = environ["REEVE_API_URL"], environ.get("REEVE_API_KEY")
+    url, key = told.api_url, told.api_key
+    local = LocalLine(told.agent_socket, list(connected)) if told.agent_socket else None
     server = Server(
         client=Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait),
         hasty=Client(url, key, timeout=_LOOK_SECONDS, patience=_LOOK_SECONDS),
         reporting=Client(url, key, timeout=_ANSWER_SECONDS, patience=None, notice=_tell_wait, local=local),
     )
-    if "REEVE_ATTEMPT" in environ:
-        teller = Client(
-            url,
-            key,
-            timeout=_ANSWER_SECONDS,
-            patience=_TELL_PATIENCE_SECONDS,
-            notice=_tell_wait,
-            local=local,
-        )
-        server.tell(teller, UUID(environ["REEVE_ATTEMPT"]), [run_id] if first else [])
+    if told.attempt is not None:
+        patience = _TELL_PATIENCE_SECONDS
+        teller = Client(url, key, timeout=_ANSWER_SECONDS, patience=patience, notice=_tell_wait, local=local)
+        server.tell(teller, told.attempt, [told.run_id] if first else [])
     return server
 
 
-def _record_file(path: str, quota: int) -> RecordFile:
-    """Have what the run logs written to a file."""
-    made = _records()
-    made.write_to(path, quota)
-    logging.getLogger("reeve").addHandler(made)
-    return made
-
-
-@cache
-def _records() -> RecordFile:
-    """Return the handler of a run: to make one has it touch thirty pages, so that is done beforehand."""
-    return RecordFile()
-
-
-def _shipper(environ: Mapping[str, str]) -> LogShipper:
-    client = Client(environ["REEVE_API_URL"], environ.get("REEVE_API_KEY"), patience=_LOG_PATIENCE_SECONDS)
+def _shipper(told: Told) -> LogShipper:
+    client = Client(told.api_url, told.api_key, patience=_LOG_PATIENCE_SECONDS)
     shipper = LogShipper(lambda lines: client.call(endpoints.create_logs, lines))
     logging.getLogger("reeve").addHandler(shipper)
     return shipper
@@ -322,7 +320,9 @@ def _shipper(environ: Mapping[str, str]) -> LogShipper:
 
 def _begin() -> None:
     """Hear all that runs log; and what they print is written when print returns, whatever becomes of them."""
-    logging.getLogger("reeve").setLevel(logging.INFO)
+    logger = logging.getLogger("reeve")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(_records)
     atexit.unregister(logging.shutdown)
     atexit.register(_end_logging)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -331,7 +331,7 @@ def _begin() -> None:
 
 def _end_logging() -> None:
     """Flush and close the handlers, where there are others than the run's own and that of last resort."""
-    if len(logging._handlerList) > 2:  # type: ignore[attr-defined]  # noqa: SLF001  # fifty pages of each run
+    if len(_handlers) > 2:  # shutdown costs a run fifty pages
         logging.shutdown()
 
 

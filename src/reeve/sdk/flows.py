@@ -7,22 +7,23 @@ import logging
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial, update_wrapper
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
+
+from msgspec import Struct
 
 from reeve.core.runs import FlowRunPolicy
 from reeve.core.states import StateType
-from reeve.sdk.binding import Bindable, is_coroutine_function, unwrapped
+from reeve.sdk.binding import Bindable
 from reeve.sdk.context import Origin, Scope, Surroundings, aside, current_run
 from reeve.sdk.declared import Declared
-from reeve.sdk.engine import sync
-from reeve.sdk.engine.run import FlowRunSpec, Kind, Opened, Reporter, Run, Subject
+from reeve.sdk.engine.run import FLOW_LOGGER, FlowRunSpec, Kind, Opened, Reporter, Run, Subject
 from reeve.sdk.engine.script import Script, execute, run_flow
+from reeve.sdk.engine.sync import perform
 from reeve.sdk.formats import result_type
 from reeve.sdk.futures import TaskFuture
 from reeve.sdk.hooks import Given, Hooks, HookT, hooks_of
 from reeve.sdk.local import surroundings
-from reeve.sdk.logging import FLOW_LOGGER, run_logger
 from reeve.sdk.naming import RunName, checked_placeholders, named, run_name
 from reeve.sdk.options import (
     checked_log_prints,
@@ -31,12 +32,12 @@ from reeve.sdk.options import (
     checked_timeout,
     whole_seconds,
 )
-from reeve.sdk.parameters import Parameters
+from reeve.sdk.parameters import Parameters, bound_to_nothing
 from reeve.sdk.persistence import Keeper
-from reeve.sdk.persisting import Persisting
+from reeve.sdk.persisting import NOTHING_SAID, Persisting
 from reeve.sdk.results import parts, resolved
-from reeve.sdk.retries import RetryCondition, RetryIf, RetryOn, checked_condition
-from reeve.sdk.runners import TaskRunner
+from reeve.sdk.retries import UNCONDITIONAL, RetryIf, RetryOn, checked_condition, condition
+from reeve.sdk.runners import TaskRunner, ThreadTaskRunner
 from reeve.sdk.started import StartedTasks
 from reeve.sdk.states import State
 from reeve.sdk.task_runners import checked_task_runner
@@ -72,27 +73,46 @@ class Flow(Bindable, Generic[P, R]):
 
     derived = ("parameters",)
 
-    version: str | None
-    policy: FlowRunPolicy
-    retry_condition: RetryCondition
-    flow_run_name: RunName | None
-    timeout_seconds: float | None
-    task_runner: TaskRunner
-    log_prints: bool | None
-    results: Persisting
+    # What is not given is the class's, since each run declares its flows anew.
+    version: str | None = None
+    policy = FlowRunPolicy()
+    retry_condition = UNCONDITIONAL
+    flow_run_name: RunName | None = None
+    timeout_seconds: float | None = None
+    task_runner: TaskRunner = ThreadTaskRunner()
+    log_prints: bool | None = None
+    results = NOTHING_SAID
+    _described_as: str | None = None
 
     def __init__(self, fn: Callable[P, R], **options: Any) -> None:
-        given = FlowOptions(**options) if options else _NOTHING_GIVEN
-        self.fn, self._bound_by = unwrapped(fn)
-        update_wrapper(self, self.fn)
+        self.hold(fn)
+        name = options.get("name")
         usual_name = self.fn.__name__.replace("_", "-")
-        self.name = checked_name("Flow", usual_name if given.name is None else given.name)
+        self.name = checked_name("Flow", usual_name if name is None else name)
         self.key = f"{self.fn.__module__}.{self.fn.__qualname__}"
+        self.hooks: Hooks = {}
+        if options or vars(self.fn):  # what the function has under these names is not meant
+            self._take(FlowOptions(**options))
+
+    def _take(self, given: FlowOptions) -> None:
+        owner = self.owner
+        checked_condition(owner, given.retries, given.retry_on, given.retry_if)
+        if given.flow_run_name is not None:
+            known = inspect.signature(self.fn).parameters
+            checked_placeholders(owner, "flow_run_name", given.flow_run_name, known)
+        self.version = given.version
+        self.policy = FlowRunPolicy(
+            retries=checked_retries(owner, given.retries),
+            retry_delay=whole_seconds(owner, given.retry_delay_seconds),
+        )
+        self.retry_condition = condition(given.retry_on, given.retry_if)
+        self.flow_run_name = given.flow_run_name
+        self.timeout_seconds = checked_timeout(owner, given.timeout_seconds)
+        self.task_runner = checked_task_runner(owner, given.task_runner, given.max_workers)
+        self.log_prints = checked_log_prints(given.log_prints)
+        self.results = given.persisting(owner)
+        self.hooks = _hooks(owner, given)
         self._described_as = given.description
-        # What is not given is checked once for all flows: each run declares its own anew.
-        vars(self).update(_checked(self.owner, given, self.fn) if options else _USUAL)
-        self.hooks = _hooks(self.owner, given) if options else {state: [] for state in _HOOKED}
-        self.is_async = is_coroutine_function(self.fn)
 
     @overload
     def __get__(  # a class method, as mypy sees it
@@ -143,8 +163,13 @@ class Flow(Bindable, Generic[P, R]):
         return self._add(StateType.RUNNING, hook)
 
     def _add(self, state: StateType, hook: HookT) -> HookT:
-        self.hooks[state].append(hook)
+        self.hooks.setdefault(state, []).append(hook)
         return hook
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
+        """Assign arguments to parameters; ParameterError names what is missing or unknown."""
+        nothing = None if args or kwargs else bound_to_nothing(self.fn)
+        return self.parameters.bind(args, kwargs) if nothing is None else nothing
 
     def run_name(self, bound: inspect.BoundArguments) -> str | None:
         """Return what ``flow_run_name`` makes of the parameters; None for the usual name."""
@@ -168,7 +193,7 @@ class Flow(Bindable, Generic[P, R]):
         call = self._call(args, kwargs)
         if self.is_async:
             return _value_on_loop(call)  # type: ignore[return-value]  # R is a coroutine then
-        return sync.perform(run_flow(call), call.outside.reporter).result()  # type: ignore[no-any-return]
+        return perform(run_flow(call), call.outside.reporter).result()  # type: ignore[no-any-return]
 
     @overload
     def run(  # type: ignore[overload-overlap]  # any T may be a coroutine; the first that fits is meant
@@ -181,13 +206,13 @@ class Flow(Bindable, Generic[P, R]):
         call = self._call(args, kwargs)
         if self.is_async:
             return _perform_on_loop(run_flow(call), call.outside.reporter)
-        return sync.perform(run_flow(call), call.outside.reporter)
+        return perform(run_flow(call), call.outside.reporter)
 
     def _call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> FlowCall:
         outside = surroundings(of_flow=True)
         return FlowCall(
             flow=self,
-            bound=self.parameters.bind(args, kwargs),
+            bound=self.bind(args, kwargs),
             outside=outside,
             position=outside.started.position(self.key) if outside.started else "0",
         )
@@ -205,8 +230,7 @@ class Flow(Bindable, Generic[P, R]):
         serve(self, name, limit, keys)
 
 
-@dataclass(slots=True, kw_only=True)
-class FlowCall:
+class FlowCall(Struct, eq=False, kw_only=True):
     """One call of a flow, on its way to being a flow run; ``outside`` is what it was called in."""
 
     flow: Flow[Any, Any]
@@ -222,7 +246,8 @@ class FlowCall:
     def spec(self) -> FlowRunSpec:
         """Say what is to be opened, once the arguments are known; ParameterError if they do not fit."""
         self.bound.arguments.update(resolved(self.bound.arguments))
-        self.flow.parameters.validate(self.bound)
+        if self.bound.arguments:
+            self.flow.parameters.validate(self.bound)
         return FlowRunSpec(
             flow_name=self.flow.name,
             version=self.flow.version,
@@ -236,45 +261,56 @@ class FlowCall:
 
     def run(self, opened: Opened) -> Run:
         """Make the run."""
-        flow, bound = self.flow, self.bound
-        inside = Surroundings(  # dataclasses.replace would cost a run fifteen pages
-            reporter=self.outside.reporter,
-            flow_run_id=opened.id,
-            process_id=self.outside.process_id or opened.id,
-            flow_name=flow.name,
-            started=self.outside.started,
-            origin=self.outside.origin,
-            log_prints=self.outside.log_prints if flow.log_prints is None else flow.log_prints,
-            results=flow.results.inside(self.outside.results),
-        )
+        flow: Flow[Any, Any] = self.flow
+        bound = self.bound
+        condition, results = flow.retry_condition, self._results()
         return Run(
-            kind=Kind.FLOW,
+            kind=_FLOW,
             id=opened.id,
             name=opened.name,
-            body=lambda: flow.fn(*bound.args, **bound.kwargs),
-            scope=lambda run: self._scope(run, inside),
-            aside=lambda run: aside(run, inside, bound.arguments, tags=inside.origin.tags),
-            log=run_logger(FLOW_LOGGER, opened.name, opened.id, None),
+            body=partial(flow.fn, *bound.args, **bound.kwargs) if bound.arguments else flow.fn,
+            scope=self._scope,
+            aside=self._aside,
             timeout=flow.timeout_seconds,
-            asks_retry=flow.retry_condition if flow.retry_condition.is_given else None,
+            asks_retry=None if condition is UNCONDITIONAL else condition,
             hooks=flow.hooks,
-            tell=lambda hook, state: hook(flow, current_run(), state),
-            process_id=inside.process_id,
-            keeper=Keeper(flow.owner, inside.results, partial(result_type, flow.fn), self._parameters),
+            tell=self._tell,
+            process_id=self.outside.process_id or opened.id,
+            keeper=self._keeper(results) if results.persist or opened.done is not None else None,
         )
 
-    def _parameters(self) -> dict[str, Any]:
-        return {**self.flow.receiver, **named(self.bound)}
+    def _results(self) -> Persisting:
+        own, around = self.flow.results, self.outside.results
+        return around if own is NOTHING_SAID else own.inside(around)
 
-    def _scope(self, run: Run, inside: Surroundings) -> Scope:
+    def _keeper(self, results: Persisting) -> Keeper:
+        hint = partial(result_type, self.flow.fn)
+        return Keeper(self.flow.owner, results, hint, lambda: {**self.flow.receiver, **named(self.bound)})
+
+    def _scope(self, run: Run) -> Scope:
         """Make the surroundings of one try: each counts its tasks from 0, so that a server knows them."""
-        started = StartedTasks(self.flow.task_runner)
-        return Scope(
-            run=run,
-            around=inside.around(started),
-            parameters=self.bound.arguments,
-            tags=inside.origin.tags,
+        flow: Flow[Any, Any] = self.flow
+        outside = self.outside
+        tasks = StartedTasks(flow.task_runner)
+        inside = Surroundings(
+            reporter=outside.reporter,
+            flow_run_id=run.id,
+            process_id=run.process_id,
+            flow_name=flow.name,
+            started=tasks,
+            origin=outside.origin,
+            log_prints=outside.log_prints if flow.log_prints is None else flow.log_prints,
+            results=self._results(),
         )
+        return Scope(
+            run=run, around=inside, parameters=self.bound.arguments, tasks=tasks, tags=outside.origin.tags
+        )
+
+    def _aside(self, run: Run) -> Scope:
+        return aside(run, self._scope(run).around, self.bound.arguments, tags=self.outside.origin.tags)
+
+    def _tell(self, hook: Callable[..., Any], state: State[Any]) -> Any:
+        return hook(self.flow, current_run(), state)
 
 
 def run_deployed(
@@ -291,7 +327,7 @@ def run_deployed(
     call = FlowCall(flow=flow, bound=bound, outside=Surroundings(reporter=reporter, origin=origin))
     script = execute(call.run(Opened(subject.id, subject.name)))
     if not flow.is_async:
-        return sync.perform(script, reporter)
+        return perform(script, reporter)
     import asyncio
 
     return asyncio.run(_perform_until_terminated(script, reporter))
@@ -319,29 +355,7 @@ async def _value_on_loop(call: FlowCall) -> Any:
     return (await _perform_on_loop(run_flow(call), call.outside.reporter)).result()
 
 
-def _checked(owner: str, given: FlowOptions, fn: Callable[..., Any] | None = None) -> dict[str, Any]:
-    """Return the attributes of a flow that its options make, all but those that are its own alone."""
-    checked_condition(owner, given.retries, given.retry_on, given.retry_if)
-    if fn is not None and given.flow_run_name is not None:
-        known = inspect.signature(fn).parameters
-        checked_placeholders(owner, "flow_run_name", given.flow_run_name, known)
-    return {
-        "version": given.version,
-        "policy": FlowRunPolicy(
-            retries=checked_retries(owner, given.retries),
-            retry_delay=whole_seconds(owner, given.retry_delay_seconds),
-        ),
-        "retry_condition": RetryCondition(given.retry_on, given.retry_if),
-        "flow_run_name": given.flow_run_name,
-        "timeout_seconds": checked_timeout(owner, given.timeout_seconds),
-        "task_runner": checked_task_runner(owner, given.task_runner, given.max_workers),
-        "log_prints": checked_log_prints(given.log_prints),
-        "results": given.persisting(owner),
-    }
-
-
-_NOTHING_GIVEN = FlowOptions()
-_USUAL = _checked("Flow", _NOTHING_GIVEN)
+_FLOW = Kind.FLOW  # looked up here once for all runs
 
 
 def _hooks(owner: str, given: FlowOptions) -> Hooks:
@@ -353,9 +367,6 @@ def _hooks(owner: str, given: FlowOptions) -> Hooks:
         "on_running": (StateType.RUNNING, given.on_running),
     }
     return hooks_of(owner, by_option)
-
-
-_HOOKED = tuple(_hooks("Flow", _NOTHING_GIVEN))
 
 
 class _MakesFlow(Protocol):

@@ -15,8 +15,9 @@ Hooks: TypeAlias = dict[StateType, list[Hook]]
 
 
 def hooks_of(owner: str, given: Mapping[str, tuple[StateType, Given]]) -> Hooks:
-    """Sort hooks by the state they are for; ``given`` by the name of their option."""
-    return {state: _checked(owner, option, hooks) for option, (state, hooks) in given.items()}
+    """Sort hooks by the state they are for, if there are any; ``given`` by the name of their option."""
+    checked = {state: _checked(owner, option, hooks) for option, (state, hooks) in given.items()}
+    return {state: hooks for state, hooks in checked.items() if hooks}
 
 
 def _checked(owner: str, option: str, given: Given) -> list[Hook]:

@@ -56,7 +56,7 @@ class NotAFlowError(FlowLoadError):
 class FoundFlow:
     """Where a flow is, by its entrypoint: nothing of it was executed yet."""
 
-    __slots__ = ("_base", "_file", "_folder", "_module", "_name", "_where", "is_new", "loaded")
+    __slots__ = ("_base", "_file", "_folder", "_name", "_where", "is_new", "loaded", "module")
 
     def __init__(self, where: str, name: str, base: str) -> None:
         self._where = where
@@ -65,29 +65,24 @@ class FoundFlow:
         self.loaded = False  # whether its code was executed, in this process or one that forked it
         self.is_new = False  # whether its code, as its file is now, was not at hand when it was asked for
         self._file = self._folder = ""
-        self._module: FileModule | None = None
+        self.module: FileModule | None = None
         if where.endswith(".py") or os.sep in where:
             self._file = os.path.join(base, where)  # noqa: PTH118  # pathlib costs each start 5 ms
             self._folder = os.path.dirname(self._file)  # noqa: PTH120  # as above
-            self._module = _find_file(self._file)
-
-    def compile(self) -> None:
-        """Have the code of its file at hand. Raises what the file is faulty with, which ``load`` tells."""
-        self.is_new = self._module is not None and self._module.compile()
+            self.module = _find_file(self._file)
 
     def load(self) -> Flow[Any, Any]:
         """Import the flow; see ``load_flow``."""
         self.loaded = True
-        return _flow_of(self._imported(), self._name, self._where)
-
-    def _imported(self) -> ModuleType:
-        if self._module is None:
-            return _import_module(self._where, self._base)
-        _search_first(self._folder)
+        if self.module is None:
+            return _flow_of(_import_module(self._where, self._base), self._name, self._where)
+        if self._folder not in sys.path:
+            sys.path.insert(0, self._folder)
         try:
-            return self._module.execute()
+            module = self.module.execute()
         except (Exception, SystemExit) as error:
             raise _import_failed(self._file, error) from error
+        return _flow_of(module, self._name, self._where)
 
 
 def load_flow(entrypoint: str, path: str | os.PathLike[str] | None = None) -> Flow[Any, Any]:
@@ -114,13 +109,15 @@ def flow_at_hand(entrypoint: str, path: str | os.PathLike[str] | None = None) ->
     For whoever forks the processes that load it. Raises as ``find_flow`` does, or what the file is faulty
     with.
     """
-    key = (entrypoint, os.path.abspath(path or os.curdir))  # noqa: PTH100  # as above
+    # As it is if it is whole: what takes paths apart would cost a run a dozen pages.
+    base = path if isinstance(path, str) and path.startswith("/") else os.path.abspath(path or os.curdir)  # noqa: PTH100  # as above
+    key = (entrypoint, base)
     found = _at_hand.get(key)
     if found is None or found.loaded:
         while len(_at_hand) >= _MOST_AT_HAND:
             del _at_hand[next(iter(_at_hand))]
         found = _at_hand[key] = find_flow(*key)
-    found.compile()
+    found.is_new = found.module is not None and found.module.compile()
     return found
 
 
@@ -144,21 +141,19 @@ def _module_name(stem: str) -> str:
 
 
 def _import_module(name: str, base: str) -> ModuleType:
-    _search_first(base)
+    if base not in sys.path:
+        sys.path.insert(0, base)
+    token = importing.set(True)
     try:
-        with importing():
-            return importlib.import_module(name)
+        return importlib.import_module(name)
     except (Exception, SystemExit) as error:
         # Only the module itself, or a package around it, may be what was not found.
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             message = f"There is no module '{name}', in {base} or installed."
             raise EntrypointNotFoundError(message) from None
         raise _import_failed(f"module '{name}'", error) from error
-
-
-def _search_first(directory: str) -> None:
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
+    finally:
+        importing.reset(token)
 
 
 def _import_failed(what: str, error: BaseException) -> FlowImportError:

@@ -11,7 +11,9 @@ from reeve.sdk.context import Surroundings, current_scope
 from reeve.sdk.home import is_told_to_report
 from reeve.sdk.logging import log_to_console
 
-_importing: ContextVar[bool] = ContextVar("reeve_importing", default=False)
+# Set while code is imported for its flow: who calls a flow then would have it run twice. It is set and reset
+# by hand, since what ``with`` needs costs a run five pages.
+importing: ContextVar[bool] = ContextVar("reeve_importing", default=False)
 
 
 class CalledDuringImportError(ReeveError):
@@ -32,21 +34,9 @@ def _results_of_home(home: str | None) -> str:
     return load(os.environ, {"home": home}).results
 
 
-class importing:  # noqa: N801  # it is used like a function; contextlib's own would cost a run ten pages
-    """Mark that code is imported for its flow: who calls a flow now would have it run twice."""
-
-    __slots__ = ("_token",)
-
-    def __enter__(self) -> None:
-        self._token = _importing.set(True)
-
-    def __exit__(self, *_: object) -> None:
-        _importing.reset(self._token)
-
-
 def refuse_while_importing() -> None:
     """Raise CalledDuringImportError while code is imported for its flow."""
-    if _importing.get():
+    if importing.get():
         raise CalledDuringImportError
 
 

@@ -9,6 +9,8 @@ from types import CodeType, ModuleType
 
 from reeve.sdk.local import importing
 
+_begin, _end = importing.set, importing.reset  # looked up here once for all runs
+
 loaded_files: dict[str, str] = {}  # by module, for whoever has to load them as well
 
 
@@ -38,12 +40,14 @@ class FileModule:
         module = self._module
         name = module.__name__
         sys.modules[name] = module  # where dataclasses and pickle look their module up
+        token = _begin(True)
         try:
-            with importing():
-                exec(self._code or _code_of(module), module.__dict__)  # noqa: S102  # as an import does
+            exec(self._code or _code_of(module), module.__dict__)  # noqa: S102  # as an import does
         except (Exception, SystemExit):
             del sys.modules[name]
             raise
+        finally:
+            _end(token)
         loaded_files[name] = self._file
         return module
 

@@ -23,11 +23,10 @@ import msgspec
 from reeve.client.sync import Client
 from reeve.core.states import ProposedState, StateType
 from reeve.sdk import home
-from reeve.sdk.engine.run import Aborted, Accepted, Answer, FlowRunSpec, Kind, Opened, Rejected
+from reeve.sdk.engine.run import FLOW_LOGGER, Aborted, Accepted, Answer, FlowRunSpec, Kind, Opened, Rejected
 from reeve.sdk.engine.server import Server
 from reeve.sdk.futures import in_event_loop
 from reeve.sdk.keeper import Line
-from reeve.sdk.logging import FLOW_LOGGER
 from reeve.sdk.runners import interrupt
 from reeve.sdk.secret import shown
 from reeve.sdk.shipping import LogShipper

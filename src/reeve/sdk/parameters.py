@@ -22,7 +22,7 @@ from reeve.sdk.secret import holds_secret, is_secret, read_secret
 
 _VARIADIC = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
 _TAKES_ANY = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
-_NO_PARAMETERS = inspect.Signature()
+_NOTHING = inspect.BoundArguments(inspect.Signature(), OrderedDict())
 
 
 class ParameterError(InvalidInputError):
@@ -36,13 +36,11 @@ class Parameters:
 
     def __init__(self, owner: str, function: Callable[..., Any]) -> None:
         self.owner = owner
-        self.signature = _signature(function)
+        self.signature = inspect.signature(function)
         self.types = _hints(function, self.signature)
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
         """Assign arguments to parameters; ParameterError names what is missing or unknown."""
-        if self.signature is _NO_PARAMETERS and not args and not kwargs:
-            return inspect.BoundArguments(self.signature, OrderedDict())
         try:
             return self.signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -133,13 +131,17 @@ def _members(wanted: Any) -> tuple[Any, ...]:
     return get_args(wanted) if get_origin(wanted) in {Union, UnionType} else ()
 
 
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    """Return a function's signature: without inspect, which costs a run fifty pages, if it takes nothing."""
-    if type(function) is FunctionType and not vars(function):
-        code = function.__code__
-        if not (code.co_argcount or code.co_kwonlyargcount or code.co_flags & _TAKES_ANY):
-            return _NO_PARAMETERS
-    return inspect.signature(function)
+def bound_to_nothing(function: Callable[..., Any]) -> inspect.BoundArguments | None:
+    """Return what a call without arguments is bound to, if the function takes none; None if it takes some.
+
+    A run without parameters needs no signature then, which would cost it fifty pages.
+    """
+    if type(function) is not FunctionType or vars(function):
+        return None
+    code = function.__code__
+    if code.co_argcount or code.co_kwonlyargcount or code.co_flags & _TAKES_ANY:
+        return None
+    return _NOTHING
 
 
 def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:

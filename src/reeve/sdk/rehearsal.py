@@ -7,14 +7,13 @@ in pages that are copied for it.
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import sys
 from typing import Any, Self
 from uuid import UUID, uuid4
 
-from reeve.client.local import ANSWER_SECONDS, framed
+from reeve.client.local import LENGTH_BYTES, LocalLine
 from reeve.core.states import StateType, default_name
 from reeve.sdk.load import FoundFlow
 from reeve.sdk.modules import loaded_files
@@ -35,20 +34,24 @@ class Stage:
     """
 
     def __init__(self) -> None:
-        self.line, self._theirs = socket.socketpair()
-        self.line.settimeout(ANSWER_SECONDS)
+        with socket.socket(socket.AF_UNIX) as agent:
+            agent.bind("")  # the kernel names it (unix(7), autobind)
+            agent.listen()
+            self.line = LocalLine(agent.getsockname().decode()).connected()
+            self._theirs, _ = agent.accept()
         for type_ in (StateType.RUNNING, StateType.COMPLETED):
-            self._theirs.sendall(framed(codec.encode(_accepted(type_))))
+            answer = codec.encode(_accepted(type_))
+            self._theirs.sendall(len(answer).to_bytes(LENGTH_BYTES) + answer)
         self._job = os.memfd_create("job")
         os.write(self._job, codec.encode(_JOB))
         self.environ = {
-            "REEVE_API_URL": "http://127.0.0.1:9/api",  # where nobody is
-            "REEVE_API_KEY": "none",
-            "REEVE_RUN_ID": str(uuid4()),
-            "REEVE_ATTEMPT": str(uuid4()),
-            "REEVE_JOB": f"/proc/self/fd/{self._job}",
-            "REEVE_AGENT_SOCKET": "/",
-            "REEVE_RECORDS": "/",
+            b"REEVE_API_URL": b"http://127.0.0.1:9/api",  # where nobody is
+            b"REEVE_API_KEY": b"none",
+            b"REEVE_RUN_ID": str(uuid4()).encode(),
+            b"REEVE_ATTEMPT": str(uuid4()).encode(),
+            b"REEVE_JOB": b"/proc/self/fd/%d" % self._job,
+            b"REEVE_AGENT_SOCKET": b"/",
+            b"REEVE_RECORDS": b"/",
         }
 
     def __enter__(self) -> Self:
@@ -58,7 +61,6 @@ class Stage:
         self.line.close()
         self._theirs.close()
         os.close(self._job)
-        logging.getLogger("reeve").handlers.clear()
         sys.modules.pop(_NAME, None)
         loaded_files.pop(_NAME, None)
         if _FOLDER in sys.path:

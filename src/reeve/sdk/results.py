@@ -23,10 +23,10 @@ def state_of(value: Any) -> State[Any]:
     A state is taken as it is. Futures and states, alone or in a collection, make the run fail if one of them
     has failed; else their results are its value. Any other value completes the run.
     """
-    if isinstance(value, State):
-        return value
     if not isinstance(value, _LOOKED_AT):
         return Completed(value=value)
+    if isinstance(value, State):
+        return value
     states = [_settled(part) for part in parts(value, tolerated=False)]
     failed = [state for state in states if not state.is_completed]
     if not failed:

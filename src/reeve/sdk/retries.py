@@ -76,6 +76,14 @@ class RetryCondition(Struct, frozen=True):
         return bool(self.wanted is not None and self.wanted(state))
 
 
+UNCONDITIONAL = RetryCondition()
+
+
+def condition(on: RetryOn | None, if_: RetryIf | None) -> RetryCondition:
+    """Return the condition of these parts; UNCONDITIONAL if there are none."""
+    return UNCONDITIONAL if on is None and if_ is None else RetryCondition(on, if_)
+
+
 def checked_condition(owner: str, retries: int, on: RetryOn | None, if_: RetryIf | None) -> None:
     """Raise InvalidInputError for a condition that nobody would ask, or that cannot be asked."""
     for field, given in (("retry_on", on), ("retry_if", if_)):

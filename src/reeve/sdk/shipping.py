@@ -60,12 +60,12 @@ class RecordFile(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line. The handler's lock is held: lines of several threads come one after the other."""
+        if self._room <= 0:
+            return
         try:
             line = log_line(record, self.format(record))
         except Exception:  # noqa: BLE001  # arguments that do not fit their format are the user's
             self.handleError(record)
-            return
-        if self._room <= 0:
             return
         if self._lost and self._put(log_line(record, f"{self._lost} log lines were lost here: {self._why}")):
             self._lost = 0

@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
-import threading
+from threading import Lock
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from reeve.sdk.futures import TaskFuture
 from reeve.sdk.runners import TaskRunner, ThreadRunner, Workers
 
 if TYPE_CHECKING:
     import asyncio
+    from _thread import LockType
 
 _CLEAN_UP_SECONDS = 3.0  # what the tasks of an interrupted flow run get for their ``finally`` blocks
 
 
-class StartedTasks:
+class StartedTasks(Struct, eq=False):
     """Submitted tasks, on threads and on the event loop. A flow run waits for all of them at its end.
 
     When the flow's function raises, tasks that have not begun are dropped. When it is interrupted (its
     timeout, a signal, the server), running ones are interrupted too. ``above`` begins the positions of their
-    runs, where a flow run has several of these.
+    runs, where a flow run has several of these. ``began``: whether there has been a task; most flows' ends
+    have nothing to look for.
     """
 
-    def __init__(self, task_runner: TaskRunner, above: str = "") -> None:
-        self._task_runner = task_runner
-        self._above = above
-        self._runner: ThreadRunner | None = None
-        self._workers: Workers | None = None
-        self._open: set[TaskFuture[Any]] = set()
-        self._on_loop: set[asyncio.Task[None]] = set()
-        self._began = False  # whether there has been a task: most flows' ends have nothing to look for
-        self._calls: dict[str, int] = {}
-        self._lock = threading.Lock()
+    task_runner: TaskRunner
+    above: str = ""
+    began: bool = False
+    _runner: ThreadRunner | None = None
+    _workers: Workers | None = None
+    _open: set[TaskFuture[Any]] = field(default_factory=set)
+    _on_loop: set[asyncio.Task[None]] = field(default_factory=set)
+    _calls: dict[str, int] = field(default_factory=dict)
+    _lock: LockType = field(default_factory=Lock)
 
     def position(self, key: str) -> str:
         """Count the calls of a task, from 0: with the task's key this identifies a task run (2.20)."""
         with self._lock:
             calls = self._calls[key] = self._calls.get(key, 0) + 1
-            return f"{self._above}{calls - 1}"
+            return f"{self.above}{calls - 1}"
 
     @property
     def workers(self) -> Workers | None:
@@ -58,7 +61,7 @@ class StartedTasks:
 
     def finish(self, raised: type[BaseException] | None) -> None:
         """Wait for all tasks, or end them, now that the flow's function has returned or ``raised``."""
-        if not self._began:
+        if not self.began:
             return
         if _is_interruption(raised):
             self._abandon()
@@ -74,7 +77,7 @@ class StartedTasks:
 
     async def finish_async(self, raised: type[BaseException] | None) -> None:
         """Do as ``finish``, in an event loop."""
-        if not self._began:
+        if not self.began:
             return
         if _is_interruption(raised):
             await self._abandon_async()
@@ -91,9 +94,9 @@ class StartedTasks:
     def _threads(self) -> ThreadRunner:
         """Return what takes tasks to their end, started when it is first needed."""
         with self._lock:
-            self._began = True
+            self.began = True
             if self._runner is None:
-                threads, self._workers = self._task_runner.start()
+                threads, self._workers = self.task_runner.start()
                 self._runner = ThreadRunner(threads)
             return self._runner
 
@@ -105,7 +108,7 @@ class StartedTasks:
 
     def _track(self, future: TaskFuture[Any]) -> None:
         with self._lock:
-            self._began = True
+            self.began = True
             self._open.add(future)
         future.when_done(self._untrack)
 

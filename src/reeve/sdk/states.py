@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar, cast
 from msgspec.structs import replace
 
 from reeve.core.results import UNPERSISTED, ResultFormat, reference_in
-from reeve.core.states import ProposedState, StateDetails, StateType, propose
+from reeve.core.states import FINAL, ProposedState, StateDetails, StateType, propose
 from reeve.errors import ReeveError
 
 T_co = TypeVar("T_co", covariant=True)
@@ -32,6 +32,8 @@ class RunTimedOutError(RunFailedError, TimeoutError):
 
 
 _ELSEWHERE: Any = object()  # a value that this process has not got
+_COMPLETED = StateType.COMPLETED
+_USUAL = propose(_COMPLETED, data=UNPERSISTED)
 
 
 class State(Generic[T_co]):
@@ -70,12 +72,12 @@ class State(Generic[T_co]):
     @property
     def is_final(self) -> bool:
         """Whether the run has ended."""
-        return self.type.is_final
+        return self.proposed.type in FINAL
 
     @property
     def is_completed(self) -> bool:
         """Whether the run has done what was asked."""
-        return self.type is StateType.COMPLETED
+        return self.proposed.type is _COMPLETED
 
     def result(self, *, unpickle: bool = False) -> T_co:
         """Return the run's value; raise its error, or RunFailedError, when it did not complete.
@@ -122,8 +124,9 @@ def Completed(  # noqa: N802  # reads as the state it makes, as in 2.20
     message: str | None = None, *, name: str | None = None, value: Any = None
 ) -> State[Any]:
     """Make a final state: the run did what was asked. Return it from a flow or a task."""
-    proposed = propose(StateType.COMPLETED, name=name, message=message, data=UNPERSISTED)
-    return State(proposed, value=value)
+    if name is None and message is None:
+        return State(_USUAL, value=value)
+    return State(propose(_COMPLETED, name=name, message=message, data=UNPERSISTED), value=value)
 
 
 def Failed(  # noqa: N802  # reads as the state it makes, as in 2.20

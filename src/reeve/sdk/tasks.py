@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
-from functools import cached_property, partial, update_wrapper
+from functools import cached_property, partial
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, overload
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from reeve.core.runs import TaskRunPolicy
 from reeve.core.states import StateType
-from reeve.sdk.binding import Bindable, unwrapped
+from reeve.sdk.binding import Bindable
 from reeve.sdk.caching import (
     CacheContext,
     CacheKeyFn,
@@ -31,7 +31,7 @@ from reeve.sdk.context import NoActiveRunError, Scope, Surroundings, aside, curr
 from reeve.sdk.declared import Declared
 from reeve.sdk.engine import sync
 from reeve.sdk.engine.outcomes import Outcome
-from reeve.sdk.engine.run import Kind, Opened, Run, TaskRunSpec
+from reeve.sdk.engine.run import TASK_LOGGER, Kind, Opened, Run, TaskRunSpec
 from reeve.sdk.engine.script import run_task
 from reeve.sdk.formats import result_type
 from reeve.sdk.futures import (
@@ -42,7 +42,6 @@ from reeve.sdk.futures import (
 )
 from reeve.sdk.hooks import Given, HookT, hooks_of
 from reeve.sdk.local import surroundings
-from reeve.sdk.logging import TASK_LOGGER, run_logger
 from reeve.sdk.mapping import rows
 from reeve.sdk.naming import RunName, checked_placeholders, named, run_name
 from reeve.sdk.options import (
@@ -95,8 +94,7 @@ class Task(Bindable, Generic[P, R]):
 
     def __init__(self, fn: Callable[P, R], **options: Any) -> None:
         given = TaskOptions(**options)
-        self.fn, self._bound_by = unwrapped(fn)
-        update_wrapper(self, self.fn)
+        self.hold(fn)
         self.name = checked_name("Task", self.fn.__name__ if given.name is None else given.name)
         owner = self.owner
         self.key = f"{self.fn.__module__}.{self.fn.__qualname__}"
@@ -126,7 +124,6 @@ class Task(Bindable, Generic[P, R]):
         self.cache_expiration = expiration(owner, given.cache_expiration)
         self.refresh_cache = given.refresh_cache
         self.results = given.persisting(owner, cached=self.cache_key is not None)
-        self.is_async = inspect.iscoroutinefunction(self.fn)
 
     @overload
     def __get__(  # a class method, as mypy sees it
@@ -153,12 +150,12 @@ class Task(Bindable, Generic[P, R]):
 
     def on_completion(self, hook: HookT) -> HookT:
         """Add a hook for runs that are Completed: ``@my_task.on_completion``."""
-        self.hooks[StateType.COMPLETED].append(hook)
+        self.hooks.setdefault(StateType.COMPLETED, []).append(hook)
         return hook
 
     def on_failure(self, hook: HookT) -> HookT:
         """Add a hook for runs that have Failed, with no retry left."""
-        self.hooks[StateType.FAILED].append(hook)
+        self.hooks.setdefault(StateType.FAILED, []).append(hook)
         return hook
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -298,7 +295,6 @@ class _TaskCall:
             elsewhere=None if self.workers is None else partial(self._elsewhere, self.workers),
             scope=self._scope,
             aside=self._aside,
-            log=run_logger(TASK_LOGGER, opened.name, self.around.flow_run_id, opened.id),
             timeout=task.timeout_seconds,
             asks_retry=task.retry_condition if task.retry_condition.is_given else None,
             hooks=task.hooks,

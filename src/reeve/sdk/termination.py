@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # it has no stubs
 import os
-import signal
+from _signal import SIG_DFL, SIGTERM, signal  # type: ignore[import-not-found]  # signal's own makes enums
 from collections.abc import Callable
 from types import FrameType
 
@@ -16,17 +15,20 @@ class Termination:
 
     def __init__(self) -> None:
         self.requested = False
+        self.installed = False
         # An event loop is asked to cancel its main task instead: an exception would hit any task of it.
         self.cancel: Callable[[], object] | None = None
 
     def install(self) -> None:
         """From now on hear SIGTERM, in this process: what it forks ends by it, as multiprocessing expects."""
-        _signal.signal(signal.SIGTERM, self._hear)  # the other one makes enums: a dozen pages of each run
-        os.register_at_fork(after_in_child=_forget)
+        signal(SIGTERM, self._hear)
+        self.installed = True
 
-    def ignore(self) -> None:
-        """From now on there is nothing to interrupt: what is left to do is short."""
-        self.requested = True
+    def forget(self) -> None:
+        """Be as before: in a rehearsal, and in whatever a run forks."""
+        if self.installed:
+            signal(SIGTERM, SIG_DFL)
+            self.installed = self.requested = False
 
     def _hear(self, _signal: int, _frame: FrameType | None) -> None:
         if self.requested:
@@ -37,9 +39,6 @@ class Termination:
         self.cancel()
 
 
-def _forget() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
 # There is one SIGTERM in a process.
 termination = Termination()
+os.register_at_fork(after_in_child=termination.forget)

@@ -18,7 +18,6 @@ from reeve.core.states import StateType
 from reeve.sdk.engine.run import Kind, Subject
 from reeve.sdk.entry import Job, load, run_job
 from reeve.sdk.flows import Flow
-from reeve.sdk.logging import FLOW_LOGGER, run_logger
 from reeve.sdk.own_attempt import Granted
 from reeve.sdk.states import RunStopped, State
 from reeve.testing.threads import beside_any_loop
@@ -86,12 +85,12 @@ class Executor:
         return grants[0]
 
     def _execute(self, grant: Grant, attempt: Granted) -> State[Any] | None:
-        run, log = grant.run, run_logger(FLOW_LOGGER, grant.run.name, grant.run.id, None)
-        subject = Subject(kind=Kind.FLOW, id=run.id, name=run.name, log=log)
+        run = grant.run
+        subject = Subject(kind=Kind.FLOW, id=run.id, name=run.name)
         try:
             return run_job(_job(grant), lambda: self._flow(grant), subject, attempt)
         except RunStopped as stop:
-            log.warning("%s", stop)
+            subject.log.warning("%s", stop)
         except SystemExit:
             pass  # it would have ended the run's process, and no more
         except KeyboardInterrupt:

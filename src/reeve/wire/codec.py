@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -18,12 +19,8 @@ Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 # A number of slots or tries.
 Count = Annotated[int, Meta(ge=0)]
 
-_encoder = msgspec.json.Encoder()
-
-
-def encode(value: Any) -> bytes:
-    """Return ``value`` as JSON."""
-    return _encoder.encode(value)
+# Returns a value as JSON.
+encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
 
 def decode(data: bytes | str, type_: type[T]) -> T:

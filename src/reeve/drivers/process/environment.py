@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import os
-from array import array
 
 from reeve.drivers.process import tree
 from reeve.drivers.process.orders import ROOM
 
-_ADDRESS = "L"  # unsigned long, as wide as an address wherever runs are forked
-
 _PADDING = ROOM.encode()
+_MOST_PLACES = 1024  # of variables; libc keeps a copy of those beyond
 
-_environ = ctypes.c_void_p.in_dll(ctypes.CDLL(None), "environ")  # environ(7): where libc looks
+_environ = ctypes.c_ulong.in_dll(
+    ctypes.CDLL(None), "environ"
+)  # environ(7): where libc looks; as wide as an address
 
 
 class Area:
@@ -38,7 +38,13 @@ class Identity:
         self._command = Area(arguments, arguments_end)
         self._variables = Area(variables, variables_end)
         self._added = _added_at_start()
-        self._places = array(_ADDRESS)
+        table = (ctypes.c_ulong * _MOST_PLACES)()
+        self._table = ctypes.addressof(table)
+        self._places = (
+            memoryview(table).cast("B").cast("L")
+        )  # what ctypes itself does with a value costs six pages
+        self._libc = memoryview(_environ).cast("B").cast("L")
+        self.variables: dict[bytes, bytes] = {}  # those of the order
         self.past: list[object] = []  # what it had before
 
     def own(self) -> bytes:
@@ -70,24 +76,26 @@ class Identity:
     def _lead(self, told: list[bytes], shown: int) -> None:
         """Have libc find the variables that are shown, and copy the others; and have Python know all."""
         data: dict[bytes, bytes] = {}
-        places = array(_ADDRESS)
+        places = self._places
         place = self._variables.start
         end = place + shown
+        led = 0
         for one in told:
             name, _, text = one.partition(b"=")
             data[name] = text
-            if place < end:
-                places.append(place)
+            if place < end and led + 1 < _MOST_PLACES:
+                places[led] = place
                 place += len(one) + 1
-        places.append(0)
-        _environ.value = places.buffer_info()[0]
-        for name in list(data)[len(places) - 1 :]:
-            os.putenv(name, data[name])
+                led += 1
+        places[led] = 0
+        self._libc[0] = self._table
+        if led < len(data):
+            for name in list(data)[led:]:
+                os.putenv(name, data[name])
         # Past Python's own setting, which would have libc copy each. What was there stays: a child that frees
         # it would copy it first.
-        self.past.append((os.environ._data, self._places))  # type: ignore[attr-defined]  # noqa: SLF001
-        os.environ._data = os.environb._data = data  # type: ignore[attr-defined]  # noqa: SLF001
-        self._places = places  # kept for as long as libc looks there
+        self.past.append(os.environ._data)  # type: ignore[attr-defined]  # noqa: SLF001
+        os.environ._data = os.environb._data = self.variables = data  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _fitting(text: bytes, size: int) -> bytes:

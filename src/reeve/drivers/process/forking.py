@@ -28,6 +28,7 @@ _CHANCE = "random"  # whose hook seeds anew
 
 _libc = ctypes.PyDLL(None, use_errno=True)  # keeps the lock of the interpreter: nothing may run between
 _libc.syscall.restype = ctypes.c_long
+_syscall = _libc.syscall  # looked up here: the library's own way costs a child three pages
 _register = os.register_at_fork
 
 
@@ -38,10 +39,12 @@ class CannotForkError(Exception):
 class Hooks:
     """Those hooks at forks that a fork of a template goes without, and other forks of its runs do not.
 
-    To be made before the modules are imported that register them, and to be closed after.
+    To be made before the modules are imported that register them, and to be closed after. Those of the
+    package ``engine`` are among them: in a template it has done nothing that a child would have to undo.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, engine: str) -> None:
+        self._engine = engine
         self.idle = False  # whether the fork under way is a template's
         self._seeds: list[Callable[[], object]] = []
         self._before: list[Callable[[], object]] = []
@@ -62,10 +65,10 @@ class Hooks:
             seed()
 
     def _take(self, **hooks: Callable[[], object]) -> None:
-        homes = {getattr(hook, "__module__", None) for hook in hooks.values()}
+        homes = {str(getattr(hook, "__module__", None)) for hook in hooks.values()}
         if homes == {_CHANCE} and list(hooks) == ["after_in_child"]:
             self._seeds.append(hooks["after_in_child"])
-        elif not homes <= _LOCKS:
+        elif not all(home in _LOCKS or home.startswith(f"{self._engine}.") for home in homes):
             _register(**hooks)
             return
         for when, into in (
@@ -120,10 +123,10 @@ class Forker:
         self._hooks.seed()
         self._hooks.idle = True
         self._before()
-        pid = int(_libc.syscall(*self._clone))
+        pid = int(_syscall(*self._clone))
         if pid == 0:
             self._in_child()
-            _libc.syscall(*self._set_robust_list)  # fails never: the size is the one that the kernel gave
+            _syscall(*self._set_robust_list)  # fails never: the size is the one that the kernel gave
             self._hooks.idle = False
             return 0
         self._in_parent()
@@ -146,6 +149,6 @@ def _address_of_thread_id() -> ctypes.c_void_p:
 
 
 def _call(number: int, *arguments: Any) -> None:
-    if _libc.syscall(ctypes.c_long(number), *arguments) != 0:
+    if _syscall(ctypes.c_long(number), *arguments) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))

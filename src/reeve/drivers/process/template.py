@@ -12,8 +12,8 @@ to write to) stand between an order and the user's code. It is a child of the sh
 nothing here watches, reaps or outlives a run.
 
 ``MODULE`` has ``main() -> int``; ``warm()`` for what is done once for all runs; and, if it likes,
-``rehearse()``, which a spare does while it waits; ``prepare()``, which returns what a run does instead of
-``main`` while the shim is busy with its pid; and ``learn(lesson)``: if what ``prepare`` returns has a
+``rehearse()``, which a spare does while it waits; ``prepare(environ)``, which returns what a run does instead
+of ``main`` while the shim is busy with its pid; and ``learn(lesson)``: if what ``prepare`` returns has a
 ``lesson``, the template learns it for the spares that follow.
 """
 # ruff: noqa: PTH109 - a run's pages are few without pathlib
@@ -21,8 +21,6 @@ nothing here watches, reaps or outlives a run.
 from __future__ import annotations
 
 import _socket
-import _thread
-import atexit
 import contextlib
 import errno
 import gc
@@ -31,15 +29,27 @@ import os
 import select
 import socket
 import sys
+from _thread import _count
+from atexit import _run_exitfuncs
 from collections.abc import Callable
+from os import (
+    _exit,
+    close,
+    dup2,
+    getpid,
+    read,
+    setsid,
+    write,
+)  # once in a spare: os itself is two pages for each
 from struct import Struct
 from types import ModuleType
 from typing import Any, NoReturn
 
-from reeve.drivers.process import heap, spawn
+from reeve.drivers.process import heap
 from reeve.drivers.process.environment import Identity
 from reeve.drivers.process.forking import CannotForkError, Forker, Hooks
-from reeve.drivers.process.orders import ENDS, GO, LONGEST_ORDER, READY
+from reeve.drivers.process.orders import ENDS, GO, READY
+from reeve.drivers.process.spawn import die_with_parent, enter_directory
 
 LONGEST_LESSON = 4096  # bytes
 REST_SECONDS = 0.1  # after an order, unless the next is there
@@ -47,25 +57,30 @@ ENOUGH = 20  # calls after which code has found its form, twice over (PEP 659)
 
 _LENGTH = int(socket.MSG_PEEK | socket.MSG_TRUNC)  # tells how long a packet is, and leaves it there
 _NUMBERS = Struct(f"{ENDS}i")
+_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 _ANCILLARY = socket.CMSG_SPACE(_NUMBERS.size)
 
 
 class Template:
     """The loop: keeps a spare, until the shim is gone."""
 
-    def __init__(self, line: socket.socket, module: ModuleType, hooks: Hooks) -> None:
+    def __init__(self, line: _socket.socket, module: ModuleType, hooks: Hooks) -> None:
         import threading  # after ``hooks``
 
         self._line = line
         self._orders = _poll(line)
         self._module = module
+        self._main: Callable[[], int] = module.main
+        self._prepare: Callable[..., Callable[[], int]] | None = getattr(module, "prepare", None)
         self._shim = os.getppid()
         self._forker = Forker(hooks)
         self._identity = Identity()
         self._command = self._identity.command([*sys.orig_argv[:2], module.__name__])
         self._relative = _relative_paths()
+        self._looks_here = not sys.flags.safe_path
         self._main_thread: Any = threading.main_thread()
         self._threading: Any = threading
+        self._ends_of_threads: list[Any] = self._threading._threading_atexits  # noqa: SLF001 - as below
 
     def serve(self) -> None:
         """Fork until the line ends. Returns in the template only."""
@@ -82,7 +97,7 @@ class Template:
                 self._refuse(error)
             else:
                 if pid == 0:
-                    os.close(told)
+                    close(told)
                     self._wait_for_order(tell)
                 os.close(tell)
                 self._learn(told)
@@ -114,7 +129,7 @@ class Template:
         for _ in range(ENOUGH):
             theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             socket.send_fds(theirs, [order], (0, 1, 2))
-            spawn.die_with_parent(self._shim)
+            die_with_parent(self._shim)
             _poll(ours).poll(0)
             packet, files = _received(ours)
             self._settle(packet, command)
@@ -125,8 +140,15 @@ class Template:
         sys.path[:] = path
         self._identity.past.clear()
 
+    def acquaint(self) -> None:
+        """Look up beforehand what a spare looks up once: what no cache has costs it three pages each."""
+        for once in (Template._wait_for_order, Template._become, Template._action, Template._run):
+            for name in once.__code__.co_names:
+                for kind in (Template, ModuleType, _socket.socket, type(self._main_thread), type(sys.stdout)):
+                    getattr(kind, name, None)
+
     def _refuse(self, error: OSError) -> None:
-        packet, files, _, _ = socket.recv_fds(self._line, LONGEST_ORDER, ENDS)
+        packet, files = _received(self._line)
         for file in files:
             os.close(file)
         if packet:
@@ -135,15 +157,15 @@ class Template:
     def _wait_for_order(self, tell: int) -> NoReturn:
         """Be a spare, and then a run."""
         try:
-            spawn.die_with_parent(self._shim)
+            die_with_parent(self._shim)
             if not self._orders.poll(0):
                 self._rehearse()
             packet, files = _received(self._line)
             if not packet:
-                os._exit(0)
-            self._line.send(b"%d" % os.getpid())
+                _exit(0)
+            self._line.send(b"%d" % getpid())
         except BaseException:  # noqa: BLE001 - nobody is told: the shim waits in vain, and does without
-            os._exit(127)
+            _exit(127)
         self._become(packet, files, tell)
 
     def _rehearse(self) -> None:
@@ -156,77 +178,72 @@ class Template:
         """Be the run from here on."""
         stdout, stderr, verdict = files
         try:
-            _socket.socket.close(self._line)
-            os.setsid()
-            os.dup2(stdout, 1)
-            os.dup2(stderr, 2)
+            self._line.close()
+            setsid()
+            dup2(stdout, 1)
+            dup2(stderr, 2)
             problem = self._settle(packet, self._command)
-            action = self._module.main if problem else self._action(tell)
-            os.close(tell)
-            if os.read(verdict, 1) != GO:
-                os._exit(127)
+            action = self._main if problem else self._action(tell)
+            close(tell)
+            if read(verdict, 1) != GO:
+                _exit(127)
             if problem:
-                os.write(verdict, problem.encode(errors="replace")[:4000])
-                os._exit(127)
+                write(verdict, problem.encode(errors="replace")[:4000])
+                _exit(127)
             for file in files:
-                os.close(file)
+                close(file)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the shim must hear of it
             with contextlib.suppress(OSError):
-                os.write(
-                    verdict, f"The run could not be prepared: {error!r}.".encode(errors="replace")[:4000]
-                )
-            os._exit(127)
-        self._main_thread._native_id = os.getpid()  # noqa: SLF001 - Python forgets to
+                write(verdict, f"The run could not be prepared: {error!r}.".encode(errors="replace")[:4000])
+            _exit(127)
+        self._main_thread._native_id = getpid()  # noqa: SLF001 - Python forgets to
         self._run(action)
 
     def _settle(self, packet: bytes, command: bytes) -> str:
-        """Be in the run's environment and directory; return what is wrong with these."""
+        """Be in the run's environment and directory, and find modules from there; return what is wrong."""
         directory, _, variables = packet.partition(b"\0")
         self._identity.take(command, variables)
-        problem = spawn.enter_directory(os.fsdecode(directory))
-        if not problem:
-            self._find_modules()
-        return problem
-
-    def _find_modules(self) -> None:
-        """Look for modules from this directory on, where that is what a cold start does."""
-        if not sys.flags.safe_path:
+        problem = enter_directory(directory.decode(_ENCODING, _ERRORS))
+        if problem:
+            return problem
+        if self._looks_here:
             sys.path[0] = os.getcwd()  # what python -m puts there
         for place, path in self._relative:
             sys.path[place] = os.path.abspath(path)  # noqa: PTH100
+        return ""
 
     def _action(self, tell: int) -> Callable[[], int]:
         """Return what the run is to do; what cannot be prepared is for the run to find out, and to say."""
-        action: Callable[[], int] = self._module.main
-        prepare = getattr(self._module, "prepare", None)
-        if prepare is not None:
-            with contextlib.suppress(Exception):
-                action = prepare()
+        action = self._main
+        if self._prepare is not None:
+            try:
+                action = self._prepare(self._identity.variables)
                 if lesson := getattr(action, "lesson", ""):
-                    os.write(tell, os.fsencode(lesson)[:LONGEST_LESSON])
+                    write(tell, os.fsencode(lesson)[:LONGEST_LESSON])
+            except Exception:  # noqa: BLE001, S110 - suppress() costs a run eight pages
+                pass
         return action
 
     def _run(self, action: Callable[[], int]) -> NoReturn:
         """Do as ``python -m MODULE`` does, and leave as the interpreter would, but for taking it apart."""
-        threading = self._threading
         code = action()
-        if _thread._count() or threading._threading_atexits:  # noqa: SLF001 - as below
-            threading._shutdown()  # noqa: SLF001 - as multiprocessing does
-        atexit._run_exitfuncs()  # noqa: SLF001
+        if _count() or self._ends_of_threads:
+            self._threading._shutdown()  # noqa: SLF001 - as multiprocessing does
+        _run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:  # a flow may have taken it away
                 stream.flush()
-        os._exit(code)
+        _exit(code)
 
 
-def _poll(line: socket.socket) -> select.poll:
+def _poll(line: _socket.socket) -> select.poll:
     """Return what looks whether there is something on a line."""
     poll = select.poll()
     poll.register(line, select.POLLIN)
     return poll
 
 
-def _received(line: socket.socket) -> tuple[bytes, tuple[int, ...]]:
+def _received(line: _socket.socket) -> tuple[bytes, tuple[int, ...]]:
     """Wait for a packet that comes with files; empty: the other end is gone."""
     length = line.recv_into(bytearray(1), 1, _LENGTH)
     if not length:
@@ -255,11 +272,11 @@ def _take_input() -> None:
 
 def main() -> None:
     """Import the engine, and fork as told; the shim's log is where errors go."""
-    hooks = Hooks()
+    hooks = Hooks(sys.argv[1].partition(".")[0])
     module = importlib.import_module(sys.argv[1])
     module.warm()
     hooks.close()
-    line = socket.socket(fileno=int(sys.argv[2]))
+    line = _socket.socket(fileno=int(sys.argv[2]))
     try:
         _take_input()
         template = Template(line, module, hooks)
@@ -268,6 +285,7 @@ def main() -> None:
         sys.exit(f"reeve: runs start cold: {error}")
     gc.collect()
     gc.freeze()  # what is shared stays shared: no collection in a run touches it
+    template.acquaint()
     heap.fill()
     template.serve()
 

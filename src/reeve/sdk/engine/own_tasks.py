@@ -22,8 +22,11 @@ from reeve.wire import requests, responses
 if TYPE_CHECKING:
     from reeve.sdk.engine.nowhere import Nowhere
 
-_FIRST = default_name(StateType.RUNNING)  # later starts of a flow run have other names (api-contract §8.2)
+_RUNNING = StateType.RUNNING
+_FIRST = default_name(_RUNNING)  # later starts of a flow run have other names (api-contract §8.2)
 _PENDING = propose(StateType.PENDING)
+
+_beginning = threading.Lock()  # held where something is made that all tasks share
 
 
 class OwnTasks:
@@ -34,35 +37,31 @@ class OwnTasks:
 
     def __init__(self, send: Send, fresh: Sequence[UUID] = ()) -> None:
         self._send = send
-        self._ledger: Ledger | None = None
+        self.begun: Ledger | None = None  # the ledger, once there is anything to tell
         self._judge: Nowhere | None = None
-        self._lock = threading.Lock()
-        self._fresh = set(fresh)
-        self._first_tries: set[UUID] = set()
+        self._fresh: set[int] = set()
+        self._first_tries: set[int] = set()
         self._halted: frozenset[UUID] = frozenset()
         self._flow_runs: dict[UUID, UUID] = {}  # of the task runs that have not ended
+        for run_id in fresh:
+            self._fresh.add(run_id.int)
 
     @property
     def ledger(self) -> Ledger:
-        """What there is to tell of them, once there is anything."""
-        if self._ledger is None:
-            with self._lock:
-                self._ledger = self._ledger or Ledger(self._send, self._heard)
-        return self._ledger
+        """What there is to tell of them."""
+        if self.begun is None:
+            with _beginning:
+                self.begun = self.begun or Ledger(self._send, self._heard)
+        return self.begun
 
     def flush(self) -> None:
         """Wait until the server has all that there is to tell."""
-        if self._ledger is not None:
-            self._ledger.flush()
-
-    def close(self, seconds: float) -> None:
-        """Tell the rest, for at most ``seconds``."""
-        if self._ledger is not None:
-            self._ledger.close(seconds)
+        if self.begun is not None:
+            self.begun.flush()
 
     @property
     def _rules(self) -> Nowhere:
-        with self._lock:
+        with _beginning:
             if self._judge is None:
                 from reeve.sdk.engine.nowhere import Nowhere  # a run without tasks starts without the rules
 
@@ -71,19 +70,22 @@ class OwnTasks:
 
     def flow_run_opened(self, run_id: UUID) -> None:
         """Take note of a flow run that this process has made."""
-        self._fresh.add(run_id)
+        self._fresh.add(run_id.int)
 
     def flow_run_entered(self, run_id: UUID, state: ProposedState) -> None:
         """Take note of a flow run's state: in its first RUNNING its tasks are new, later they may not be."""
-        if state.type is StateType.RUNNING and state.name == _FIRST and run_id in self._fresh:
-            self._first_tries.add(run_id)
+        number = run_id.int  # Python makes the hash of an id, and C that of a number
+        if state.type is _RUNNING and state.name == _FIRST and number in self._fresh:
+            self._first_tries.add(number)
         else:
-            self._first_tries.discard(run_id)
-        self._fresh.discard(run_id)
+            self._first_tries.discard(number)
+        self._fresh.discard(number)
 
     def takes(self, spec: TaskRunSpec) -> bool:
         """Whether a task run is to be opened here."""
-        return spec.flow_run_id in self._first_tries and spec.shelf is None and not spec.tags
+        if spec.flow_run_id is None or spec.shelf is not None or spec.tags:
+            return False
+        return spec.flow_run_id.int in self._first_tries
 
     def judges(self, run_id: UUID, state: ProposedState) -> bool:
         """Whether this state of a task run is judged here: a start in a flow run that is halted is not."""
@@ -125,7 +127,7 @@ class OwnTasks:
             del self._flow_runs[run_id]
         self.ledger.entered(run_id, entered)
         if is_persisted(entered.data):
-            self.ledger.flush()
+            self.flush()
         told = replace(entered, details=replace(entered.details, flow_run_id=flow_run_id))
         return Accepted(told) if isinstance(answer, Accepted) else Rejected(told, answer.delay, answer.reason)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
 from enum import Enum
@@ -15,6 +15,9 @@ from msgspec import Struct, field
 from reeve.core.runs import FlowRunPolicy, TaskRunPolicy
 from reeve.core.states import ProposedState, StateType
 from reeve.sdk.states import State
+
+FLOW_LOGGER = "reeve.flow_runs"
+TASK_LOGGER = "reeve.task_runs"
 
 
 class Kind(Enum):
@@ -28,17 +31,35 @@ def _tell(hook: Callable[..., Any], state: State[Any]) -> Any:
     return hook(state)
 
 
+class RunLogger(logging.LoggerAdapter[logging.Logger]):
+    """A logger whose lines carry the ids of their run."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Add the run to what the caller gave as ``extra``."""
+        kwargs["extra"] = {**(kwargs.get("extra") or {}), **(self.extra or {})}
+        return msg, kwargs
+
+
 class Scope(AbstractContextManager[Any], AbstractAsyncContextManager[Any], Protocol):
     """The surroundings of one try: what user code finds around it, and what is waited for at its end."""
 
 
 class Subject(Struct, eq=False, kw_only=True):
-    """What states are about: a run, and where it logs."""
+    """What states are about: a run. ``flow_run_id``: the one that a task run is of."""
 
     kind: Kind
     id: UUID
     name: str
-    log: logging.LoggerAdapter[Any]
+    flow_run_id: UUID | None = None
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """Where it logs; made when there is something to say, which most runs have not."""
+        if self.kind is Kind.FLOW:
+            ids: dict[str, object] = {"flow_run_id": self.id, "task_run_id": None}
+            return RunLogger(logging.getLogger(FLOW_LOGGER), {"run": self.name, **ids})
+        ids = {"flow_run_id": self.flow_run_id, "task_run_id": self.id}
+        return RunLogger(logging.getLogger(TASK_LOGGER), {"run": self.name, **ids})
 
 
 class Keeper(Protocol):
@@ -100,7 +121,6 @@ class Run(Subject, eq=False, kw_only=True):
     hooks: Mapping[StateType, Sequence[Callable[..., Any]]] = field(default_factory=dict)
     tell: Callable[[Callable[..., Any], State[Any]], Any] = _tell
     process_id: UUID | None = None
-    flow_run_id: UUID | None = None
     keeper: Keeper | None = None
     caching: Caching | None = None
     cache_key: str | None = None

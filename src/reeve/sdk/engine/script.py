@@ -21,13 +21,14 @@ from msgspec.structs import replace
 
 from reeve import clock
 from reeve.core.rules.shared import is_persisted
-from reeve.core.states import CACHED, StateDetails, StateType, propose
+from reeve.core.states import CACHED, FINAL, StateDetails, StateType, propose
 from reeve.sdk.engine.outcomes import Died, Outcome, Raised, Returned, TimedOut
 from reeve.sdk.engine.reports import Look, OpenFlowRun, OpenTaskRun, Propose, Report
 from reeve.sdk.engine.run import (
     Aborted,
     Accepted,
     Answer,
+    Caching,
     FlowRunSpec,
     Kind,
     Opened,
@@ -51,6 +52,11 @@ from reeve.sdk.states import (
 from reeve.sdk.tracebacks import from_user_code, of_user_code
 
 T = TypeVar("T")
+
+# A word of an enum, or a state that is always the same, is looked up here once for all runs.
+_FLOW = Kind.FLOW
+_RUNNING = StateType.RUNNING
+_RUN = propose(_RUNNING)
 
 PAUSE_SECONDS = 5.0  # how often a task of a paused flow asks whether it may run
 
@@ -173,30 +179,38 @@ def run_task(call: TaskCall) -> Script[State[Any]]:
 def execute(run: Run) -> Script[State[Any]]:
     """Take a run from Running to a final state; RunStopped when the server takes it away."""
     try:
+        if run.keeper is not None:
+            run.keeper.begin()
+        if run.caching is not None:
+            yield from _find_key(run, run.caching)
         state = yield from _to_the_end(run)
     except BaseException as error:
         yield from _ended_from_outside(run, error)
         raise
-    if run.tries or state.name == CACHED:  # else an earlier attempt has called them
+    if run.hooks and (run.tries or state.name == CACHED):  # else an earlier attempt has called them
         yield from _call_hooks(run, state)
     return state
 
 
 def _to_the_end(run: Run) -> Script[State[Any]]:
-    yield from _prepare(run)
     state, delay = yield from _start(run)
-    while not state.is_final:
-        if state.type is StateType.RUNNING:
+    while (type_ := state.proposed.type) not in FINAL:
+        if type_ is _RUNNING:
             run.tries += 1
-            yield from _call_hooks(run, state)
+            if run.hooks:
+                yield from _call_hooks(run, state)
             outcome: Outcome = yield Call(run)
-            ended = yield from _judged(run, _conclude(run, outcome))
-            state, delay = yield from ask(run, (yield from _kept(run, ended)))
-        elif state.type is StateType.SCHEDULED:
+            ended = state_of(outcome.value) if isinstance(outcome, Returned) else _failed(run, outcome)
+            if run.asks_retry is not None:
+                ended = yield from _judged(run, run.asks_retry, ended)
+            if run.keeper is not None and run.keeper.persists and ended.is_completed:
+                ended = yield from _kept(run, ended)
+            state, delay = yield from ask(run, ended)
+        elif type_ is StateType.SCHEDULED:
             run.log.info("%s waits %g s for its next try.", run.kind.value, delay)
             yield Sleep(delay)
             state, delay = yield from _start(run)
-        elif state.type is StateType.PAUSED and run.kind is Kind.TASK:
+        elif type_ is StateType.PAUSED and run.kind is Kind.TASK:
             yield Sleep(PAUSE_SECONDS, asks_again=True)
             state, delay = yield from _start(run)
         else:
@@ -204,28 +218,24 @@ def _to_the_end(run: Run) -> Script[State[Any]]:
     return state
 
 
-def _prepare(run: Run) -> Script[None]:
-    """Find out under which key the run's result would be found."""
-    if run.keeper is not None:
-        run.keeper.begin()
-    if run.caching is None:
-        return
-    outcome = yield Consult(run, run.caching.key)
-    if isinstance(outcome, Raised):
-        run.log.error("It has no cache key, so it is not cached:\n%s", of_user_code(outcome.error))
-    else:
-        run.cache_key = outcome.value
-
-
 def _start(run: Run) -> Script[tuple[State[Any], float]]:
     """Ask for Running. A result that is there already is read; one that cannot be is made anew."""
-    state, delay = yield from ask(run, _running(run))
-    if not state.is_completed or run.keeper is None or run.kind is Kind.FLOW:
+    state, delay = yield from ask(run, State(_RUN) if run.caching is None else _running(run))
+    if run.kind is _FLOW or run.keeper is None or not state.is_completed:
         return state, delay
     found = yield from _found(run, state)
     if found is not None:
         return found, 0
     return (yield from ask(run, _running(run, refresh=True), force=True))
+
+
+def _find_key(run: Run, caching: Caching) -> Script[None]:
+    """Find out under which key the run's result would be found."""
+    outcome = yield Consult(run, caching.key)
+    if isinstance(outcome, Raised):
+        run.log.error("It has no cache key, so it is not cached:\n%s", of_user_code(outcome.error))
+    else:
+        run.cache_key = outcome.value
 
 
 def _found(run: Run, state: State[Any]) -> Script[State[Any] | None]:
@@ -242,9 +252,7 @@ def _found(run: Run, state: State[Any]) -> Script[State[Any] | None]:
 
 
 def _kept(run: Run, state: State[Any]) -> Script[State[Any]]:
-    """Write the value of a try that did what was asked down, where that is wanted."""
-    if run.keeper is None or not run.keeper.persists or not state.is_completed:
-        return state
+    """Write the value of a try that did what was asked down."""
     data = yield Save(run, state.value)
     if run.cache_key is None or not is_persisted(data):
         return state.kept(data)
@@ -274,11 +282,11 @@ def _call_hooks(run: Run, state: State[Any], called_for: StateType | None = None
             run.log.error("Hook '%s' raised, which changes nothing:\n%s", name, of_user_code(outcome.error))
 
 
-def _judged(run: Run, state: State[Any]) -> Script[State[Any]]:
+def _judged(run: Run, asks_retry: Callable[[State[Any]], bool], state: State[Any]) -> Script[State[Any]]:
     """Ask the run's condition whether a try that ended so is to be followed by another."""
-    if run.asks_retry is None or not (state.is_completed or _is_failure(state)):
+    if not (state.is_completed or _is_failure(state)):
         return state
-    outcome = yield Consult(run, partial(run.asks_retry, state))
+    outcome = yield Consult(run, partial(asks_retry, state))
     if isinstance(outcome, Raised):
         run.log.error("The retry condition raised: no retry.\n%s", of_user_code(outcome.error))
     wanted = isinstance(outcome, Returned) and bool(outcome.value)
@@ -325,15 +333,13 @@ def _aborted(run: Subject, answer: Aborted) -> BaseException:
 
 def _running(run: Run, *, refresh: bool = False) -> State[Any]:
     if run.cache_key is None or run.caching is None:
-        return State(propose(StateType.RUNNING))
+        return State(_RUN)
     details = StateDetails(cache_key=run.cache_key, refresh_cache=refresh or run.caching.refresh or None)
     return State(propose(StateType.RUNNING, details=details))
 
 
-def _conclude(run: Run, outcome: Outcome) -> State[Any]:
-    """Say what the end of the user's function means for the run."""
-    if isinstance(outcome, Returned):
-        return state_of(outcome.value)
+def _failed(run: Run, outcome: Raised | TimedOut | Died) -> State[Any]:
+    """Say what it means for the run that the user's function did not return."""
     if isinstance(outcome, TimedOut):
         message = f"{run.kind.value} exceeded timeout of {outcome.seconds:g} second(s)"
         run.log.error("%s", message)

@@ -11,11 +11,10 @@ from reeve.core.states import CACHED
 from reeve.errors import ReeveError
 from reeve.sdk.engine.outcomes import Outcome, Raised, Returned
 from reeve.sdk.engine.reports import Look, OpenFlowRun, OpenTaskRun, Propose, Report
-from reeve.sdk.engine.run import Reporter, Run
+from reeve.sdk.engine.run import Answer, Reporter, Run
 from reeve.sdk.engine.script import (
     Call,
     Consult,
-    Effect,
     Load,
     Save,
     Script,
@@ -29,10 +28,10 @@ from reeve.sdk.states import State
 def perform(script: Script[T], reporter: Reporter) -> T:
     """Run a script to its end in this thread and return its value."""
     try:
-        effect = next(script)
+        effect = script.send(None)
         while True:
             try:
-                answer = _do(effect, reporter)
+                answer = _WAYS[type(effect)](effect, reporter)
             except BaseException as error:  # noqa: BLE001  # the script decides, it raises what it does not know
                 effect = script.throw(error)
             else:
@@ -41,37 +40,18 @@ def perform(script: Script[T], reporter: Reporter) -> T:
         return end.value  # type: ignore[no-any-return]  # StopIteration forgets the script's type
 
 
-def _do(effect: Effect, reporter: Reporter) -> Any:  # noqa: PLR0911  # a table
-    match effect:
-        case Call(run):
-            return call(run)
-        case Sleep(seconds, asks_again):
-            return time.sleep(clock.to_sleep(seconds, asks_again=asks_again))
-        case Settle(futures):
-            for future in futures:
-                future.settle()
-            return None
-        case Consult(run, function):
-            return _consult(run, function)
-        case Save(run, value):
-            return save(run, value)
-        case Load(run, state):
-            return load(run, state)
-        case OpenFlowRun() | OpenTaskRun() | Propose() | Look():
-            return report(effect, reporter)
-
-
 def report(effect: Report, reporter: Reporter) -> Any:
     """Hand an effect that concerns the reporter to it."""
-    match effect:
-        case Propose(kind, run_id, state, force):
-            return reporter.propose(kind, run_id, state, force=force)
-        case OpenTaskRun(spec):
-            return reporter.open_task_run(spec)
-        case OpenFlowRun(flow_spec):
-            return reporter.open_flow_run(flow_spec)
-        case Look(flow_run_id):
-            return reporter.look(flow_run_id)
+    return _WAYS[type(effect)](effect, reporter)
+
+
+def _propose(effect: Propose, reporter: Reporter) -> Answer:
+    return reporter.propose(effect.kind, effect.run_id, effect.state, force=effect.force)
+
+
+def _settle(effect: Settle, _: Reporter) -> None:
+    for future in effect.futures:
+        future.settle()
 
 
 def save(run: Run, value: Any) -> Any:
@@ -91,22 +71,26 @@ def load(run: Run, state: State[Any]) -> Outcome:
 
 def call(run: Run) -> Outcome:
     """Call the run's function once, here or where it is to be called, within its timeout."""
+    try:
+        if run.elsewhere is not None:
+            outcome: Outcome = run.elsewhere(run)
+            return outcome
+        if run.timeout is not None:
+            return _within(run, run.timeout)
+        with run.scope(run):
+            return Returned(run.body())
+    except Exception as error:  # noqa: BLE001  # whatever the user's code raises is its outcome
+        return Raised(error)
+
+
+def _within(run: Run, seconds: float) -> Outcome:
+    from reeve.sdk.engine.timeouts import call_within
 
     def in_scope() -> Any:
         with run.scope(run):
             return run.body()
 
-    try:
-        if run.elsewhere is not None:
-            outcome: Outcome = run.elsewhere(run)
-            return outcome
-        if run.timeout is None:
-            return Returned(in_scope())
-        from reeve.sdk.engine.timeouts import call_within
-
-        return call_within(run.timeout, in_scope)
-    except Exception as error:  # noqa: BLE001  # whatever the user's code raises is its outcome
-        return Raised(error)
+    return call_within(seconds, in_scope)
 
 
 def _consult(run: Run, function: Callable[[], Any]) -> Outcome:
@@ -122,3 +106,17 @@ def _awaited(coroutine: Coroutine[Any, Any, Any]) -> Any:
     import asyncio
 
     return asyncio.run(coroutine)
+
+
+_WAYS: dict[type, Callable[[Any, Reporter], Any]] = {
+    Call: lambda effect, _: call(effect.run),
+    Propose: _propose,
+    Sleep: lambda effect, _: time.sleep(clock.to_sleep(effect.seconds, asks_again=effect.asks_again)),
+    Settle: _settle,
+    Consult: lambda effect, _: _consult(effect.run, effect.function),
+    Save: lambda effect, _: save(effect.run, effect.value),
+    Load: lambda effect, _: load(effect.run, effect.state),
+    OpenFlowRun: lambda effect, reporter: reporter.open_flow_run(effect.spec),
+    OpenTaskRun: lambda effect, reporter: reporter.open_task_run(effect.spec),
+    Look: lambda effect, reporter: reporter.look(effect.flow_run_id),
+}

@@ -132,7 +132,10 @@ class _ToFlow(logging.Handler):
 def _load_main(kind: str, where: str) -> None:
     """Have ``__main__`` be what it is in the process of the flow, but not do what that does at its start."""
     main = ModuleType("__mp_main__")  # the name that multiprocessing has for it
-    with importing():
+    token = importing.set(True)
+    try:
         run = runpy.run_path if kind == "file" else runpy.run_module
         main.__dict__.update(run(where, run_name="__mp_main__"))
+    finally:
+        importing.reset(token)
     sys.modules["__main__"] = sys.modules["__mp_main__"] = main

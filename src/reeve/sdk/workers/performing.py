@@ -22,7 +22,7 @@ from reeve.sdk.engine.nowhere import Nowhere
 from reeve.sdk.engine.outcomes import Outcome
 from reeve.sdk.engine.run import Kind, Reporter, Run
 from reeve.sdk.engine.server import Server
-from reeve.sdk.logging import TASK_LOGGER, log_to_console, run_logger
+from reeve.sdk.logging import log_to_console
 from reeve.sdk.runners import Abandoned, ThreadTaskRunner, interrupt
 from reeve.sdk.shipping import LogShipper
 from reeve.sdk.started import StartedTasks
@@ -132,7 +132,6 @@ def _call(call: RemoteCall) -> Outcome:
             run=run, around=around, parameters=parameters, task_name=call.task_name, tags=call.tags
         ),
         aside=partial(aside, around=around, parameters=parameters),
-        log=run_logger(TASK_LOGGER, call.name, call.flow_run_id, call.run_id),
         timeout=call.timeout,
         process_id=call.process_id,
         flow_run_id=call.flow_run_id,
