@@ -25,6 +25,7 @@ from reeve.agent.output import Shipper
 from reeve.agent.spool import KEPT_BYTES, Spool
 from reeve.drivers.process import messages
 from reeve.drivers.process.driver import ProcessDriver
+from reeve.drivers.process.spool import read_exit
 from reeve.wire import endpoints
 
 MIB = 1024 * 1024
@@ -213,7 +214,7 @@ async def test_a_run_prints_more_than_the_spool_holds(server: StandIn, agents: A
     await until(lambda: room(agents) > len(TEXT))
     await agent.end(signal.SIGKILL)
     loud.let_go()
-    await until((file.parent / "exit.json").exists)
+    await until(lambda: read_exit(str(file.parent)))
     await agents.start(SMALL)
     await server.until(lambda: attempt.closed)
     assert attempt.output["stdout"].encode() == TEXT * 2
@@ -233,7 +234,7 @@ async def test_a_spool_full_of_what_is_not_sent_stops_no_run(
     file = file_of(agents, attempt)
     assert MIB // 2 < file.stat().st_size <= MIB + BLOCK
     loud.let_go()
-    await until((file.parent / "exit.json").exists)
+    await until(lambda: read_exit(str(file.parent)))
     assert file.stat().st_size <= MIB + BLOCK
     del server.refusals[endpoints.attempt_output.name]
     await server.until(lambda: attempt.closed)
