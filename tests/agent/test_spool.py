@@ -129,13 +129,12 @@ async def test_only_what_the_journal_knows_is_called_sent(
     output.write_bytes(b"one\n")
     shipper = Shipper(link, journal, entry, tmp_path, noted.append, resumed=False, echo=False)
     journal._connection.execute("pragma query_only = on")
-    shipping = asyncio.create_task(shipper.run())
+    shipper.begin()
     await until(lambda: "may be sent twice" in caplog.text)
     assert (attempt.output["stdout"], noted) == ("one\n", [])
     journal._connection.execute("pragma query_only = off")
     output.write_bytes(b"one\ntwo\n")
-    shipper.finish()
-    await shipping
+    await shipper.finish()
     assert noted == [{"stdout": 8, "stderr": 0, "records": 0}]
     await link.close()
     await journal.close()

@@ -60,6 +60,7 @@ class ProcessDriver:
         self._spool = home.absolute() / "spool"
         self._idle_seconds = idle_seconds
         self._key = start.environment_key()
+        self._first = self._shims / self._key  # of this environment; there is another when it retires
         self._links: dict[Path, Link] = {}
         self._watches: dict[Path, asyncio.Task[None]] = {}  # of each link: what follows when it is lost
         self._holders: dict[UUID, Path] = {}  # the shim that holds a running attempt
@@ -185,7 +186,7 @@ class ProcessDriver:
     async def _current(self) -> tuple[Path, Link]:
         """Return a shim of this environment that takes launches; start one when there is none."""
         async with self._starting:
-            directory = self._shims / self._key
+            directory = self._first
             for number in itertools.count(2):
                 link = self._links.get(directory) or await self._open(directory)
                 if not link.greeting["retiring"]:

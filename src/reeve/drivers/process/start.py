@@ -37,9 +37,13 @@ _AT_START_PREFIXES = ("LC_", "LD_", "MALLOC_", "PYTHON")
 
 def template(module: str, env: Mapping[str, str]) -> str:
     """Return what a template is started with that may fork runs with this environment: JSON, argv and env."""
-    acting = {name: text for name, text in env.items() if _acts_at_start(name)}
+    return _template(module, tuple(one for one in env.items() if _acts_at_start(one[0])))
+
+
+@lru_cache(16)
+def _template(module: str, acting: tuple[tuple[str, str], ...]) -> str:
     argv = [sys.executable, "-m", "reeve.drivers.process.template", module]
-    return json.dumps({"argv": argv, "env": acting}, sort_keys=True)
+    return json.dumps({"argv": argv, "env": dict(acting)}, sort_keys=True)
 
 
 @lru_cache(1024)
