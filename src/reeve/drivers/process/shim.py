@@ -244,8 +244,9 @@ class Shim:
             record = spool.read_exit(directory)
             if not record:
                 raise Refusal("launched_elsewhere", f"Another shim has launched {attempt}.") from None
+            answer = _already_ended(record)
             for caller in self._launching.pop(attempt, []):
-                caller.answer(_already_ended(record))
+                caller.answer(answer)
             return None
         except OSError as error:
             raise _not_launched(f"The spool '{directory}' cannot be written", error) from error
