@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from reeve.client.local import LENGTH_BYTES
-from reeve.drivers.process import host, messages, start, tree
+from reeve.drivers.process import host, messages, orders, start, tree
 
 FLOWS = """
 import time
@@ -110,7 +110,7 @@ class Line:
         return {
             "attempt": attempt,
             "argv": [sys.executable, "-m", module],
-            "env": env,
+            "env": orders.joined(env),
             "cwd": str(spool / "work"),
             "spool_dir": str(spool),
             "grace_seconds": 5.0,
@@ -135,7 +135,7 @@ class Line:
             if message.get("event") == "exited":
                 ended += 1
                 assert message["record"]["code"] == 0, message["record"]
-                self._tell(id=1, do="acknowledge", attempt=message["record"]["attempt"])
+                self._tell(id=1, do="acknowledge", attempts=[message["record"]["attempt"]])
             elif "handle" in message.get("ok", {}):
                 forked = forked and message["ok"]["handle"]["forked"]
         return forked

@@ -92,7 +92,7 @@ def test_a_block_that_is_no_process_is_refused_by_name(type_: str, common: Prepa
 
 def test_a_run_gets_its_token_and_none_of_the_agents_secrets(common: Preparation) -> None:
     granted = grant(["x"])
-    seen = environment(granted, common, Path("/job.json"))
+    seen = environment(granted, common, "/job.json")
     assert not [value for value in seen.values() if "secret" in value]
     assert seen["REEVE_API_KEY"] == seen["PREFECT_API_KEY"] == granted.token
     assert (seen["PATH"], seen["PREFECT_LOGGING_LEVEL"], seen["REEVE_HOME"]) == (

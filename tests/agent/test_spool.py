@@ -25,6 +25,7 @@ from reeve.agent.output import Shipper
 from reeve.agent.spool import KEPT_BYTES, Spool
 from reeve.drivers.process import messages
 from reeve.drivers.process.driver import ProcessDriver
+from reeve.drivers.process.spool import read_exit
 from reeve.wire import endpoints
 
 MIB = 1024 * 1024
@@ -128,13 +129,12 @@ async def test_only_what_the_journal_knows_is_called_sent(
     output.write_bytes(b"one\n")
     shipper = Shipper(link, journal, entry, tmp_path, noted.append, resumed=False, echo=False)
     journal._connection.execute("pragma query_only = on")
-    shipping = asyncio.create_task(shipper.run())
+    shipper.begin()
     await until(lambda: "may be sent twice" in caplog.text)
     assert (attempt.output["stdout"], noted) == ("one\n", [])
     journal._connection.execute("pragma query_only = off")
     output.write_bytes(b"one\ntwo\n")
-    shipper.finish()
-    await shipping
+    await shipper.finish()
     assert noted == [{"stdout": 8, "stderr": 0, "records": 0}]
     await link.close()
     await journal.close()
@@ -213,7 +213,7 @@ async def test_a_run_prints_more_than_the_spool_holds(server: StandIn, agents: A
     await until(lambda: room(agents) > len(TEXT))
     await agent.end(signal.SIGKILL)
     loud.let_go()
-    await until((file.parent / "exit.json").exists)
+    await until(lambda: read_exit(str(file.parent)))
     await agents.start(SMALL)
     await server.until(lambda: attempt.closed)
     assert attempt.output["stdout"].encode() == TEXT * 2
@@ -233,7 +233,7 @@ async def test_a_spool_full_of_what_is_not_sent_stops_no_run(
     file = file_of(agents, attempt)
     assert MIB // 2 < file.stat().st_size <= MIB + BLOCK
     loud.let_go()
-    await until((file.parent / "exit.json").exists)
+    await until(lambda: read_exit(str(file.parent)))
     assert file.stat().st_size <= MIB + BLOCK
     del server.refusals[endpoints.attempt_output.name]
     await server.until(lambda: attempt.closed)

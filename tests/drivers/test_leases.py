@@ -224,7 +224,7 @@ async def test_what_runs_longer_than_it_may_is_ended_by_the_shim_alone(home: Hom
     await agent.close()
     pid = int(handle.infrastructure_pid.rpartition(":")[2])
     await until(lambda: tree.read(pid) is None)
-    await until((home.path / "spool" / str(launch.attempt) / spool.EXIT).exists)
+    await until(lambda: spool.read_exit(str(home.path / "spool" / str(launch.attempt))))
     (found,) = await home.agent().driver.recover()
     record = found.exit
     assert record

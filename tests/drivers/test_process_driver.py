@@ -358,9 +358,9 @@ async def test_an_exit_is_told_though_the_disk_is_full(home: Home, agent: Agent)
     await agent.driver.stop(handle, 0)
     record = await agent.exit(handle)
     assert record.killed
-    assert not (home.spool(handle) / spool.EXIT).exists()
+    assert not spool.read_exit(str(home.spool(handle)))
     resource.prlimit(home.shim(), resource.RLIMIT_FSIZE, unlimited)
-    await until((home.spool(handle) / spool.EXIT).exists)
+    await until(lambda: spool.read_exit(str(home.spool(handle))))
 
 
 async def test_a_spool_without_room_stops_no_run(full_disk: Path) -> None:
@@ -375,7 +375,7 @@ async def test_a_spool_without_room_stops_no_run(full_disk: Path) -> None:
         await agent.driver.launch(order("true", working_dir="/"))
     (home.spool(launch) / "stdout").unlink()
     assert (await agent.run(order("true"))).code == 0
-    await until((home.spool(launch) / spool.EXIT).exists)
+    await until(lambda: spool.read_exit(str(home.spool(launch))))
     await home.end()
     await home.emptied()
 
@@ -413,7 +413,9 @@ async def test_runs_outlive_their_agent_and_are_found_again(home: Home, tmp_path
     wait = f"while [ ! -e {gate} ]; do sleep 0.02; done; exit 5"
     attempts = dying_agent(home, wait, "sleep 1000")
     gate.touch()
-    await until((home.path / "spool" / attempts[0] / spool.EXIT).exists)  # it ends while nobody listens
+    await until(
+        lambda: spool.read_exit(str(home.path / "spool" / attempts[0]))
+    )  # it ends while nobody listens
     agent = home.agent()
     ended, running = sorted(await agent.driver.recover(), key=lambda one: attempts.index(str(one.attempt)))
     assert ended.exit
@@ -432,7 +434,7 @@ async def test_an_exit_is_told_to_every_agent_until_it_is_acknowledged(home: Hom
     record = await agent.run(script("exit 5"))
     (found,) = await home.agent().driver.recover()
     assert found.exit == record
-    await agent.driver.acknowledge(record.attempt)
+    await agent.driver.acknowledge([record.attempt])
     await agent.driver.discard([record.attempt])
     assert await home.agent().driver.recover() == []
 
@@ -617,5 +619,5 @@ async def test_a_home_that_cannot_be_used_is_explained(tmp_path: Path) -> None:
 async def test_an_exit_record_can_be_read_without_reeve(home: Home, agent: Agent) -> None:
     launch = script("exit 3")
     await agent.run(launch)
-    record = json.loads((home.spool(launch) / spool.EXIT).read_text())
+    record = json.loads((home.spool(launch) / spool.LAUNCH).read_text().splitlines()[-1])["record"]
     assert (record["code"], record["gone"], record["handle"]["pid"] > 1) == (3, True, True)

@@ -133,7 +133,7 @@ async def test_the_bound_outlives_its_agent(home: Home, tmp_path: Path) -> None:
         attempt = process.stdout.readline().decode().strip()
         process.kill()
     gate.touch()
-    await until((home.path / "spool" / attempt / spool.EXIT).exists)
+    await until(lambda: spool.read_exit(str(home.path / "spool" / attempt)))
     (found,) = await home.agent().driver.recover()
     assert found.exit
     assert (found.exit.output_bytes, found.exit.output_dropped_bytes) == (LIMIT, PRINTED - LIMIT)

@@ -78,7 +78,7 @@ def test_it_says_what_it_does_not_understand(line: Line) -> None:
     assert line.ask("dance")["error"]["code"] == "unknown"
     assert line.ask("stop")["error"]["code"] == "invalid"
     assert line.ask("stop", attempt="x", grace_seconds=1)["ok"] == {"known": False}
-    order = {"argv": ["true"], "env": {}, "cwd": "/", "spool_dir": "/nowhere", "grace_seconds": 1}
+    order = {"argv": ["true"], "env": "", "cwd": "/", "spool_dir": "/nowhere", "grace_seconds": 1}
     assert line.ask("launch", attempt="no uuid", **order)["error"]["code"] == "invalid"
 
 
@@ -86,12 +86,12 @@ def test_it_keeps_a_record_until_it_is_acknowledged(home: Home, line: Line) -> N
     line.ask("hello", protocol=messages.PROTOCOL)
     attempt = str(uuid4())
     spool = str(home.path / "spool" / attempt)
-    order = {"argv": ["/bin/true"], "env": {}, "cwd": "/", "spool_dir": spool, "grace_seconds": 1}
+    order = {"argv": ["/bin/true"], "env": "", "cwd": "/", "spool_dir": spool, "grace_seconds": 1}
     assert line.ask("launch", attempt=attempt, **order)["ok"]["handle"]["attempt"] == attempt
     record = line.read()["record"]
     assert (record["attempt"], record["code"]) == (attempt, 0)
     assert line.ask("list")["ok"] == {"runs": [], "ended": [record]}
-    line.ask("acknowledge", attempt=attempt)
+    line.ask("acknowledge", attempts=[attempt])
     assert line.ask("list")["ok"] == {"runs": [], "ended": []}
     assert line.ask("launch", attempt=attempt, **order)["ok"]["exit"] == record
 

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
 
-from reeve.drivers.process import spool
+from reeve.drivers.process import messages, spool
 
 
 def test_an_attempt_is_launched_once_in_a_directory(tmp_path: Path) -> None:
     place = str(tmp_path / "deep" / "spool")
-    assert spool.read_launch(place) is None
+    assert spool.read(place) is None
     file = spool.write_intent(place, {"attempt": "a"})
     spool.settle(file)
-    assert spool.read_launch(place) == ({"attempt": "a"}, {})
+    assert spool.read(place) == {"attempt": "a"}
     with pytest.raises(FileExistsError):
         spool.write_intent(place, {"attempt": "a"})
     spool.add_handle(file, {"pid": 5})
-    assert spool.read_launch(place) == ({"attempt": "a"}, {"pid": 5})
+    assert spool.read(place) == {"attempt": "a", "pid": 5}
 
 
 def test_an_intent_that_is_taken_back_was_none(tmp_path: Path) -> None:
     spool.forget_intent(str(tmp_path), spool.write_intent(str(tmp_path), {"attempt": "a"}))
-    assert spool.read_launch(str(tmp_path)) is None
+    assert spool.read(str(tmp_path)) is None
 
 
 def test_a_run_that_writes_nothing_has_no_files(tmp_path: Path) -> None:
@@ -33,15 +35,29 @@ def test_a_run_that_writes_nothing_has_no_files(tmp_path: Path) -> None:
 
 def test_a_torn_launch_file_is_a_launch(tmp_path: Path) -> None:
     (tmp_path / spool.LAUNCH).write_text('{"attem')
-    assert spool.read_launch(str(tmp_path)) == ({}, {})
+    assert spool.read(str(tmp_path)) == {}
 
 
-def test_an_exit_record_is_whole_or_not_there(tmp_path: Path) -> None:
-    assert spool.read_exit(str(tmp_path)) is None
-    for code in (1, 2):
-        spool.settle_exit(str(tmp_path), spool.write_exit(str(tmp_path), {"code": code}))
-        assert spool.read_exit(str(tmp_path)) == {"code": code}
-    assert [one.name for one in tmp_path.iterdir()] == [spool.EXIT]
+@pytest.mark.parametrize("cut", [0, 1, 5])
+def test_an_exit_record_is_whole_or_not_there(tmp_path: Path, cut: int) -> None:
+    """Also where a crash, or a full disk, has cut what was written before it."""
+    place, file = str(tmp_path), tmp_path / spool.LAUNCH
+    with pytest.raises(FileNotFoundError):  # nothing was launched
+        spool.add_exit(place, messages.exited({"code": 1}))
+    os.close(spool.write_intent(place, {"attempt": "a"}))
+    spool.add_handle(os.open(file, os.O_WRONLY | os.O_APPEND), {"pid": 5})
+    os.truncate(file, file.stat().st_size - cut)
+    assert spool.read_exit(place) is None
+    spool.settle_exit(spool.add_exit(place, messages.exited({"code": 1})))
+    assert spool.read_exit(place) == {"code": 1}
+    assert spool.read(place) == {
+        "attempt": "a",
+        **({"pid": 5} if cut < 2 else {}),
+        **json.loads(messages.exited({"code": 1})),
+    }
+    os.truncate(file, file.stat().st_size - 2)
+    assert spool.read_exit(place) is None
+    assert [one.name for one in tmp_path.iterdir()] == [spool.LAUNCH]
 
 
 def test_the_quota_is_for_both_streams_and_its_end_is_told_once(tmp_path: Path) -> None:

@@ -359,6 +359,21 @@ async def test_a_directory_that_is_missing_is_named(warm: Warm) -> None:
         await warm.agent.driver.launch(launch)
 
 
+async def test_a_run_without_a_spool_takes_no_other_s_process(warm: Warm) -> None:
+    """It was ordered already when that was found out, and the template answers in the order of the orders."""
+    spool = Path(str((await warm.launch("pass")).output_dir)).parent
+    launches = [warm.order(f"print({n}, os.getpid())") for n in range(4)]
+    (spool / str(launches[1].attempt)).write_text("in the way")
+    launched = await asyncio.gather(*map(warm.agent.driver.launch, launches), return_exceptions=True)
+    refused = launched.pop(1)
+    assert isinstance(refused, NotLaunchedError)
+    assert "cannot be written: Not a directory" in refused.message
+    for number, handle in zip((0, 2, 3), launched, strict=True):
+        assert isinstance(handle, Handle)
+        assert (await warm.agent.exit(handle)).code == 0
+        assert _output(handle).split() == [str(number), str(handle.details["pid"])]
+
+
 async def test_what_no_environment_holds_is_refused(warm: Warm) -> None:
     """And the runs of others are none the worse for it."""
     await warm.launch("pass")

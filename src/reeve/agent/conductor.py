@@ -272,7 +272,7 @@ class Conductor:
         for attempt_id in over:
             prepare.remove_job_file(self._jobs, attempt_id)
             self._spool.settle(attempt_id)
-        await asyncio.gather(*map(self._driver.acknowledge, over))
+        await self._driver.acknowledge(over.keys())
         self._failures += [attempt_id for attempt_id, keep in over.items() if keep]
         gone = [attempt_id for attempt_id, keep in over.items() if not keep]
         while len(self._failures) > KEPT_FAILURES:

@@ -132,7 +132,7 @@ class Course:
             if self._stop_reason == CANCELLED:
                 log.info("Cancelled flow run '%s'!", self.run_id)  # A98
         finally:
-            await tasks.cancel([delivery, *([self._ending] if self._ending else [])])
+            await tasks.cancel([one for one in (delivery, self._ending) if one and not one.done()])
             self._means.exits.forget(self.id)
 
     def _on_settled(self, delivery: asyncio.Task[None]) -> None:
@@ -234,25 +234,24 @@ class Course:
             resumed=self._resumed,
             echo=self._echo,
         )
-        shipping = asyncio.create_task(shipper.run())
+        shipper.begin()
         try:
             if self._stop_reason is not None:
                 self._end(handle)
-            record = await asyncio.shield(self._exit)
+            record = await self._exit
             self.is_gone = True
             if self._ending:
                 self._ending.cancel()
-            shipper.finish()
-            await self._wait_for_output(shipping)
+            await self._deliver_output(shipper)
             await self._means.relay.settled(self.entry.token)
         finally:
-            shipping.cancel()
+            shipper.close()
         await self._report_exit(record, handle)
 
-    async def _wait_for_output(self, shipping: asyncio.Task[None]) -> None:
+    async def _deliver_output(self, shipper: Shipper) -> None:
         """Output goes before the end it led to; what cannot be read holds up no report."""
         try:
-            await shipping
+            await shipper.finish()
         except OSError as error:
             log.error("Output of flow run '%s' cannot be read: %s", self.run_id, error)  # noqa: TRY400  # it says all
 

@@ -51,26 +51,42 @@ class Shipper:
         self._noted = noted
         self._by_line = resumed
         self._echo = echo
-        self._ended = asyncio.Event()
+        self._next_look: asyncio.TimerHandle | None = None
+        self._look: asyncio.Task[None] | None = None
 
-    def finish(self) -> None:
-        """Let ``run`` return as soon as everything is sent: nothing more will be written."""
-        self._ended.set()
+    def begin(self) -> None:
+        """Send what is written, every now and then: a short run has no task of its own for it."""
+        if self._directory is None:
+            return
+        self._next_look = asyncio.get_running_loop().call_later(EVERY_SECONDS, self._begin_look)
 
-    async def run(self) -> None:
-        """Send what is written until the run has ended and everything is sent."""
-        ended = self._directory is None
-        while not ended:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(EVERY_SECONDS):
-                    await self._ended.wait()
-            ended = self._ended.is_set()
-            while await self._send_part(final=ended):
-                pass
+    async def finish(self) -> None:
+        """Send what is left: nothing more will be written. Raises OSError when it cannot be read."""
+        if self._look is not None:
+            await self._look
+        self.close()
+        while await self._send_part(final=True):
+            pass
+
+    def close(self) -> None:
+        """Send no more. Twice is fine."""
+        if self._next_look is not None:
+            self._next_look.cancel()
+        if self._look is not None:
+            self._look.cancel()
+
+    def _begin_look(self) -> None:
+        self._look = asyncio.create_task(self._send())
+
+    async def _send(self) -> None:
+        while await self._send_part(final=False):
+            pass
+        self.begin()
 
     async def _send_part(self, *, final: bool) -> bool:
         """Send the next part of both streams; return whether there was any."""
-        assert self._directory is not None
+        if self._directory is None:
+            return False
         chunks: list[OutputChunk] = []
         shipped = dict(self._entry.shipped)
         for stream, offset in self._entry.shipped.items():
@@ -85,7 +101,7 @@ class Shipper:
         try:
             await self._link.output(self._entry.attempt_id, chunks)
         except NotFoundError:  # the run was deleted
-            self.finish()
+            self._directory = None
             return False
         except SupersededError:
             raise

@@ -193,8 +193,8 @@ class Driver(Protocol):
         Told again to the next agent until it is acknowledged. For one consumer.
         """
 
-    async def acknowledge(self, attempt: UUID) -> None:
-        """Take note that the agent has the exit record in its journal."""
+    async def acknowledge(self, attempts: Collection[UUID]) -> None:
+        """Take note that the agent needs no more to be told how these have ended."""
 
     async def discard(self, attempts: Collection[UUID]) -> None:
         """Delete what is kept of ended attempts: their output and their exit records."""

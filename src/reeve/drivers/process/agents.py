@@ -84,11 +84,11 @@ class Agents:
         self._settle = settle
         loop.watch(listener.fileno(), lambda _: self._accept())
 
-    def tell(self, event: dict[str, Any]) -> None:
-        """Send an event to all who have said hello."""
-        for connection in list(self.connections):
+    def tell(self, event: bytes) -> None:
+        """Send an event, encoded, to all who have said hello."""
+        for connection in self.connections:
             if connection.greeted:
-                self.send(connection, event)
+                self._send(connection, event)
 
     def close(self) -> None:
         """Send what is still to be sent; a second for each."""
@@ -148,7 +148,10 @@ class Agents:
 
     def send(self, connection: Connection, message: dict[str, Any]) -> None:
         """Send a message with the next ``flush``, or as soon as the agent takes it."""
-        connection.backlog += messages.encode(message)
+        self._send(connection, messages.encode(message))
+
+    def _send(self, connection: Connection, line: bytes) -> None:
+        connection.backlog += line
         self._untold.add(connection)
 
     def flush(self) -> None:

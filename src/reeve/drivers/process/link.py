@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import Callable
 from typing import Any, cast
+
+import msgspec
 
 from reeve.drivers.process import messages
 from reeve.errors import ReeveError
@@ -43,7 +46,7 @@ class Link(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._on_exit = on_exit
         self._transport: asyncio.WriteTransport | None = None
-        self._lines = messages.Lines()
+        self._lines = messages.Lines(_decode)
         self._unsent: list[bytes] = []
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._next = 0
@@ -74,7 +77,7 @@ class Link(asyncio.BufferedProtocol):
         self._waiting[self._next] = answer
         if not self._unsent:
             self._loop.call_soon(self._send)
-        self._unsent.append(messages.encode({"id": self._next, "do": do, **fields}))
+        self._unsent.append(_encode({"id": self._next, "do": do, **fields}))
         return await answer
 
     async def close(self) -> None:
@@ -128,3 +131,18 @@ class Link(asyncio.BufferedProtocol):
             if not answer.done():
                 answer.set_exception(LinkLostError())
         self._waiting.clear()
+
+
+def _encode(message: dict[str, Any]) -> bytes:
+    """Do what ``messages.encode`` does, in a tenth of the time but for what is not UTF-8."""
+    try:
+        return msgspec.json.encode(message) + b"\n"
+    except UnicodeEncodeError:
+        return messages.encode(message)
+
+
+def _decode(line: bytes) -> Any:
+    try:
+        return msgspec.json.decode(line)
+    except msgspec.DecodeError:  # perhaps what is not UTF-8
+        return json.loads(line)

@@ -7,14 +7,15 @@ Requests carry ``id`` and ``do``; the answer repeats the ``id`` with ``ok`` or `
 do             fields                                                ok
 ============== ===================================================== =======================================
 hello          protocol                                              protocol, host, pid, start_time, retiring
-launch         attempt, argv, env, cwd, spool_dir, grace_seconds,    handle; exit too when it has ended
-               output_quota, lease (seconds, sent_at, margin_seconds,
-               on_lost) or null, renew (host, port, tls, path,
-               token) or null, template (argv, env) or null
+launch         attempt, argv, env (NAME=TEXT, a zero between two),   handle; exit too when it has ended
+               cwd, spool_dir, grace_seconds, output_quota, lease
+               (seconds, sent_at, margin_seconds, on_lost) or null,
+               renew (host, port, tls, path, token) or null,
+               template (JSON: argv, env) or null
 stop           attempt, grace_seconds                                known: whether this shim holds it
 list                                                                 runs (attempt, handle, ending, detail),
                                                                      ended: exit records not acknowledged
-acknowledge    attempt
+acknowledge    attempts
 renewed        attempts, sent_at, lease_seconds
 room           until: of ``written``, or null to ask only            written: bytes of output since its start;
                                                                      outputs: of these, of running attempts;
@@ -31,6 +32,7 @@ import json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 # Files of a shim's directory.
@@ -52,12 +54,18 @@ def encode(message: dict[str, Any]) -> bytes:
     return json.dumps(message).encode() + b"\n"
 
 
+def exited(record: dict[str, Any]) -> bytes:
+    """Return the event of an end, which is also how the spool has it."""
+    return encode({"event": "exited", "record": record})
+
+
 class Lines:
-    """Cuts what arrives into messages."""
+    """Cuts what arrives into messages; ``decode`` makes an object of a line, or raises ValueError."""
 
-    __slots__ = ("_rest",)
+    __slots__ = ("_decode", "_rest")
 
-    def __init__(self) -> None:
+    def __init__(self, decode: Callable[[bytes], Any] = json.loads) -> None:
+        self._decode = decode
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[dict[str, Any]]:
@@ -67,7 +75,7 @@ class Lines:
         self._rest = rest
         if len(rest) > LONGEST_LINE:
             raise ValueError("a message is too long")
-        messages = [json.loads(line) for line in lines]
+        messages = [self._decode(bytes(line)) for line in lines]
         if not all(isinstance(message, dict) for message in messages):
             raise ValueError("a message must be a JSON object")
         return messages

@@ -128,7 +128,7 @@ class Run:
     def discard(self) -> dict[str, Any]:
         """Clear away what could not be started, and return the record that says why."""
         os.waitpid(self.child.pid, 0)
-        for file in (self.child.pidfd, self.child.stdout, self.child.stderr):
+        for file in (self.child.pidfd, *self.child.pipes.values()):
             os.close(file)
         self.output.close()
         return {

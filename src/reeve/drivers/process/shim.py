@@ -114,15 +114,18 @@ class Shim:
             return 0
         if any(run.ending for run in self._runs.values()):
             return max(0.0, self._next_step - now)
-        if self._runs or self._records.unsaved:
+        if self._has_work():
             return max(0.0, self._next_tick - now)
         return None if self._agents.connections else max(0.0, self._idle_since + self._idle_seconds - now)
 
+    def _has_work(self) -> bool:
+        return bool(self._runs) or not self._records.are_saved
+
     def _is_needed(self) -> bool:
-        return bool(self._runs or self._records.unsaved or self._agents.connections)
+        return bool(self._agents.connections) or self._has_work()
 
     def _is_done(self) -> bool:
-        if self._runs or self._records.unsaved:
+        if self._has_work():
             return False
         idle = not self._agents.connections and time.monotonic() >= self._idle_since + self._idle_seconds
         return self._retiring or idle
@@ -149,13 +152,13 @@ class Shim:
                 if steps if not run.main_gone else not exact or run.attempt in orphans:
                     guard(self._step, run, now, orphans.get(run.attempt, []))
             self._finish([one for one in ending if one.main_gone and exact and one.attempt not in orphans])
-        if now >= self._next_tick and (self._runs or self._records.unsaved):
+        if now >= self._next_tick and self._has_work():
             self._next_tick = now + TICK
             self._tick()
 
     def _tick(self) -> None:
         now = host.boottime()
-        self._records.save(list(self._records.unsaved))
+        self._records.save()
         for run in self._runs.values():
             run.output.count_records()
             run.output.tell_losses()
@@ -199,17 +202,19 @@ class Shim:
     def _start_all(self) -> None:
         """Start what was ordered in this round: all intents are on disk before the first run begins.
 
-        A template forks one run while the next is ordered of it.
+        A template's runs get ready meanwhile; it answers in the order in which it was asked.
         """
-        orders, self._orders = self._orders, {}
-        intents = [(order, self._answering(self._write_intent, order)) for order in orders.values()]
-        written = [(order, intent) for order, intent in intents if intent]
-        births = [(*one, self._answering(self._begin, *one)) for one in written]
-        if births:
+        orders, self._orders = list(self._orders.values()), {}
+        born = [(order, birth) for order in orders if (birth := self._answering(self._order_birth, order))]
+        written = [(*one, self._answering(self._write_intent, one[0])) for one in born]
+        settled = [(*one, self._answering(self._settle_intent, one[0], one[2])) for one in written]
+        if settled:
             self._witness.look(os.getpid())
-        for order, intent, birth in births:
-            if birth:
+        for order, birth, intent, on_disk in settled:
+            if on_disk:
                 self._answering(self._complete, order, intent, birth)
+            else:
+                guard(birth.give_up)
 
     def _answering(self, act: Callable[..., Any], order: dict[str, Any], *more: object) -> Any:
         """Do a part of a launch; when it fails, whoever asked for the launch is told."""
@@ -219,6 +224,15 @@ class Shim:
             for caller in self._launching.pop(order["attempt"], []):
                 caller.refuse(error)
             return None
+
+    def _order_birth(self, order: dict[str, Any]) -> Birth:
+        """Order the run of a template if one takes it: it does nothing before its go."""
+        if door := door_of(order)[0]:
+            lease.prepare(door)
+        try:
+            return Birth(order, self._templates, self._inherited, self._room)
+        except OSError as error:
+            raise _not_launched("The run could not be forked", error) from error
 
     def _write_intent(self, order: dict[str, Any]) -> int | None:
         """Return the intent, to be settled (a file, never 0); None: it was launched before, and has ended."""
@@ -230,28 +244,22 @@ class Shim:
             record = spool.read_exit(directory)
             if not record:
                 raise Refusal("launched_elsewhere", f"Another shim has launched {attempt}.") from None
+            answer = _already_ended(record)
             for caller in self._launching.pop(attempt, []):
-                caller.answer(_already_ended(record))
+                caller.answer(answer)
             return None
         except OSError as error:
             raise _not_launched(f"The spool '{directory}' cannot be written", error) from error
 
-    def _begin(self, order: dict[str, Any], intent: int) -> Birth:
-        """Order the run of a template if one takes it, and bring the intent to disk.
-
-        The template forks meanwhile: a run does nothing before its go.
-        """
-        birth: Birth | None = None
+    def _settle_intent(self, order: dict[str, Any], intent: int | None) -> bool:
+        """Bring an intent to disk; return whether there is one."""
+        if intent is None:
+            return False
         try:
-            if door := door_of(order)[0]:
-                lease.prepare(door)
-            birth = Birth(order, self._templates, self._inherited, self._room)
             spool.settle(intent)
-        except Exception as error:
-            if birth:
-                birth.give_up()
+        except OSError as error:
             raise _unborn(order, intent, error) from error
-        return birth
+        return True
 
     def _complete(self, order: dict[str, Any], intent: int, birth: Birth) -> None:
         """Take the run into the shim's hands, and let it begin."""
@@ -294,7 +302,7 @@ class Shim:
         }
 
     def _acknowledge(self, _: Caller, request: dict[str, Any]) -> dict[str, Any]:
-        self._records.acknowledge(request["attempt"])
+        self._records.acknowledge(request["attempts"])
         return {}
 
     def _renewed(self, _: Caller, request: dict[str, Any]) -> dict[str, Any]:
@@ -334,16 +342,16 @@ class Shim:
         if run.problem:
             del self._runs[run.attempt]
             record = run.discard()
-            self._records.keep(run, record)
-            self._records.save([run.attempt])
+            told = self._records.keep(run, record)
+            self._records.save()
             for caller in callers:
                 caller.refuse(Refusal("not_launched", record["message"]))
             if not any(caller.connection in self._agents.connections for caller in callers):
-                self._agents.tell({"event": "exited", "record": record})
+                self._agents.tell(told)
             return
         run.started = True
         self._loop.watch(run.child.pidfd, lambda _: self._on_exit(run))
-        for stream, pipe in _pipes(run).items():
+        for stream, pipe in run.child.pipes.items():
             self._loop.watch(pipe, self._pump(run, stream, pipe))
         for caller in callers:
             caller.answer({"handle": run.handle})
@@ -351,7 +359,8 @@ class Shim:
     def _pump(self, run: Run, stream: str, pipe: int) -> Callable[[int], None]:
         def pump(_: int) -> None:
             if not run.pump(stream, pipe):
-                self._loop.unwatch(pipe)  # closed when the run is reaped
+                self._loop.unwatch(pipe)
+                os.close(run.child.pipes.pop(stream))
 
         return pump
 
@@ -392,15 +401,15 @@ class Shim:
 
     def _finish(self, runs: list[Run]) -> None:
         """Write down what became of runs of which nothing is left, then tell it."""
+        ends: list[bytes] = []
         for run in runs:
-            guard(self._reap, run)
-        reaped = [run.attempt for run in runs if run.attempt in self._records.unsaved]
-        self._records.save(reaped)
-        for attempt in reaped:
-            self._agents.tell({"event": "exited", "record": self._records.ended[attempt]})
+            guard(self._reap, run, ends)
+        self._records.save()
+        for told in ends:
+            self._agents.tell(told)
 
-    def _reap(self, run: Run) -> None:
-        pipes = _pipes(run)
+    def _reap(self, run: Run, ends: list[bytes]) -> None:
+        pipes = run.child.pipes
         run.drain(pipes)
         for pipe in pipes.values():
             self._loop.unwatch(pipe)
@@ -409,7 +418,7 @@ class Shim:
         record = run.reap()
         if record["signal"] == signal.SIGKILL and not run.killed:
             record["oom_kills"] = run.memory.kills()
-        self._records.keep(run, record)
+        ends.append(self._records.keep(run, record))
 
     def _orphans(self) -> tuple[dict[str, list[int]], bool]:
         """Reap the dead among the orphans that came back here; return the living, by attempt.
@@ -421,7 +430,7 @@ class Shim:
         own |= self._renewals.pids | self._templates.pids
         found: dict[str, list[int]] = {}
         exact = True
-        for pid in tree.children(os.getpid()):
+        for pid in tree.own_children():
             if pid in own or self._templates.owns(pid):
                 continue
             owner = self._owner(pid)
@@ -441,10 +450,6 @@ class Shim:
             if tree.limit_mark(run.attempt) == number or (process and process.session == run.child.pid):
                 return run.attempt
         return next(iter(self._runs)) if len(self._runs) == 1 else None
-
-
-def _pipes(run: Run) -> dict[str, int]:
-    return {"stdout": run.child.stdout, "stderr": run.child.stderr}
 
 
 def _has_ended(pidfd: int) -> bool:

@@ -9,7 +9,7 @@ import os
 import resource
 import signal
 
-from reeve.drivers.process import tree
+from reeve.drivers.process import orders, tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,16 +84,15 @@ class Pipes:
 
 
 class Child:
-    """A forked run: its pid and pidfd, the shim's ends of its pipes."""
+    """A forked run: its pid and pidfd, the shim's ends of its verdict and of its open streams."""
 
-    __slots__ = ("pid", "pidfd", "stderr", "stdout", "verdict")
+    __slots__ = ("pid", "pidfd", "pipes", "verdict")
 
     def __init__(self, pid: int, pipes: Pipes) -> None:
         """Raises OSError when it cannot be watched; then it does not stay."""
         self.pid = pid
         self.pidfd = _watch(pid)
-        self.stdout = pipes.stdout
-        self.stderr = pipes.stderr
+        self.pipes = {"stdout": pipes.stdout, "stderr": pipes.stderr}
         self.verdict = pipes.verdict
 
 
@@ -110,7 +109,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def spawn(order: dict[str, Any], inherited: Inherited, pipes: Pipes) -> int:
-    """Fork a run and return its pid. The order has attempt, argv, env and cwd.
+    """Fork a run and return its pid. The order has attempt, argv, env (see orders.joined) and cwd.
 
     Raises OSError when there is no room for it.
     """
@@ -199,7 +198,7 @@ def _execute(order: dict[str, Any], inherited: Inherited) -> str:
     inherited.restore()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
-        os.execvpe(argv[0], argv, {**order["env"], tree.MARK: order["attempt"]})  # noqa: S606 - no shell is the point
+        os.execvpe(argv[0], argv, orders.split(order["env"]))  # noqa: S606 - no shell is the point
     except OSError as error:
         return _cannot_start(argv[0], error)
     except ValueError as error:

@@ -1,12 +1,11 @@
-"""A run's directory on disk: the intent to launch, its output, its exit record.
+"""A run's directory on disk: what became of it, line by line, and its output.
 
-``launch``    line 1: the intent, written before the fork; line 2: the handle, after it
+``launch``    lines of JSON: the intent, written before the fork; the handle, after it; the exit as it is told
 ``stdout``, ``stderr``   the bytes of the run, appended; made by the first of them
 ``records``   lines of JSON that the run has logged, where it does so; written by the run itself
 ``records.full``  there while the run is to log no more there, since the spool as a whole has no room
-``exit.json`` the exit record; whole or not there
 """
-# ruff: noqa: PTH102, PTH103, PTH104, PTH106, PTH108, PTH116, PTH118, PTH123 - pathlib would cost the shim a megabyte
+# ruff: noqa: PTH102, PTH103, PTH106, PTH108, PTH116, PTH123 - pathlib would cost the shim a megabyte
 
 from __future__ import annotations
 
@@ -15,12 +14,13 @@ import errno
 import json
 import os
 
+from reeve.drivers.process import messages
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 LAUNCH = "launch"
-EXIT = "exit.json"
 STREAMS = ("stdout", "stderr")
 RECORDS = "records"
 RECORDS_FULL = "records.full"
@@ -30,20 +30,27 @@ NO_ROOM = "the agent's spool is full"
 _RECORDS_STOP = 64 * 1024  # bytes of room below which runs are to log no more: they look by themselves
 
 
+def make(directory: str) -> None:
+    """Make a directory, unless it is there."""
+    try:
+        os.mkdir(directory, mode=0o700)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+
+
 def write_intent(directory: str, intent: dict[str, Any]) -> int:
     """Write that an attempt is about to be launched; at most once in the life of the directory.
 
     Return the open file, for ``settle`` and ``add_handle``. Raises FileExistsError when it was launched
     before.
     """
-    try:
-        os.mkdir(directory, mode=0o700)
-    except OSError:  # there already, or not even its parent
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-    path = os.path.join(directory, LAUNCH)
+    make(directory)
+    path = f"{directory}/{LAUNCH}"
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        _write_all(file, _line(intent))
+        _write_all(file, messages.encode(intent))
     except OSError:
         os.close(file)
         os.unlink(path)  # nothing was launched: a repeat is welcome
@@ -62,73 +69,72 @@ def settle(file: int) -> None:
 def forget_intent(directory: str, file: int) -> None:
     """Take the intent back: nothing was launched, and a repeat is welcome."""
     os.close(file)
-    os.unlink(os.path.join(directory, LAUNCH))
+    os.unlink(f"{directory}/{LAUNCH}")
 
 
 def add_handle(file: int, handle: dict[str, Any]) -> None:
     """Write the handle after the intent, for a driver that finds neither shim nor journal; close the file."""
     try:
-        _write_all(file, _line(handle))
+        _write_all(file, messages.encode(handle))
     finally:
         os.close(file)
 
 
-def read_launch(directory: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Return intent and handle, either empty when it was not written; None when nothing was launched."""
-    try:
-        with open(os.path.join(directory, LAUNCH), "rb") as file:
-            lines = file.read().split(b"\n")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    whole = [json.loads(line) for line in lines[:-1]]  # the last part is empty, or cut by a crash
-    return (whole[0] if whole else {}), (whole[1] if len(whole) > 1 else {})
+def add_exit(directory: str, told: bytes) -> int:
+    """Write the exit after what is there, as it will be ``told``; return the open file, for
+    ``settle_exit``.
 
-
-def write_exit(directory: str, record: dict[str, Any]) -> int:
-    """Write the exit record beside its place; return the open file for ``settle_exit``."""
-    path = os.path.join(directory, EXIT)
-    file = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    A line of its own, also after one that a crash or a full disk has cut. Raises FileNotFoundError when
+    nothing was launched.
+    """
+    file = os.open(f"{directory}/{LAUNCH}", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
     try:
-        _write_all(file, _line(record))
+        _write_all(file, b"\n" + told)
     except OSError:
         os.close(file)
         raise
     return file
 
 
-def settle_exit(directory: str, file: int) -> None:
-    """Bring the exit record to disk, and only then to its place: it is there whole or not at all."""
+def settle_exit(file: int) -> None:
+    """Bring an exit to disk, and close its file."""
     try:
         settle(file)
     finally:
         os.close(file)
-    path = os.path.join(directory, EXIT)
-    os.rename(f"{path}.new", path)
+
+
+def read(directory: str) -> dict[str, Any] | None:
+    """Return what intent, handle and exit say, as far as they are there; None when nothing was launched.
+
+    The exit record is its ``record``.
+    """
+    try:
+        with open(f"{directory}/{LAUNCH}", "rb") as file:
+            lines = file.read().split(b"\n")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    known: dict[str, Any] = {}
+    for line in lines:
+        with contextlib.suppress(ValueError):  # empty, or cut by a crash
+            known |= json.loads(line)
+    return known
 
 
 def read_exit(directory: str) -> dict[str, Any] | None:
     """Return the exit record, None when there is none yet."""
-    try:
-        with open(os.path.join(directory, EXIT), "rb") as file:
-            record: dict[str, Any] = json.loads(file.read())
-    except FileNotFoundError:
-        return None
-    return record
+    return (read(directory) or {}).get("record")
 
 
 def remove(directory: str) -> None:
-    """Remove what every ended run leaves; raises OSError where there was more, or less.
-
-    The launch goes first: one without an end would be taken for a run whose shim was killed.
-    """
-    os.unlink(os.path.join(directory, LAUNCH))
-    os.unlink(os.path.join(directory, EXIT))
+    """Remove what every ended run leaves; raises OSError where there was more, or less."""
+    os.unlink(f"{directory}/{LAUNCH}")
     os.rmdir(directory)
 
 
 def length(directory: str) -> int:
     """Return how many bytes streams and records hold; holes count."""
-    return sum(_length(os.path.join(directory, name)) for name in (*STREAMS, RECORDS))
+    return sum(_length(f"{directory}/{name}") for name in (*STREAMS, RECORDS))
 
 
 class Room:
@@ -213,14 +219,14 @@ class Output:
 
     def count_records(self) -> None:
         """Count what the run has logged by itself since the last look, and tell it whether it may go on."""
-        grown = _length(os.path.join(self._directory, RECORDS)) - self._recorded
+        grown = _length(f"{self._directory}/{RECORDS}") - self._recorded
         self._recorded += grown
         self._room.written += grown
         self.size += grown
         is_full = self._room.fits(_RECORDS_STOP) < _RECORDS_STOP
         if is_full == self._is_full:
             return
-        path = os.path.join(self._directory, RECORDS_FULL)
+        path = f"{self._directory}/{RECORDS_FULL}"
         with contextlib.suppress(OSError):  # tried again at the next look
             if is_full:
                 os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -239,7 +245,7 @@ class Output:
 
     def _file(self, stream: str) -> int:
         if stream not in self._files:
-            path = os.path.join(self._directory, stream)
+            path = f"{self._directory}/{stream}"
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             self._files[stream] = os.open(path, flags, 0o600)
         return self._files[stream]
@@ -286,10 +292,6 @@ def _length(path: str) -> int:
         return os.stat(path).st_size
     except OSError:  # not made, or discarded just now
         return 0
-
-
-def _line(value: dict[str, Any]) -> bytes:
-    return json.dumps(value).encode() + b"\n"
 
 
 def _write_all(file: int, data: bytes) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from reeve.drivers.base import NotLaunchedError
 from reeve.drivers.process import messages
@@ -34,12 +35,20 @@ _AT_START = (
 _AT_START_PREFIXES = ("LC_", "LD_", "MALLOC_", "PYTHON")
 
 
-def template(module: str, env: Mapping[str, str]) -> dict[str, Any]:
-    """Return what a template is started with that may fork runs with this environment."""
-    acting = {
-        name: text for name, text in env.items() if name in _AT_START or name.startswith(_AT_START_PREFIXES)
-    }
-    return {"argv": [sys.executable, "-m", "reeve.drivers.process.template", module], "env": acting}
+def template(module: str, env: Mapping[str, str]) -> str:
+    """Return what a template is started with that may fork runs with this environment: JSON, argv and env."""
+    return _template(module, tuple(one for one in env.items() if _acts_at_start(one[0])))
+
+
+@lru_cache(16)
+def _template(module: str, acting: tuple[tuple[str, str], ...]) -> str:
+    argv = [sys.executable, "-m", "reeve.drivers.process.template", module]
+    return json.dumps({"argv": argv, "env": dict(acting)}, sort_keys=True)
+
+
+@lru_cache(1024)
+def _acts_at_start(name: str) -> bool:
+    return name in _AT_START or name.startswith(_AT_START_PREFIXES)
 
 
 def environment_key() -> str:

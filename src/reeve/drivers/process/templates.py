@@ -95,13 +95,12 @@ class Templates:
     def find(self, order: dict[str, Any]) -> tuple[Template, bytes] | None:
         """Return the template that takes an order, and the order for it; None: start the run cold.
 
-        ``order["template"]`` has its argv and env. One that is wanted for the first time is started.
+        ``order["template"]`` is its argv and env in JSON. One that is wanted for the first time is started.
         """
         wanted = order.get("template")
         if not wanted or (packet := packed(order)) is None:
             return None
-        key = json.dumps(wanted, sort_keys=True)
-        template = self._known.get(key) or self._start(key, wanted, len(packet))
+        template = self._known.get(wanted) or self._start(wanted, len(packet))
         if template is None or len(packet) > LONGEST_ORDER or not _is_ready(template):
             return None
         template.used_at = time.monotonic()
@@ -121,13 +120,15 @@ class Templates:
             if os.waitid(os.P_PID, template.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 self.drop(template, "it has ended")
 
-    def _start(self, key: str, wanted: dict[str, Any], room: int) -> Template | None:
+    def _start(self, key: str, room: int) -> Template | None:
         if self._broken.get(key, 0) > time.monotonic():
             return None
         if len(self._known) >= MOST:
             self._end_oldest()
         try:
-            template = _start(wanted, min(max(room * 2, _LEAST_ROOM), LONGEST_ORDER), self._inherited)
+            template = _start(
+                json.loads(key), min(max(room * 2, _LEAST_ROOM), LONGEST_ORDER), self._inherited
+            )
         except OSError as error:
             self._give_up(key, f"it cannot be started: {error.strerror}")
             return None

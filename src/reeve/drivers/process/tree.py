@@ -84,8 +84,8 @@ def _stat(pid: int) -> list[bytes]:
 def children(pid: int) -> list[int]:
     """Return the pids of all children, zombies too.
 
-    Exact for the caller itself, whose children stay listed until it reaps them; of others one may be missed
-    while a sibling ends. What is missed comes to the subreaper when its parent dies, and is found there.
+    One may be missed while a sibling ends. What is missed comes to the subreaper when its parent dies, and is
+    found there.
     """
     found: list[int] = []
     try:
@@ -100,9 +100,14 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def own_children() -> list[int]:
+    """Return all children of the calling thread: zombies too, which stay listed until it reaps them."""
+    return [int(pid) for pid in read_file("/proc/thread-self/children").split()]
+
+
 def can_list_children() -> bool:
     """Whether this kernel lists children (CONFIG_PROC_CHILDREN), without which the shim cannot work."""
-    return os.path.exists(f"/proc/self/task/{os.getpid()}/children")
+    return os.path.exists("/proc/thread-self/children")
 
 
 def with_descendants(pids: list[int]) -> list[Process]:
