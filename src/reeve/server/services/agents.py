@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,6 +20,7 @@ from reeve.core.events import Event, EventKind
 from reeve.core.states import StateType
 from reeve.core.work import WorkPool, WorkQueue
 from reeve.errors import ConflictError, NotFoundError
+from reeve.ids import new_id
 from reeve.server.services import blocks
 from reeve.server.services.attempts import give_back, lose
 from reeve.server.services.claims import claim, fitness, named_document, outlook, selected
@@ -429,7 +430,7 @@ def _says_something(found: responses.Work, asked: Poll) -> bool:
 
 def _event(kind: EventKind, agent: Agent, now: datetime) -> Event:
     return Event(
-        id=uuid4(),
+        id=new_id(),
         at=now,
         kind=kind,
         agent_id=agent.id,

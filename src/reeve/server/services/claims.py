@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from msgspec.structs import replace
 
@@ -17,6 +17,7 @@ from reeve.core.rules.flow_runs import FlowRunFacts, decide
 from reeve.core.runs import FlowRun
 from reeve.core.states import StateType, propose
 from reeve.core.work import AGENT_POOL_TYPE, Rooms, WorkPool, WorkQueue, grantable
+from reeve.ids import new_id
 from reeve.server.services.lookout import Outlook
 from reeve.server.services.states import new_state, tell
 from reeve.server.storage import agents, attempts, claims, events, runs
@@ -159,7 +160,7 @@ async def _open(
     given = [deployment.options if deployment else NO_OPTIONS for deployment in deployed]
     opened = [
         Attempt(
-            id=uuid4(),
+            id=new_id(),
             flow_run_id=run.id,
             number=numbers.get(run.id, 0) + 1,
             kind=AttemptKind.LEASED,
@@ -199,7 +200,7 @@ def _pending(run: FlowRun, now: datetime) -> FlowRun | None:
 
 def _opened_event(attempt: Attempt, agent: Agent, now: datetime) -> Event:
     return Event(
-        id=uuid4(),
+        id=new_id(),
         at=now,
         kind=EventKind.ATTEMPT_OPENED,
         flow_run_id=attempt.flow_run_id,

@@ -21,6 +21,7 @@ from reeve.core.states import propose as proposal
 from reeve.core.time_limits import Then
 from reeve.core.work import Limit
 from reeve.errors import NotFoundError
+from reeve.ids import new_id
 from reeve.server.services.context import Principal
 from reeve.server.services.fence import Holding, holding
 from reeve.server.services.hub import SCHEDULED_RUNS_TOPIC, held_topic, pool_topic, room_topic, run_topic
@@ -235,7 +236,7 @@ async def close(
         tx,
         [
             Event(
-                id=uuid4(),
+                id=new_id(),
                 at=now,
                 kind=EventKind.ATTEMPT_CLOSED,
                 flow_run_id=run.id,
@@ -310,7 +311,7 @@ async def _code_version(tx: Transaction, run: FlowRun) -> str | None:
 async def open_foreign(tx: Transaction, run: FlowRun, now: datetime) -> FlowRun:
     numbers = await attempts.last_numbers(tx, [run.id])
     attempt = Attempt(
-        id=uuid4(),
+        id=new_id(),
         flow_run_id=run.id,
         number=numbers.get(run.id, 0) + 1,
         kind=AttemptKind.FOREIGN,

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from time import perf_counter
 from typing import cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 
 from reeve.core.agents import Fit
 from reeve.core.runs import FlowRun
 from reeve.core.states import State
+from reeve.ids import new_id
 from reeve.server.storage import rows
 from reeve.server.storage.changes import Changes, as_it_is
 from reeve.server.storage.lines import LINES, LONG_AGO, walked
@@ -513,7 +514,7 @@ async def put_input(tx: Transaction, run_id: UUID, key: str, value: object, now:
         "insert into flow_run_inputs (id, created, updated, flow_run_id, key, value)"
         " values ($1, $2, $2, $3, $4, $5)"
         " on conflict (flow_run_id, key) do update set value = excluded.value, updated = excluded.updated",
-        uuid4(),
+        new_id(),
         at,
         run_id,
         key,
