@@ -98,7 +98,12 @@ MUTANTS: dict[str, Mutant] = {
         "the agent's journal forgets everything",
         "death",
         "reeve/agent/journal.py",
-        (("        done = asyncio.get_running_loop().create_future()\n", "        return\n"),),
+        (
+            (
+                "        done = asyncio.get_running_loop().create_future()\n",
+                "        if then is not None:\n            then()\n        return\n",
+            ),
+        ),
     ),
     "give-back": Mutant(
         "what is granted to an agent that stops is launched all the same",

@@ -212,9 +212,8 @@ async def test_a_run_has_rehearsed_and_knows_what_those_before_it_learned(warm: 
     wanted, cwd, prepared_by, own, learned, rehearsed_by, chance = await warm.says("1", PREPARED="yes")
     assert (wanted, cwd) == ("yes", str(warm.folder))
     assert prepared_by == own
-    while not learned or rehearsed_by != [
-        own
-    ]:  # each alone: a spare that finds an order waiting does not rehearse
+    while not learned or rehearsed_by != [own]:
+        await warm.spare()  # it is made when no orders come, and one that finds an order does not rehearse
         wanted, cwd, _, own, learned, rehearsed_by, other = await warm.says("1", PREPARED="yes")
         assert other != chance
         assert rehearsed_by in ([], [own])
