@@ -113,7 +113,10 @@ class Warm:
 
     async def says(self, code: str, **env: str) -> Any:
         """Return what code prints in a fork, as JSON."""
-        handle = await self.launch(code, **env)
+        return await self.printed(await self.launch(code, **env))
+
+    async def printed(self, handle: Handle) -> Any:
+        """Return what a run has printed when it has ended well, as JSON."""
         record = await self.agent.exit(handle)
         assert record.code == 0, _error(handle)
         return json.loads(_output(handle))
@@ -214,7 +217,8 @@ async def test_a_run_has_rehearsed_and_knows_what_those_before_it_learned(warm: 
     assert prepared_by == own
     while not learned or rehearsed_by != [own]:
         await warm.spare()  # it is made when no orders come, and one that finds an order does not rehearse
-        wanted, cwd, _, own, learned, rehearsed_by, other = await warm.says("1", PREPARED="yes")
+        handle = await warm.agent.driver.launch(warm.order("1", PREPARED="yes"))
+        wanted, cwd, _, own, learned, rehearsed_by, other = await warm.printed(handle)
         assert other != chance
         assert rehearsed_by in ([], [own])
     assert learned == ["one"]
