@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Any, cast
 from uuid import UUID
 
-from reeve.server.storage.dialects.base import Change
+from reeve.server.storage.dialects.base import Change, Ride
 from reeve.server.storage.store import Store, Transaction
 
 Hear = Callable[[Transaction, str, tuple[Any, ...]], Awaitable[None]]
@@ -23,13 +24,21 @@ class Overheard:
         return await self._store.read(lambda tx: body(cast("Transaction", _Telling(tx, self._hear))))
 
     async def write(self, body: Callable[[Transaction], Awaitable[Any]]) -> Any:
+        return await self._store.write(self._told(body))
+
+    def along(
+        self, topic: str, body: Callable[[Transaction], Awaitable[Any]]
+    ) -> AbstractContextManager[Ride[Any]]:
+        return self._store.along(topic, self._told(body))
+
+    def _told(self, body: Callable[[Transaction], Awaitable[Any]]) -> Callable[[Transaction], Awaitable[Any]]:
         async def told(tx: Transaction) -> Any:
             telling = _Telling(tx, self._hear)
             value = await body(cast("Transaction", telling))
             await telling.tell_what_waits()
             return value
 
-        return await self._store.write(told)
+        return told
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)

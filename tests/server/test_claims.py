@@ -16,6 +16,7 @@ from reeve.core.attempts import LeaseTerms
 from reeve.core.states import StateDetails, StateType
 from reeve.errors import ConflictError, NotFoundError
 from reeve.server.services import agents, blocks, deployments
+from reeve.server.storage.dialects.sqlite import SqliteStore
 from reeve.server.storage.store import Store, Transaction, open_store
 from reeve.wire import filters, requests, responses
 
@@ -189,6 +190,37 @@ async def test_a_held_poll_is_answered_when_a_run_is_asked_for(store: Store) -> 
     run = await office.run()
     (grant,) = (await asyncio.wait_for(polling, 15)).grants
     assert grant.run.id == run.id
+
+
+async def test_on_sqlite_a_run_is_claimed_by_the_transaction_that_makes_it(sqlite_url: str) -> None:
+    """Only for an agent that has room, and waits; a poll that an agent has given up claims nothing."""
+    store = await open_store(sqlite_url)
+    assert isinstance(store, SqliteStore)
+    office = await Office(store).furnish()
+    agent, busy = await office.agent(), await office.agent("busy")
+
+    async def resting() -> None:
+        """Wait until the agent's poll has seen that there is nothing for it."""
+        while not store._rides._waiting:
+            await asyncio.sleep(0.01)
+
+    polls = [asyncio.create_task(busy.poll(0, hold=20)), asyncio.create_task(agent.poll(1, hold=20))]
+    await resting()
+    run = await office.run()
+    (attempt,) = await office.attempts(run.id)
+    assert attempt.agent_id == agent.id
+    (grant,) = (await asyncio.wait_for(polls[1], 15)).grants
+    assert grant.attempt_id == attempt.id
+
+    given_up = asyncio.create_task(agent.poll(1, hold=20))
+    await resting()
+    given_up.cancel()
+    await asyncio.wait([given_up])
+    run = await office.run()
+    assert await office.attempts(run.id) == []
+    assert [grant.run.id for grant in (await agent.poll(1)).grants] == [run.id]
+    polls[0].cancel()
+    await store.close()
 
 
 async def test_a_run_asked_for_at_one_server_reaches_the_agent_of_another(postgres_url: str) -> None:

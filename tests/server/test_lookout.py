@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, cast
 from uuid import uuid4
 
@@ -15,10 +16,11 @@ from tests.server.overheard import Overheard
 from reeve.core.agents import Agent
 from reeve.core.states import StateType
 from reeve.errors import NotFoundError
-from reeve.server.services import work
+from reeve.server.services import agents, work
 from reeve.server.services.hub import Hub, pool_topic, room_topic
 from reeve.server.services.lookout import FRESH_SECONDS, Lookout, Outlook
 from reeve.server.storage.store import Store, Transaction, open_store
+from reeve.wire import requests
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 AGENTS = 12
@@ -107,6 +109,18 @@ async def test_a_busy_agent_hears_of_an_attempt_that_others_have_closed(store: S
     polling = asyncio.create_task(desk.poll(0, hold=20))
     await office.propose(run.id, StateType.FAILED, force=True)
     assert (await asyncio.wait_for(polling, 15)).stop == [grant.attempt_id]
+
+
+async def test_a_poll_hears_of_what_an_older_one_that_it_crossed_was_granted(store: Store) -> None:
+    heard = Heard(store)
+    office = await heard.office.furnish()
+    desk = await office.agent()
+    run = await office.run()
+    older = requests.Poll(epoch=desk.epoch, seq=1, free=1, held=[], acked_grant=0, hold_seconds=0.0)
+    polling = await heard.waiting(desk, 0)
+    await store.write(partial(agents._claim, office.ctx, agent_id=desk.id, body=older))
+    (grant,) = (await asyncio.wait_for(polling, 15)).grants
+    assert grant.run.id == run.id
 
 
 async def test_a_busy_agent_hears_that_its_pool_is_gone(store: Store) -> None:

@@ -219,6 +219,81 @@ async def test_a_full_disk_fails_the_commit_and_stores_nothing_of_it(sqlite_url:
     await store.close()
 
 
+async def test_who_waits_longest_for_a_topic_goes_along_with_the_transaction_that_wakes_it(
+    sqlite_url: str,
+) -> None:
+    store = await open_store(sqlite_url)
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    store.listen(heard.put_nowait)
+
+    async def failing(tx: Transaction) -> None:
+        tx.wake("topic")
+        raise LookupError
+
+    async def waking(tx: Transaction) -> None:
+        await set_value(tx, "host", "1")
+        tx.wake("topic")
+
+    async def joining(tx: Transaction) -> dict[str, str]:
+        await set_value(tx, "guest", "1")
+        tx.wake("told")
+        return await values(tx)
+
+    with (
+        store.along("topic", joining) as first,
+        store.along("topic", joining) as second,
+        store.along("other", joining) as stranger,
+    ):
+        with pytest.raises(LookupError):
+            await store.write(failing)
+        await store.write(waking)
+        assert await first.value() == {"guest": "1", "host": "1"}
+        assert await second.value() is None
+        assert await stranger.value() is None
+    assert [heard.get_nowait(), heard.get_nowait()] == ["topic", "told"]
+    assert await store.read(values) == {"guest": "1", "host": "1"}
+    await store.close()
+
+
+async def test_who_goes_along_and_fails_takes_nobody_with_it(sqlite_url: str) -> None:
+    store = await open_store(sqlite_url)
+    assert isinstance(store, SqliteStore)
+
+    async def waking(tx: Transaction, key: str) -> None:
+        await set_value(tx, key, "1")
+        tx.wake("topic")
+
+    async def joining(tx: Transaction, key: str, value: str) -> dict[str, str]:
+        await set_value(tx, key, value)
+        return await values(tx)
+
+    with store.along("topic", partial(joining, key="host", value="2")) as ride:
+        await store.write(partial(waking, key="host"))
+        assert await ride.value() is None
+    assert await store.read(values) == {"host": "1"}
+
+    pages = await store.read(lambda tx: tx.fetchval("pragma page_count"))
+    store._writer.execute(f"pragma max_page_count = {pages + 2}")
+    with store.along("topic", partial(joining, key="big", value="x" * 1_000_000)) as ride:
+        with pytest.raises(UnavailableError, match="full"):  # the disk is: SQLite undoes all of it
+            await store.write(partial(waking, key="second"))
+        assert await ride.value() is None
+    assert await store.read(values) == {"host": "1"}
+    await store.close()
+
+
+async def test_on_postgresql_nobody_goes_along(postgres_url: str) -> None:
+    store = await open_store(postgres_url)
+
+    async def waking(tx: Transaction) -> None:
+        tx.wake("topic")
+
+    with store.along("topic", values) as ride:
+        await store.write(waking)
+        assert await ride.value() is None
+    await store.close()
+
+
 async def test_plans_are_not_compiled(postgres_url: str) -> None:
     store = await open_store(postgres_url)
     try:

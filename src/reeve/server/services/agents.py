@@ -25,7 +25,7 @@ from reeve.server.services import blocks
 from reeve.server.services.attempts import give_back, lose
 from reeve.server.services.claims import claim, fitness, named_document, outlook, selected
 from reeve.server.services.context import Context
-from reeve.server.services.hub import agent_topic, held_topic, pool_topic, room_topic
+from reeve.server.services.hub import Waiter, agent_topic, held_topic, pool_topic, room_topic
 from reeve.server.services.hub import woken as woken_within
 from reeve.server.services.sealing import for_grant
 from reeve.server.services.tokens import token_of
@@ -130,6 +130,7 @@ async def poll(ctx: Context, agent_id: UUID, body: Poll) -> responses.Work:
     of_pool = pool_topic(agent.work_pool_id), room_topic(agent.work_pool_id)
     own = agent_topic(agent_id), held_topic(agent_id)
     look, look_at = _Look(responses.Work(mode=body.mode), room=_room(body, body.mode)), clock()
+    claimed: _Look | None = None
     if not body.hold_seconds:  # it goes by what is due at this moment, on whatever server that was asked for
         ctx.lookout.forget(agent)
     with ctx.presence.polling(agent_id, body.epoch, body.seq), ctx.hub.waiting(*of_pool, *own) as waiter:
@@ -141,14 +142,28 @@ async def poll(ctx: Context, agent_id: UUID, body: Poll) -> responses.Work:
             elif held_topic(agent_id) in woken:
                 look_at = min(look_at, clock() + ENDED_SECONDS)
             superseded = not ctx.presence.is_newest(agent_id, body.epoch, body.seq)
-            if not superseded and (news := await _news(ctx, agent, body, look.room, clock() >= look_at)):
+            if superseded:
+                claimed = None  # the newer poll tells it
+            elif news := claimed or await _news(ctx, agent, body, look.room, clock() >= look_at):
                 look, look_at = news, inf
             left = deadline - clock()
             if _says_something(look.work, body) or left <= 0 or superseded or ctx.stopping.is_set():
                 return look.work if superseded else await _with_served(ctx, agent, look.work)
             if look.room > 0 and (wait := ctx.lookout.wait(ctx.hub, agent)) is not None:
                 left = min(left, wait)
-            await woken_within(waiter, min(left, look_at - clock()))
+            left = min(left, look_at - clock())
+            if look.room > 0:
+                claimed = await _rest(ctx, agent, body, waiter, left)
+            else:
+                await woken_within(waiter, left)
+
+
+async def _rest(ctx: Context, agent: Agent, body: Poll, waiter: Waiter, seconds: float) -> _Look | None:
+    """Wait to be woken; return what was claimed by the transaction that did it, None if nothing was."""
+    claiming = partial(_claim_along, ctx, agent_id=agent.id, body=body)
+    with ctx.store.along(pool_topic(agent.work_pool_id), claiming) as ride:
+        await woken_within(waiter, seconds)
+        return await ride.value()
 
 
 async def _news(ctx: Context, agent: Agent, body: Poll, room: int, is_time: bool) -> _Look | None:
@@ -347,12 +362,20 @@ async def _claim(ctx: Context, tx: Transaction, *, agent_id: UUID, body: Poll) -
     tries = free > 0 and agent.mode is AgentMode.RUNNING
     opened = await claim(tx, agent, free, ctx.terms) if tries else []
     held += map(attempts.just_opened, opened)
+    if opened:  # a newer poll may have crossed this one, whose answer nobody takes then
+        tx.wake(held_topic(agent.id))
     look = await _seen(ctx, tx, agent, body, held)
     if agent.queues or agent.prefixes:
         look.work.served = await _served_by(tx, agent)
     if not tries or len(opened) == free:
         return look
     return replace(look, is_more=False, outlook=None if opened else await outlook(tx, agent, tried=True))
+
+
+async def _claim_along(ctx: Context, tx: Transaction, *, agent_id: UUID, body: Poll) -> _Look | None:
+    """Claim what the same transaction has made due; None if it has not."""
+    look = await _claim(ctx, tx, agent_id=agent_id, body=body)
+    return look if look.work.grants else None
 
 
 async def _seen(ctx: Context, tx: Transaction, agent: Agent, body: Poll, known: list[Held]) -> _Look:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from reeve.errors import ConflictError
@@ -164,6 +165,14 @@ class Kept:
         return waiting.items()
 
 
+class Ride(Generic[T]):
+    """What waits for a transaction to go along with; in vain, if it is no more than this."""
+
+    async def value(self) -> T | None:
+        """Wait no longer; return what it returned, once that is committed; None: it has not run."""
+        return None
+
+
 class Store(Protocol):
     """A database with reeve's schema."""
 
@@ -179,6 +188,16 @@ class Store(Protocol):
 
     async def read(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
         """Run ``body``, which only reads, on one snapshot of what is committed."""
+        ...
+
+    def along(
+        self, topic: str, body: Callable[[Transaction], Awaitable[T]]
+    ) -> AbstractContextManager[Ride[T]]:
+        """Have ``body`` run in a transaction of somebody else's that wakes ``topic``, if one comes.
+
+        The longest waiting goes along, one for each topic and commit, in a savepoint of its own. On
+        PostgreSQL nobody does: locks of two bodies in one transaction have no order.
+        """
         ...
 
     def listen(self, listener: Listener) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -31,6 +31,7 @@ from reeve.server.storage.dialects.base import (
     Listener,
     Patient,
     Read,
+    Ride,
     Row,
     Transaction,
 )
@@ -297,6 +298,10 @@ class PostgresStore:
     async def read(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
         async with self._lent() as connection, _translated():
             return await body(PostgresTransaction(connection))
+
+    @contextlib.contextmanager
+    def along(self, topic: str, body: Callable[[Transaction], Awaitable[T]]) -> Iterator[Ride[T]]:  # noqa: ARG002
+        yield Ride()
 
     def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)

@@ -14,7 +14,7 @@ import queue
 import re
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,6 +30,7 @@ from reeve.server.storage.dialects.base import (
     Kept,
     Listener,
     Read,
+    Ride,
     Row,
     Transaction,
 )
@@ -203,6 +204,51 @@ class _Job:
     error: BaseException | None = None
 
 
+class _Rides:
+    """Who waits for a transaction to go along with, by topic: the writer takes whom the loop has added."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[str, dict[int, _Job]] = {}
+
+    def add(self, topic: str, job: _Job) -> None:
+        with self._lock:
+            self._waiting.setdefault(topic, {})[id(job)] = job
+
+    def remove(self, topic: str, job: _Job) -> bool:
+        """Have it wait no longer; False: it was taken before."""
+        with self._lock:
+            return self._pop(topic, id(job)) is not None
+
+    def take(self, topic: str) -> _Job | None:
+        """Return who waits longest."""
+        with self._lock:
+            waiting = self._waiting.get(topic)
+            return self._pop(topic, next(iter(waiting))) if waiting else None
+
+    def _pop(self, topic: str, key: int) -> _Job | None:
+        waiting = self._waiting.get(topic, {})
+        job = waiting.pop(key, None)
+        if not waiting:
+            self._waiting.pop(topic, None)
+        return job
+
+
+class _Ride(Ride[T]):
+    def __init__(self, rides: _Rides, topic: str, job: _Job) -> None:
+        self._rides = rides
+        self._topic = topic
+        self._job = job
+
+    async def value(self) -> T | None:
+        if self._rides.remove(self._topic, self._job):
+            return None
+        try:
+            return cast("T", await self._job.future)
+        except ReeveError:  # whoever wants it asks for itself, and hears why not
+            return None
+
+
 class SqliteStore:
     """The store on one SQLite file."""
 
@@ -215,6 +261,7 @@ class SqliteStore:
         self._loop = asyncio.get_running_loop()
         self._statements: dict[str, _Statement] = {}
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._rides = _Rides()
         self._listeners: list[Listener] = []
         self._thread = threading.Thread(target=self._work, name="reeve-sqlite-writer", daemon=True)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reeve-sqlite-reader")
@@ -256,6 +303,16 @@ class SqliteStore:
         if self._closed:
             raise UnavailableError("The server is stopping.")
         return await self._loop.run_in_executor(self._readers, self._read, body)
+
+    @contextlib.contextmanager
+    def along(self, topic: str, body: Callable[[Transaction], Awaitable[T]]) -> Iterator[Ride[T]]:
+        job = _Job(body, self._loop.create_future())
+        self._rides.add(topic, job)
+        try:
+            yield _Ride(self._rides, topic, job)
+        finally:
+            self._rides.remove(topic, job)
+            job.future.cancel()  # nobody is to be told any more
 
     def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)
@@ -319,6 +376,7 @@ class SqliteStore:
             else:
                 for job in batch:
                     self._run(job)
+            self._take_along(batch)
             self._writer.execute("commit")
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):
@@ -326,6 +384,13 @@ class SqliteStore:
             for job in batch:
                 job.error = _unavailable(error)
                 job.topics = []
+
+    def _take_along(self, batch: list[_Job]) -> None:
+        """Run who waits for what a batch will wake, as further members of it."""
+        for topic in dict.fromkeys(topic for job in batch for topic in job.topics):
+            if job := self._rides.take(topic):
+                batch.append(job)
+                self._run(job)
 
     def _run(self, job: _Job) -> None:
         """Run one of several in a savepoint, which keeps the pages that it changes as they were."""
