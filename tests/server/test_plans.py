@@ -21,7 +21,7 @@ from reeve.server.loops.late import LateMarker
 from reeve.server.loops.pauses import PauseExpirer
 from reeve.server.loops.pruner import Pruner
 from reeve.server.loops.reaper import Reaper
-from reeve.server.services import attempts, figures, find, runs, work
+from reeve.server.services import attempts, figures, find, runs, waiting, work
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.proposals import Asked
 from reeve.server.services.states import Decision
@@ -149,10 +149,10 @@ async def _poll(office: Office) -> None:
     ctx, now = office.ctx, datetime.now(UTC)
     for _ in range(3):
         await office.run()
-    await work.queue_runs(ctx, office.queue_id, before=now, limit=10)
-    await work.pool_runs(ctx, "p", [], before=now, after=None, limit=10)
-    await work.pool_runs(ctx, "p", ["default"], before=now, after=None, limit=10)
-    await work.deployment_runs(ctx, [office.deployment_id], before=now, limit=10)
+    await waiting.queue_runs(ctx, office.queue_id, before=now, limit=10)
+    await waiting.pool_runs(ctx, "p", [], before=now, after=None, limit=10)
+    await waiting.pool_runs(ctx, "p", ["default"], before=now, after=None, limit=10)
+    await waiting.deployment_runs(ctx, [office.deployment_id], before=now, limit=10)
     await work.queue_status(ctx, office.queue_id)
     desk = await office.agent()
     granted = [*(await desk.poll(1)).grants, *(await desk.poll(2)).grants]

@@ -11,7 +11,7 @@ from reeve.core.sealing import shown
 from reeve.server.http.body import page
 from reeve.server.http.created_by import created_by
 from reeve.server.http.request import Answer, Request, created, serves
-from reeve.server.services import deployments, figures, find, runs, schedule_policies, scheduling, work
+from reeve.server.services import deployments, figures, find, runs, schedule_policies, scheduling, waiting
 from reeve.wire import endpoints, filters, project, requests, responses
 
 
@@ -73,7 +73,7 @@ async def create_run_of_deployment(
 async def deployment_runs(request: Request[requests.DeploymentRuns]) -> list[responses.FlowRunResponse]:
     asked = request.body
     limit, _ = page(asked.limit)
-    found = await work.deployment_runs(
+    found = await waiting.deployment_runs(
         request.context, asked.deployment_ids, before=asked.scheduled_before, limit=limit
     )
     return [project.flow_run(run, clock.now()) for run in found]

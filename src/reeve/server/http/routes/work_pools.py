@@ -5,7 +5,7 @@ from __future__ import annotations
 from reeve import clock
 from reeve.server.http.body import page
 from reeve.server.http.request import Request, serves
-from reeve.server.services import find, work
+from reeve.server.services import find, waiting, work
 from reeve.wire import endpoints, filters, project, requests, responses
 
 
@@ -41,7 +41,7 @@ async def filter_work_pools(request: Request[filters.WorkPoolQuery]) -> list[res
 async def pool_runs(request: Request[requests.PoolRuns]) -> list[responses.WorkerFlowRunResponse]:
     asked = request.body
     limit, _ = page(asked.limit)
-    found = await work.pool_runs(
+    found = await waiting.pool_runs(
         request.context,
         request.path["name"],
         asked.work_queue_names or [],

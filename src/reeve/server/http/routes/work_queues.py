@@ -5,7 +5,7 @@ from __future__ import annotations
 from reeve import clock
 from reeve.server.http.body import page
 from reeve.server.http.request import Request, serves
-from reeve.server.services import find, work
+from reeve.server.services import find, waiting, work
 from reeve.wire import endpoints, filters, project, requests, responses
 
 
@@ -40,7 +40,7 @@ async def filter_work_queues(request: Request[filters.WorkQueueQuery]) -> list[r
 async def queue_runs(request: Request[requests.QueueRuns]) -> list[responses.FlowRunResponse]:
     asked = request.body
     limit, _ = page(asked.limit)
-    found = await work.queue_runs(
+    found = await waiting.queue_runs(
         request.context,
         request.path["id"],
         before=asked.scheduled_before,
