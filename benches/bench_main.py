@@ -27,14 +27,8 @@ from tests.acceptance.house import House, until
 from reeve.core.states import StateType
 from reeve.wire import endpoints as api
 from reeve.wire import requests
-from reeve.wire.filters import (
-    FlowRunFilter,
-    FlowRunFilters,
-    FlowRunQuery,
-    FlowRunSort,
-    StateCriterion,
-    StateTypes,
-)
+from reeve.wire.filters import FlowRunFilter, StateCriterion, StateTypes
+from reeve.wire.queries import FlowRunFilters, FlowRunQuery, FlowRunSort
 
 WARMING = 20  # runs before a sample counts
 CREATORS = 16

@@ -26,27 +26,29 @@ from reeve.server.services.context import Context, Principal
 from reeve.server.services.proposals import Asked
 from reeve.server.services.states import Decision
 from reeve.server.storage.store import Row, Store, Transaction, open_store
-from reeve.wire import filters, requests, responses
+from reeve.wire import queries, requests, responses
 from reeve.wire.filters import (
     ArtifactFilter,
-    ArtifactQuery,
-    ArtifactSort,
     DeploymentFilter,
     FlowRunFilter,
-    FlowRunFilters,
-    FlowRunQuery,
-    FlowRunSort,
     Ids,
     Instants,
     LogFilter,
-    LogQuery,
-    LogSort,
     NullableIds,
     NullableInstants,
     RunIds,
     StateCriterion,
     StateTypes,
     TaskRunFilter,
+)
+from reeve.wire.queries import (
+    ArtifactQuery,
+    ArtifactSort,
+    FlowRunFilters,
+    FlowRunQuery,
+    FlowRunSort,
+    LogQuery,
+    LogSort,
     TaskRunQuery,
     TaskRunSort,
 )
@@ -247,7 +249,7 @@ def _pages(office: Office, now: datetime) -> list[Callable[[Context], Awaitable[
         (find.task_runs, task_runs),
         (find.logs, logs),
         (find.artifacts_, artifacts),
-        (find.deployments, [filters.DeploymentQuery()]),
+        (find.deployments, [queries.DeploymentQuery()]),
     )
     counts = [
         partial(_count, query=FlowRunFilters(flow_runs=each)) for each in some_runs if each.start_time is None
