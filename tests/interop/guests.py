@@ -182,6 +182,10 @@ class GuestHouse(House):
         )
         return found
 
+    def is_logged(self, run_id: str, *lines: str) -> None:
+        """Wait for lines in a run's log: an engine tells of a run's end before it has sent them all."""
+        until(f"{lines} in the log of {run_id}", lambda: {*lines} <= {*self.log_lines(run_id)})
+
     def log_lines(self, run_id: str) -> list[str]:
         """Return a run's log, the oldest line first."""
         lines = self.told("POST", "/logs/filter", {"logs": {"flow_run_id": {"any_": [run_id]}}})
