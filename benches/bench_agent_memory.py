@@ -20,7 +20,8 @@ from tests.acceptance.house import House, until
 
 from reeve.core.states import StateType
 from reeve.wire import endpoints as api
-from reeve.wire.filters import FlowRunFilter, FlowRunFilters, StateCriterion, StateTypes
+from reeve.wire.filters import FlowRunFilter, StateCriterion, StateTypes
+from reeve.wire.queries import FlowRunFilters
 
 SOURCE = """
 import pathlib, time

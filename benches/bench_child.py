@@ -63,7 +63,13 @@ class Spent(NamedTuple):
 
     def since(self, before: Spent) -> Spent:
         """Return what was spent since."""
-        return Spent(*(now - then for now, then in zip(self, before, strict=True)))
+        return Spent(
+            user=self.user - before.user,
+            system=self.system - before.system,
+            faults=self.faults - before.faults,
+            shim=self.shim - before.shim,
+            template=self.template - before.template,
+        )
 
 
 class Line:

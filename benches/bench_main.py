@@ -24,12 +24,15 @@ from benches.figures import Figures, add_options
 from benches.procs import busy_seconds, cpu_seconds, cpu_times, leaders, rss_mib
 from tests.acceptance.house import House, until
 
+from reeve.core.states import StateType
 from reeve.wire import endpoints as api
 from reeve.wire import requests
+from reeve.wire.filters import FlowRunFilter, StateCriterion, StateTypes
+from reeve.wire.queries import FlowRunFilters, FlowRunQuery, FlowRunSort
 
 WARMING = 20  # runs before a sample counts
 CREATORS = 16
-ENDED = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}, "tags": {}, "name": {}}}
+ENDED = FlowRunFilter(state=StateCriterion(type=StateTypes(any_=[StateType.COMPLETED])))
 FORKS = """
 import gc, os, time
 import reeve.sdk.entry
@@ -159,11 +162,12 @@ def burst(house: House, runs: int, pids: dict[str, int], figures: Figures) -> fl
         nonlocal peak
         time.sleep(0.5)  # a look costs the server something: not too many
         peak = max(peak, sum(map(rss_mib, house.members())))
-        return house.client.call(api.count_flow_runs, ENDED) >= runs
+        return house.client.call(api.count_flow_runs, FlowRunFilters(flow_runs=ENDED)) >= runs
 
     until("all of them", done, patience=3600)
     busy, bench = busy_seconds() - busy, time.process_time() - bench
-    last = house.client.call(api.filter_flow_runs, ENDED | {"sort": "END_TIME_DESC", "limit": 1})[0].end_time
+    newest = FlowRunQuery(flow_runs=ENDED, sort=FlowRunSort.END_TIME_DESC, limit=1)
+    last = house.client.call(api.filter_flow_runs, newest)[0].end_time
     assert last
     rate = runs / (stamp(last) - resumed)
     figures.add(f"{runs} no-op runs, one agent, all Completed", rate, "runs/s", least=500)

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -40,11 +41,17 @@ def postgres_server_url() -> str:
 @pytest.fixture
 def postgres_url(postgres_server_url: str) -> Iterator[str]:
     """A fresh PostgreSQL database, dropped after the test whoever is still connected."""
+    with postgres_database(postgres_server_url) as url:
+        yield url
+
+
+@contextmanager
+def postgres_database(server_url: str, template: str = "template0") -> Iterator[str]:
+    """Give a database made like another, to which nobody may be connected."""
     name = f"test_{uuid4().hex}"
-    # template0, since nobody is ever connected to it, which CREATE DATABASE demands
-    execute(postgres_server_url, f"CREATE DATABASE {name} TEMPLATE template0")
-    yield urlsplit(postgres_server_url)._replace(path=f"/{name}").geturl()
-    execute(postgres_server_url, f"DROP DATABASE {name} WITH (FORCE)")
+    execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
+    execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ T = TypeVar("T")
 PATIENCE = 90.0  # seconds; reached only when something is broken
 
 
-def until(what: str, look: Callable[[], T], patience: float = PATIENCE) -> T:
+def until(what: str, look: Callable[[], T | None], patience: float = PATIENCE) -> T:
     """Look until there is something to see, and return it."""
     deadline = time.monotonic() + patience
     while True:

@@ -7,7 +7,7 @@ from uuid import UUID
 from tests.acceptance.house import House, until
 
 from reeve.wire import endpoints as api
-from reeve.wire import filters
+from reeve.wire import filters, queries
 from reeve.wire.responses import FlowRunResponse
 
 CHILD = """
@@ -45,7 +45,7 @@ def gate() -> None:
 
 def runs_of(house: House, flow: str) -> list[FlowRunResponse]:
     named = filters.FlowFilter(name=filters.Name(any_=[flow]))
-    return house.client.call(api.filter_flow_runs, filters.FlowRunQuery(flows=named))
+    return house.client.call(api.filter_flow_runs, queries.FlowRunQuery(flows=named))
 
 
 def family(house: House, **parameters: object) -> UUID:
@@ -88,6 +88,6 @@ def test_a_suspended_run_leaves_no_process_and_is_claimed_again(house: House) ->
     run = house.ends(run_id)
     assert (run.state_name, [one.state for one in house.attempts(run_id)]) == ("Completed", ["ENDED"] * 2)
     ids = filters.LogFilter(flow_run_id=filters.Ids(any_=[run_id]))
-    said = [line.message for line in house.client.call(api.filter_logs, filters.LogQuery(logs=ids))]
+    said = [line.message for line in house.client.call(api.filter_logs, queries.LogQuery(logs=ids))]
     assert said.count("begins") == 2
     assert "approved by me" in said

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from tests.acceptance.house import House, until
 
-from reeve.wire import endpoints, filters
+from reeve.wire import endpoints, filters, queries
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "ported"
 DAY = "2026-01-31"
@@ -49,7 +49,7 @@ def test_it_waits_for_a_late_delivery_and_reports(house: House, tmp_path: Path) 
     run = UUID(json.loads(house.cli("run", "sales/prod", "-P", f"day={DAY}", "--json"))["id"])
 
     def tasks() -> dict[str, str]:
-        mine = filters.TaskRunQuery(flow_runs=filters.FlowRunFilter(id=filters.RunIds(any_=[run])))
+        mine = queries.TaskRunQuery(flow_runs=filters.FlowRunFilter(id=filters.RunIds(any_=[run])))
         return {one.name: str(one.state_name) for one in house.client.call(endpoints.filter_task_runs, mine)}
 
     def is_tried_again() -> bool:

@@ -14,7 +14,7 @@ import pytest
 from tests.acceptance.house import PATIENCE, House, alive, until
 
 from reeve.wire import endpoints as api
-from reeve.wire import filters
+from reeve.wire import filters, queries
 from reeve.wire.responses import FlowRunResponse, Log
 
 SCRIPT = """
@@ -98,7 +98,7 @@ def start(house: House) -> Iterator[Start]:
 
 def runs_of(house: House, flow: str) -> list[FlowRunResponse]:
     named = filters.FlowFilter(name=filters.Name(any_=[flow]))
-    return house.client.call(api.filter_flow_runs, filters.FlowRunQuery(flows=named))
+    return house.client.call(api.filter_flow_runs, queries.FlowRunQuery(flows=named))
 
 
 def run_of(house: House, flow: str) -> UUID:
@@ -114,7 +114,7 @@ def run_of(house: House, flow: str) -> UUID:
 
 def log(house: House, run_id: UUID) -> list[Log]:
     ids = filters.LogFilter(flow_run_id=filters.Ids(any_=[run_id]))
-    return house.client.call(api.filter_logs, filters.LogQuery(logs=ids))
+    return house.client.call(api.filter_logs, queries.LogQuery(logs=ids))
 
 
 def lines(house: House, run_id: UUID) -> list[str]:
@@ -129,7 +129,7 @@ def test_a_direct_call_is_a_run_with_all_that_it_calls(house: House, start: Star
     assert (run.state_name, run.parameters, inner.state_name) == ("Completed", {"x": 4}, "Completed")
     (attempt,) = house.attempts(run.id)
     assert (attempt.kind, attempt.state) == ("self", "ENDED")
-    tasks = filters.TaskRunQuery(flow_runs=filters.FlowRunFilter(id=filters.RunIds(any_=[run.id])))
+    tasks = queries.TaskRunQuery(flow_runs=filters.FlowRunFilter(id=filters.RunIds(any_=[run.id])))
     assert {one.name for one in house.client.call(api.filter_task_runs, tasks)} == {"inner-0", "double-0"}
     (line,) = log(house, run.id)
     assert run.state is not None

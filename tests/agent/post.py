@@ -17,7 +17,7 @@ from reeve import settings
 from reeve.agent import Agent
 from reeve.core.states import StateDetails, StateType
 from reeve.wire import endpoints as api
-from reeve.wire import filters, requests, responses
+from reeve.wire import filters, queries, requests, responses
 
 QUEUES = ("first", "second")
 LIMIT = 3
@@ -106,7 +106,7 @@ class Post:
 
     def lines(self, run_id: UUID) -> list[str]:
         """Return what a run wrote to its streams."""
-        query = filters.LogQuery(logs=filters.LogFilter(flow_run_id=filters.Ids(any_=[run_id])))
+        query = queries.LogQuery(logs=filters.LogFilter(flow_run_id=filters.Ids(any_=[run_id])))
         return [line.message for line in self.call(api.filter_logs, query) if line.name != "reeve.agent"]
 
     def pid(self, run_id: UUID) -> int:
@@ -140,7 +140,7 @@ class Post:
         """Keep an infrastructure block; return its id."""
         self.call(api.install_system_block_types)
         type_ = self.call(api.read_block_type_by_slug, slug=slug)
-        wanted = filters.BlockSchemaQuery(
+        wanted = queries.BlockSchemaQuery(
             block_schemas=filters.BlockSchemaFilter(block_type_id=filters.Ids(any_=[type_.id]))
         )
         schema = self.call(api.filter_block_schemas, wanted)[0]

@@ -34,7 +34,7 @@ from reeve.core.work import WorkQueue
 from reeve.errors import InvalidInputError, NotFoundError
 from reeve.server.services.claims import selected
 from reeve.wire import endpoints as api
-from reeve.wire import filters, requests
+from reeve.wire import filters, queries, requests
 from reeve.wire.responses import Infrastructure
 
 
@@ -692,7 +692,7 @@ def test_w43_a_run_tells_its_crash_itself(post: Post) -> None:
     (attempt,) = post.house.attempts(run_id)
     assert (attempt.exit_code, attempt.output_tail) == (9, "last words")
     assert post.lines(run_id) == ["last words"]
-    query = filters.LogQuery(logs=filters.LogFilter(flow_run_id=filters.Ids(any_=[run_id])))
+    query = queries.LogQuery(logs=filters.LogFilter(flow_run_id=filters.Ids(any_=[run_id])))
     said = [line.message for line in post.call(api.filter_logs, query) if line.name == "reeve.agent"]
     assert f"Submitting flow run '{run_id}'" in said
     assert f"Completed submission of flow run '{run_id}'" in said

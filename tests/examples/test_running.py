@@ -20,7 +20,7 @@ from tests.acceptance.house import PATIENCE, House, until
 
 from reeve.core.crashes import CrashReason
 from reeve.wire import endpoints as api
-from reeve.wire import filters, responses
+from reeve.wire import filters, queries, responses
 
 Rows = list[tuple[Any, ...]]
 
@@ -35,7 +35,7 @@ def completes(house: House, deployment: str, **parameters: Any) -> UUID:
 
 def says(house: House, run_id: UUID, text: str) -> None:
     """Wait until a run's log has a line with this text."""
-    of_run = filters.LogQuery(logs=filters.LogFilter(flow_run_id=filters.Ids(any_=[run_id])))
+    of_run = queries.LogQuery(logs=filters.LogFilter(flow_run_id=filters.Ids(any_=[run_id])))
     until(text, lambda: any(text in line.message for line in house.client.call(api.filter_logs, of_run)))
 
 
@@ -56,12 +56,12 @@ def tasks_of(house: House, run_id: UUID, state: str | None = None) -> list[respo
     """Return up to 200 task runs, those in a state where one is named."""
     named = filters.StateCriterion(name=filters.StateNames(any_=[state])) if state else None
     wanted = filters.TaskRunFilter(flow_run_id=filters.NullableIds(any_=[run_id]), state=named)
-    return house.client.call(api.filter_task_runs, filters.TaskRunQuery(task_runs=wanted))
+    return house.client.call(api.filter_task_runs, queries.TaskRunQuery(task_runs=wanted))
 
 
 def children(house: House, run_id: UUID) -> list[responses.FlowRunResponse]:
     of = filters.FlowRunFilter(parent_flow_run_id=filters.ParentIds(any_=[run_id]))
-    return house.client.call(api.filter_flow_runs, filters.FlowRunQuery(flow_runs=of))
+    return house.client.call(api.filter_flow_runs, queries.FlowRunQuery(flow_runs=of))
 
 
 def grandchildren(house: House, run_id: UUID) -> list[responses.FlowRunResponse]:
@@ -74,7 +74,7 @@ def test_every_example_is_deployed_and_described(house: House) -> None:
         for file in house.flows.rglob("*.py")
         if "\n@flow" in file.read_text()
     }
-    deployed = house.client.call(api.filter_deployments, filters.DeploymentQuery())
+    deployed = house.client.call(api.filter_deployments, queries.DeploymentQuery())
     assert {str(each.entrypoint).partition(":")[0] for each in deployed} == flows
     described = (house.flows / "README.md").read_text()
     assert not [flow for flow in flows if f"({flow})" not in described]
@@ -105,7 +105,7 @@ def test_a_thousand_tasks_add_up(house: House) -> None:
         flow_run_id=filters.NullableIds(any_=[run_id]),
         state=filters.StateCriterion(name=filters.StateNames(any_=["Completed"])),
     )
-    assert house.client.call(api.count_task_runs, filters.TaskRunFilters(task_runs=completed)) == 1000
+    assert house.client.call(api.count_task_runs, queries.TaskRunFilters(task_runs=completed)) == 1000
 
 
 def test_a_second_sweep_trains_only_what_is_new(house: House) -> None:
@@ -219,7 +219,7 @@ def test_each_file_is_taken_in_once(house: House) -> None:
     assert [file.name for file in inbox.glob("*.csv")] == ["unreadable.csv"]
     names = ["one.csv", "slow.csv", "two.csv"]
     named = filters.TaskRunFilter(name=filters.Name(any_=names))
-    handled = house.client.call(api.filter_task_runs, filters.TaskRunQuery(task_runs=named))
+    handled = house.client.call(api.filter_task_runs, queries.TaskRunQuery(task_runs=named))
     assert sorted(each.name for each in handled) == names
 
 
@@ -256,7 +256,7 @@ def test_each_is_plain_python_too(house: House, tmp_path: Path) -> None:
 
 def _looks(house: House, state: str) -> list[responses.FlowRunResponse]:
     """Return runs of the schedule that are in a state."""
-    wanted = filters.FlowRunQuery(
+    wanted = queries.FlowRunQuery(
         deployments=filters.DeploymentFilter(name=filters.Name(any_=["watch"])),
         flow_runs=filters.FlowRunFilter(state=filters.StateCriterion(name=filters.StateNames(any_=[state]))),
     )

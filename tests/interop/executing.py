@@ -97,8 +97,8 @@ def test_a_worker_runs_all_that_a_flow_asks_for(house: GuestHouse) -> None:
     alone = [run["id"] for run in runs if not run["parent_task_run_id"]]
     assert alone == [suspended["id"]], "the others are children of the flow that asked"
     [inner] = house.runs_of(parent_task_run_id={"is_null_": False}, deployment_id={"is_null_": True})
-    assert "inner says hello" in house.log_lines(inner["id"])
-    assert "hello Ada" in house.log_lines(asking["id"])
+    house.is_logged(inner["id"], "inner says hello")
+    house.is_logged(asking["id"], "hello Ada")
 
 
 # --- tasks without a flow ---

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.interop.abroad import Abroad, abroad
-from tests.interop.guests import GuestHouse, until
+from tests.interop.guests import GuestHouse
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "ported"
 DAY = "2026-01-31"
@@ -134,7 +134,7 @@ def test_an_imported_flow_runs(move: Move, name: str, pool: str, word: str) -> N
     run = json.loads(move.here.cli("run", f"filled/{name}", "--json"))["id"]
     ended = move.here.state_is(run, "Completed", "Failed", "Crashed")
     assert ended["state_name"] == "Completed", (move.here.log_lines(run), ended["state"])
-    until("its words", lambda: f"the word is {word}" in move.here.log_lines(run))
+    move.here.is_logged(run, f"the word is {word}")
 
 
 def test_the_program_that_is_ported_runs_with_prefect(move: Move) -> None:

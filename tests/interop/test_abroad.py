@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.acceptance.house import House
 from tests.interop.abroad import CANCELLING, Abroad, Waiting, abroad, deploy
+from tests.interop.guests import until
 
 from reeve.wire import endpoints
 
@@ -23,11 +24,12 @@ def test_runs_crashes_and_cancels_flows_of_a_2_20_server(tmp_path: Path) -> None
         doomed.asked(CANCELLING)
 
         assert good.is_state("Completed", "Failed", "Crashed")["state_name"] == "Completed"
-        assert "done waiting" in house.log_lines(good.id)
+        house.is_logged(good.id, "done waiting")
         crashed = bad.is_state("Crashed")
         sentence = "Flow run infrastructure exited with non-zero status code 3."
         assert crashed["state"]["message"] == sentence
-        assert any("these are my last words" in line for line in house.log_lines(bad.id))
+        words = "these are my last words"
+        until("them", lambda: any(words in line for line in house.log_lines(bad.id)))
         doomed.is_state("Cancelled")
         doomed.leaves_nothing()
         assert "is one of Prefect 2.20" in house.log("agent")

@@ -82,7 +82,7 @@ def test_a_2_20_deployment_is_run_and_fenced_by_the_agent_of_reeve(house: GuestH
 
     go.touch()
     assert house.state_is(run, "Completed", "Failed", "Crashed")["state_name"] == "Completed"
-    assert {"the word is ours", "the pin has 12 signs"} <= set(house.log_lines(run))
+    house.is_logged(run, "the word is ours", "the pin has 12 signs")
     assert house.told("GET", f"/flow_runs/{run}")["parameters"]["pin"] == "********"
     until("the attempt to end", lambda: all(each["closed"] for each in attempts(house, run)))
     late = house.ask("POST", f"/flow_runs/{run}/set_state", {"state": {"type": "RUNNING"}}, key=token)

@@ -187,7 +187,7 @@ def test_a_process_of_another_run_is_spared_and_the_run_marked(there: Abroad, qu
     run = left_by_others(there, queue, f"{socket.gethostname()}:{pid}")
     run.is_state("Cancelled")
     sentence = f"Unable to kill process {pid}: The process was not found. Marking flow run as cancelled."
-    assert sentence in there.log_lines(run.id)
+    there.is_logged(run.id, sentence)
     other.is_state("Running")
     assert alive(pid)
 
@@ -199,7 +199,7 @@ def test_a_run_on_another_host_stays_and_says_so(there: Abroad, queue: str) -> N
         "Unable to kill process 1: The process is running on a different host 'elsewhere'. "
         "Flow run cannot be cancelled by this agent."
     )
-    until("it to be said", lambda: sentence in there.log_lines(run.id))
+    there.is_logged(run.id, sentence)
     assert there.told("GET", f"/flow_runs/{run.id}")["state_name"] == "Cancelling"
 
 

@@ -24,7 +24,7 @@ from reeve.artifacts import (
     update_progress_artifact,
 )
 from reeve.errors import InvalidInputError, NotFoundError
-from reeve.wire import endpoints, filters
+from reeve.wire import endpoints, filters, queries
 from reeve.wire.responses import Artifact
 
 __all__ = ["real", "shared"]  # fixtures
@@ -33,9 +33,9 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg"><circle r="4"/></svg>'
 
 
 def left_by(real: Real, run_id: UUID) -> list[Artifact]:
-    query = filters.ArtifactQuery(
+    query = queries.ArtifactQuery(
         artifacts=filters.ArtifactFilter(flow_run_id=filters.Ids(any_=[run_id])),
-        sort=filters.ArtifactSort.CREATED_DESC,
+        sort=queries.ArtifactSort.CREATED_DESC,
     )
     return real.client.call(endpoints.filter_artifacts, query)[::-1]
 

@@ -16,7 +16,7 @@ from tests.sdk.real import Real, real, shared
 from reeve import arun_deployment, flow, run_deployment, task
 from reeve.core.states import StateType
 from reeve.errors import InvalidInputError, NotFoundError
-from reeve.wire import endpoints, filters, requests
+from reeve.wire import endpoints, filters, queries, requests
 from reeve.wire.responses import FlowRunResponse
 
 __all__ = ["real", "shared"]  # fixtures
@@ -34,7 +34,7 @@ def child(real: Real) -> str:
 
 def runs_of(real: Real, deployment: str) -> list[FlowRunResponse]:
     flow_name = filters.FlowFilter(name=filters.Name(any_=[deployment.partition("/")[0]]))
-    return real.client.call(endpoints.filter_flow_runs, filters.FlowRunQuery(flows=flow_name))
+    return real.client.call(endpoints.filter_flow_runs, queries.FlowRunQuery(flows=flow_name))
 
 
 def appeared(real: Real, deployment: str, number: int = 1) -> list[FlowRunResponse]:

@@ -30,7 +30,7 @@ from reeve.core.states import StateType
 from reeve.errors import ConflictError, InvalidInputError
 from reeve.sdk.context import NoActiveRunError
 from reeve.sdk.states import RunAbortedError, RunStopped
-from reeve.wire import endpoints, filters, requests
+from reeve.wire import endpoints, filters, queries, requests
 from reeve.wire.responses import FlowRunResponse
 
 __all__ = ["real", "shared"]  # fixtures
@@ -59,7 +59,7 @@ class Struct(msgspec.Struct):
 
 def paused(real: Real, flow_name: str) -> FlowRunResponse:
     """Wait until the run of a flow is paused."""
-    query = filters.FlowRunQuery(
+    query = queries.FlowRunQuery(
         flows=filters.FlowFilter(name=filters.Name(any_=[flow_name])),
         flow_runs=filters.FlowRunFilter(
             state=filters.StateCriterion(type=filters.StateTypes(any_=[StateType.PAUSED]))
@@ -162,8 +162,8 @@ def test_a_pause_that_nobody_ends_fails_the_run(real: Real, name: str) -> None:
     assert real.client.call(endpoints.filter_flow_runs, _failed(name))[0].state_type is StateType.FAILED
 
 
-def _failed(name: str) -> filters.FlowRunQuery:
-    return filters.FlowRunQuery(flows=filters.FlowFilter(name=filters.Name(any_=[name])))
+def _failed(name: str) -> queries.FlowRunQuery:
+    return queries.FlowRunQuery(flows=filters.FlowFilter(name=filters.Name(any_=[name])))
 
 
 def test_a_suspended_run_leaves_its_process_and_is_claimed_again(real: Real, name: str) -> None:

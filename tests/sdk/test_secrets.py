@@ -16,7 +16,7 @@ from tests.sdk.real import POOL, Real, real, shared
 from reeve import ParameterError, Secret, flow, run_deployment
 from reeve.core.sealing import HIDDEN, secret_names
 from reeve.sdk.deploy import DeploymentSpec, compare, deploy
-from reeve.wire import endpoints, filters
+from reeve.wire import endpoints, filters, queries
 
 __all__ = ["real", "shared"]  # fixtures
 
@@ -108,7 +108,7 @@ def test_a_run_of_a_deployment_is_given_it_and_its_subflow_is_shown_with_stars(r
 
     real.execute(parent, password=TEXT)
     of = filters.FlowFilter(name=filters.Name(any_=[child, inner.name]))
-    found = real.client.call(endpoints.filter_flow_runs, filters.FlowRunQuery(flows=of))
+    found = real.client.call(endpoints.filter_flow_runs, queries.FlowRunQuery(flows=of))
     by_deployment = {run.deployment_id is not None: run for run in found}
     hidden = dict.fromkeys(["password", "account", "texts", "raw"], HIDDEN)
     assert by_deployment[True].parameters == {"url": "u", **hidden}

@@ -127,7 +127,10 @@ async def serving(
         up.cancel()
         port = server.servers[0].sockets[0].getsockname()[1]
         async with httpx2.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", headers=bearer(key) if key else {}, timeout=30
+            base_url=f"http://127.0.0.1:{port}",
+            headers=bearer(key) if key else {},
+            timeout=30,
+            verify=False,  # there is no TLS, and to load the authorities takes longer than most tests
         ) as http:
             yield Outside(ctx, http)
     finally:

@@ -15,7 +15,7 @@ from reeve.server.app import rotate_key, running
 from reeve.server.services import blocks
 from reeve.server.services.secrets import SecretsKeyError
 from reeve.settings import SECRETS_FILE, add_secrets_key, load, make_secrets_key
-from reeve.wire import filters, requests
+from reeve.wire import queries, requests
 
 OTHER = "o" * 43
 
@@ -59,7 +59,7 @@ async def test_system_types_are_installed_once(sqlite_url: str, tmp_path: Path) 
 
 async def schemas_of(env: dict[str, str]) -> set[UUID]:
     async with running(load(env), key=None, services=False, allow_reset=False) as (_, ctx):
-        return {schema.id for schema in await blocks.schemas(ctx, filters.BlockSchemaQuery(), 200, 0)}
+        return {schema.id for schema in await blocks.schemas(ctx, queries.BlockSchemaQuery(), 200, 0)}
 
 
 async def test_a_server_without_the_key_says_so_and_does_not_start(database_url: str, tmp_path: Path) -> None:

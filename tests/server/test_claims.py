@@ -18,7 +18,7 @@ from reeve.errors import ConflictError, NotFoundError
 from reeve.server.services import agents, blocks, deployments
 from reeve.server.storage.dialects.sqlite import SqliteStore
 from reeve.server.storage.store import Store, Transaction, open_store
-from reeve.wire import filters, requests, responses
+from reeve.wire import filters, queries, requests, responses
 
 
 @pytest.fixture
@@ -411,7 +411,7 @@ async def _kept_block(office: Office, slug: str, **data: object) -> UUID:
     """Keep an infrastructure block; return its id."""
     await blocks.install_system_types(office.ctx.store)
     type_ = await blocks.type_by_slug(office.ctx, slug)
-    query = filters.BlockSchemaQuery(
+    query = queries.BlockSchemaQuery(
         block_schemas=filters.BlockSchemaFilter(block_type_id=filters.Ids(any_=[type_.id]))
     )
     (schema,) = await blocks.schemas(office.ctx, query, 1, 0)

@@ -13,28 +13,28 @@ from tests.server.oracle import Oracle, Row, World, put, questions, worlds
 
 from reeve.server.storage import blocks, figures, find
 from reeve.server.storage.store import Store, Transaction, open_store
-from reeve.wire import filters
+from reeve.wire import queries
 
 Listing = Callable[..., Awaitable[list[Any]]]  # of a transaction, a query, a limit, an offset, perhaps a pool
 Counting = Callable[[Transaction, Any], Awaitable[int]]
 
 LISTINGS: dict[str, tuple[Any, Listing]] = {
-    "flows": (filters.FlowQuery, find.flows),
-    "deployments": (filters.DeploymentQuery, find.deployments_),
-    "flow_runs": (filters.FlowRunQuery, find.flow_runs),
-    "task_runs": (filters.TaskRunQuery, find.task_runs),
-    "logs": (filters.LogQuery, find.logs),
-    "artifacts": (filters.ArtifactQuery, find.artifacts_),
-    "latest_artifacts": (filters.ArtifactCollectionQuery, find.latest_artifacts),
-    "variables": (filters.VariableQuery, find.variables_),
-    "work_pools": (filters.WorkPoolQuery, find.work_pools),
-    "work_queues": (filters.WorkQueueQuery, find.work_queues),
-    "pool_queues": (filters.WorkQueueQuery, find.work_queues),
-    "workers": (filters.WorkerQuery, find.workers),
-    "block_types": (filters.BlockTypeQuery, blocks.types),
-    "block_schemas": (filters.BlockSchemaQuery, blocks.schemas),
-    "block_documents": (filters.BlockDocumentQuery, blocks.documents),
-    "notification_policies": (filters.NotificationPolicyQuery, find.notification_policies),
+    "flows": (queries.FlowQuery, find.flows),
+    "deployments": (queries.DeploymentQuery, find.deployments_),
+    "flow_runs": (queries.FlowRunQuery, find.flow_runs),
+    "task_runs": (queries.TaskRunQuery, find.task_runs),
+    "logs": (queries.LogQuery, find.logs),
+    "artifacts": (queries.ArtifactQuery, find.artifacts_),
+    "latest_artifacts": (queries.ArtifactCollectionQuery, find.latest_artifacts),
+    "variables": (queries.VariableQuery, find.variables_),
+    "work_pools": (queries.WorkPoolQuery, find.work_pools),
+    "work_queues": (queries.WorkQueueQuery, find.work_queues),
+    "pool_queues": (queries.WorkQueueQuery, find.work_queues),
+    "workers": (queries.WorkerQuery, find.workers),
+    "block_types": (queries.BlockTypeQuery, blocks.types),
+    "block_schemas": (queries.BlockSchemaQuery, blocks.schemas),
+    "block_documents": (queries.BlockDocumentQuery, blocks.documents),
+    "notification_policies": (queries.NotificationPolicyQuery, find.notification_policies),
 }
 COUNTS: dict[str, Counting] = {
     "flows": figures.count_flows,

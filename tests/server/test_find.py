@@ -19,22 +19,22 @@ from reeve.core.work import WorkerStatus
 from reeve.server.storage import find
 from reeve.server.storage.filters import Where
 from reeve.server.storage.store import Transaction
-from reeve.wire import filters
+from reeve.wire import queries
 from reeve.wire.filters import Criterion, Filter, Operator
 
 LISTINGS: list[tuple[Any, type[msgspec.Struct]]] = [
-    (find.flows, filters.FlowQuery),
-    (find.deployments_, filters.DeploymentQuery),
-    (find.flow_runs, filters.FlowRunQuery),
-    (find.task_runs, filters.TaskRunQuery),
-    (find.logs, filters.LogQuery),
-    (find.work_pools, filters.WorkPoolQuery),
-    (find.work_queues, filters.WorkQueueQuery),
-    (partial(find.workers, pool_name="p"), filters.WorkerQuery),
-    (find.notification_policies, filters.NotificationPolicyQuery),
-    (find.variables_, filters.VariableQuery),
-    (find.artifacts_, filters.ArtifactQuery),
-    (find.latest_artifacts, filters.ArtifactCollectionQuery),
+    (find.flows, queries.FlowQuery),
+    (find.deployments_, queries.DeploymentQuery),
+    (find.flow_runs, queries.FlowRunQuery),
+    (find.task_runs, queries.TaskRunQuery),
+    (find.logs, queries.LogQuery),
+    (find.work_pools, queries.WorkPoolQuery),
+    (find.work_queues, queries.WorkQueueQuery),
+    (partial(find.workers, pool_name="p"), queries.WorkerQuery),
+    (find.notification_policies, queries.NotificationPolicyQuery),
+    (find.variables_, queries.VariableQuery),
+    (find.artifacts_, queries.ArtifactQuery),
+    (find.latest_artifacts, queries.ArtifactCollectionQuery),
 ]
 
 
@@ -271,7 +271,7 @@ async def test_orders(api: Outside) -> None:
 
 async def test_pages_neither_repeat_nor_leave_out(api: Outside) -> None:
     made = {(await api.run(name="same"))["id"] for _ in range(7)}
-    for sort in filters.FlowRunSort:
+    for sort in queries.FlowRunSort:
         pages = [
             (await api.post("/flow_runs/filter", {"sort": sort, "limit": 3, "offset": offset})).json()
             for offset in (0, 3, 6)
@@ -285,7 +285,7 @@ def test_a_condition_names_its_values() -> None:
     where = Where()
     query = msgspec.convert(
         {"flow_runs": {"name": {"any_": ["x'; drop table flows"]}, "tags": {"all_": ["'"]}}},
-        filters.FlowRunQuery,
+        queries.FlowRunQuery,
     )
     text = where.of_flow_runs(query, "r")
     assert "drop" not in text

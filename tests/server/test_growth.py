@@ -16,7 +16,7 @@ from tests.server.overheard import Overheard
 
 from reeve.core.work import WorkQueue
 from reeve.server.loops.late import LateMarker
-from reeve.server.services import work
+from reeve.server.services import waiting, work
 from reeve.server.storage import work as stored_work
 from reeve.server.storage.dialects.sqlite import SqliteTransaction
 from reeve.server.storage.store import Store, Transaction, open_store
@@ -134,8 +134,10 @@ async def test_no_poll_reads_more_when_others_runs_wait(house: House) -> None:
     asked: dict[str, Callable[[], Awaitable[Any]]] = {
         "an agent, nothing due": lambda: desk.poll(5),
         "an agent, some granted": granted,
-        "2.20's queue": lambda: work.queue_runs(office.ctx, office.queue_id, before=now, limit=10),
-        "2.20's pool": lambda: work.pool_runs(office.ctx, "p", ["default"], before=now, after=None, limit=10),
+        "2.20's queue": lambda: waiting.queue_runs(office.ctx, office.queue_id, before=now, limit=10),
+        "2.20's pool": lambda: waiting.pool_runs(
+            office.ctx, "p", ["default"], before=now, after=None, limit=10
+        ),
         "a queue's status": lambda: work.queue_status(office.ctx, office.queue_id),
         "late marker": late,
     }

@@ -14,7 +14,7 @@ from tests.server import crowd
 from tests.server.office import Desk, Office
 from tests.server.overheard import Overheard
 
-from reeve.server.services import work
+from reeve.server.services import waiting
 from reeve.server.storage import lines, rows
 from reeve.server.storage.lines import LONG_AGO, SHARE, WHILE, Lines
 from reeve.server.storage.store import Store, Transaction, open_store
@@ -98,7 +98,7 @@ async def pages(office: Office, desk: Desk) -> dict[str, int]:
     office.ctx = dataclasses.replace(plain, store=cast("Store", Overheard(plain.store, hear)))
     try:
         await desk.poll(5)
-        await work.queue_runs(office.ctx, office.queue_id, before=datetime.now(UTC), limit=5)
+        await waiting.queue_runs(office.ctx, office.queue_id, before=datetime.now(UTC), limit=5)
     finally:
         office.ctx = plain
     return touched

@@ -21,32 +21,34 @@ from reeve.server.loops.late import LateMarker
 from reeve.server.loops.pauses import PauseExpirer
 from reeve.server.loops.pruner import Pruner
 from reeve.server.loops.reaper import Reaper
-from reeve.server.services import attempts, figures, find, runs, work
+from reeve.server.services import attempts, figures, find, runs, waiting, work
 from reeve.server.services.context import Context, Principal
 from reeve.server.services.proposals import Asked
 from reeve.server.services.states import Decision
 from reeve.server.storage.store import Row, Store, Transaction, open_store
-from reeve.wire import filters, requests, responses
+from reeve.wire import queries, requests, responses
 from reeve.wire.filters import (
     ArtifactFilter,
-    ArtifactQuery,
-    ArtifactSort,
     DeploymentFilter,
     FlowRunFilter,
-    FlowRunFilters,
-    FlowRunQuery,
-    FlowRunSort,
     Ids,
     Instants,
     LogFilter,
-    LogQuery,
-    LogSort,
     NullableIds,
     NullableInstants,
     RunIds,
     StateCriterion,
     StateTypes,
     TaskRunFilter,
+)
+from reeve.wire.queries import (
+    ArtifactQuery,
+    ArtifactSort,
+    FlowRunFilters,
+    FlowRunQuery,
+    FlowRunSort,
+    LogQuery,
+    LogSort,
     TaskRunQuery,
     TaskRunSort,
 )
@@ -149,10 +151,10 @@ async def _poll(office: Office) -> None:
     ctx, now = office.ctx, datetime.now(UTC)
     for _ in range(3):
         await office.run()
-    await work.queue_runs(ctx, office.queue_id, before=now, limit=10)
-    await work.pool_runs(ctx, "p", [], before=now, after=None, limit=10)
-    await work.pool_runs(ctx, "p", ["default"], before=now, after=None, limit=10)
-    await work.deployment_runs(ctx, [office.deployment_id], before=now, limit=10)
+    await waiting.queue_runs(ctx, office.queue_id, before=now, limit=10)
+    await waiting.pool_runs(ctx, "p", [], before=now, after=None, limit=10)
+    await waiting.pool_runs(ctx, "p", ["default"], before=now, after=None, limit=10)
+    await waiting.deployment_runs(ctx, [office.deployment_id], before=now, limit=10)
     await work.queue_status(ctx, office.queue_id)
     desk = await office.agent()
     granted = [*(await desk.poll(1)).grants, *(await desk.poll(2)).grants]
@@ -247,7 +249,7 @@ def _pages(office: Office, now: datetime) -> list[Callable[[Context], Awaitable[
         (find.task_runs, task_runs),
         (find.logs, logs),
         (find.artifacts_, artifacts),
-        (find.deployments, [filters.DeploymentQuery()]),
+        (find.deployments, [queries.DeploymentQuery()]),
     )
     counts = [
         partial(_count, query=FlowRunFilters(flow_runs=each)) for each in some_runs if each.start_time is None

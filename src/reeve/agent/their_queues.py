@@ -10,7 +10,7 @@ from reeve.client.aio import AsyncClient
 from reeve.core.work import DEFAULT_POOL
 from reeve.errors import ConflictError, NotFoundError
 from reeve.wire import endpoints
-from reeve.wire.filters import WorkQueueQuery
+from reeve.wire.queries import WorkQueueQuery
 from reeve.wire.requests import PoolRuns, QueueRuns, Register, WorkQueueCreate
 from reeve.wire.responses import FlowRun, WorkQueueResponse
 

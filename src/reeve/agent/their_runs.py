@@ -20,7 +20,6 @@ from reeve.wire import endpoints
 from reeve.wire.filters import (
     AnyText,
     FlowRunFilter,
-    FlowRunQuery,
     NullableText,
     Operator,
     QueueName,
@@ -31,6 +30,7 @@ from reeve.wire.filters import (
     WorkPoolFilter,
     WorkQueueFilter,
 )
+from reeve.wire.queries import FlowRunQuery
 from reeve.wire.requests import Exited, FlowRunUpdate, LogCreate, Note, NotLaunched, SetState, StateCreate
 from reeve.wire.responses import FlowRunResponse, State
 

@@ -13,7 +13,7 @@ from reeve.cli.session import connect
 from reeve.client.sync import Client
 from reeve.core.tables import read_table
 from reeve.errors import NotFoundError
-from reeve.wire import endpoints, filters
+from reeve.wire import endpoints, filters, queries
 from reeve.wire.responses import Artifact
 
 
@@ -27,7 +27,7 @@ def artifacts() -> None:
 @click.option("--key", help="Only with this key.")
 @click.option("--type", "type_", help="Only of this type: markdown, table, progress, image.")
 @click.option(
-    "--limit", type=click.IntRange(1, filters.MAX_LIMIT), default=20, show_default=True, metavar="N"
+    "--limit", type=click.IntRange(1, queries.MAX_LIMIT), default=20, show_default=True, metavar="N"
 )
 @json_option
 def ls(*, run_id: str | None, key: str | None, type_: str | None, limit: int, as_json: bool) -> None:
@@ -79,9 +79,9 @@ def show_(*, artifact: str, as_json: bool) -> None:
     return _show_data(found)
 
 
-def _query(run_id: UUID | None, key: str | None, type_: str | None, limit: int) -> filters.ArtifactQuery:
-    return filters.ArtifactQuery(
-        sort=filters.ArtifactSort.CREATED_DESC,
+def _query(run_id: UUID | None, key: str | None, type_: str | None, limit: int) -> queries.ArtifactQuery:
+    return queries.ArtifactQuery(
+        sort=queries.ArtifactSort.CREATED_DESC,
         limit=limit,
         artifacts=filters.ArtifactFilter(
             flow_run_id=filters.Ids(any_=[run_id]) if run_id else None,

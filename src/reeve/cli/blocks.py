@@ -12,7 +12,7 @@ from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect
 from reeve.client.sync import Client
 from reeve.errors import InvalidInputError, NotFoundError
-from reeve.wire import endpoints, filters
+from reeve.wire import endpoints, filters, queries
 from reeve.wire.responses import BlockDocument
 
 _block = click.argument("block", metavar="TYPE/NAME|ID")
@@ -29,8 +29,8 @@ def blocks() -> None:
 def ls(*, type_: str | None, as_json: bool) -> None:
     """List blocks by type and name."""
     chosen = filters.BlockTypeFilter(slug=filters.AnyText(any_=[type_])) if type_ else None
-    query = filters.BlockDocumentQuery(
-        block_types=chosen, sort=filters.BlockDocumentSort.BLOCK_TYPE_AND_NAME_ASC
+    query = queries.BlockDocumentQuery(
+        block_types=chosen, sort=queries.BlockDocumentSort.BLOCK_TYPE_AND_NAME_ASC
     )
     with connect() as client:
         found = client.call(endpoints.filter_block_documents, query)

@@ -10,7 +10,7 @@ from uuid import UUID
 from reeve.client.sync import Client
 from reeve.core.agents import AgentStatus
 from reeve.errors import InvalidInputError, NotFoundError
-from reeve.wire import endpoints, filters
+from reeve.wire import endpoints, filters, queries
 from reeve.wire.responses import Agent, DeploymentResponse, FlowRunResponse
 
 SHORTEST_PREFIX = 4
@@ -79,7 +79,7 @@ def flow_names(client: Client, ids: set[UUID]) -> dict[UUID, str]:
     """Return the names of flows, by their ids."""
     if not ids:
         return {}
-    wanted = filters.FlowQuery(flows=filters.FlowFilter(id=filters.Ids(any_=sorted(ids))))
+    wanted = queries.FlowQuery(flows=filters.FlowFilter(id=filters.Ids(any_=sorted(ids))))
     return {flow.id: flow.name for flow in client.call(endpoints.filter_flows, wanted)}
 
 
@@ -93,12 +93,12 @@ def _uuid(text: str) -> UUID | None:
 def _near_now(client: Client) -> list[FlowRunResponse]:
     """Return the last 200 runs that were due, and the next 200."""
     now = datetime.now(UTC)
-    past = filters.FlowRunQuery(
-        sort=filters.FlowRunSort.EXPECTED_START_TIME_DESC,
+    past = queries.FlowRunQuery(
+        sort=queries.FlowRunSort.EXPECTED_START_TIME_DESC,
         flow_runs=filters.FlowRunFilter(expected_start_time=filters.Instants(before_=now)),
     )
-    coming = filters.FlowRunQuery(
-        sort=filters.FlowRunSort.EXPECTED_START_TIME_ASC,
+    coming = queries.FlowRunQuery(
+        sort=queries.FlowRunSort.EXPECTED_START_TIME_ASC,
         flow_runs=filters.FlowRunFilter(expected_start_time=filters.Instants(after_=now)),
     )
     ask = endpoints.filter_flow_runs

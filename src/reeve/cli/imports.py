@@ -15,7 +15,7 @@ from reeve.cli.frame import example, help_all, json_option, rare
 from reeve.cli.session import PATIENCE_SECONDS, connect
 from reeve.client.sync import Client
 from reeve.errors import InvalidInputError
-from reeve.wire import endpoints, filters
+from reeve.wire import endpoints, queries
 
 if TYPE_CHECKING:
     from reeve.cli.importing.plan import Choices, Plan
@@ -73,7 +73,7 @@ def prefect(
     plan = _plan(files, source, api_key, choices)
     with connect() as client:
         client.call(
-            endpoints.filter_work_pools, filters.WorkPoolQuery(limit=1)
+            endpoints.filter_work_pools, queries.WorkPoolQuery(limit=1)
         )  # is it there, and lets us in?
         entries = carry_out(Here(client), plan, update=update, dry_run=dry_run)
     steps = report.next_steps(plan, entries, chosen_command=python is not None, paused=paused)

@@ -9,7 +9,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from reeve.client.sync import Client
-from reeve.wire import endpoints, filters, requests
+from reeve.wire import endpoints, filters, queries, requests
 from reeve.wire.responses import Followed, Log, State
 
 HOLD_SECONDS = 20.0  # how long the server may keep a question open
@@ -80,7 +80,7 @@ class Speakers:
             time.sleep(_LOOK_SECONDS)
         self._nobodies |= {id_ for ids in self._unknown(said_by) for id_ in ids}
         for ids in self._unknown(log.flow_run_id for log in logs if log.flow_run_id != self._run_id):
-            these = filters.FlowRunQuery(flow_runs=filters.FlowRunFilter(id=filters.RunIds(any_=ids)))
+            these = queries.FlowRunQuery(flow_runs=filters.FlowRunFilter(id=filters.RunIds(any_=ids)))
             self._names |= {run.id: run.name for run in self._client.call(endpoints.filter_flow_runs, these)}
 
     def whose(self, log: Log) -> str | None:
@@ -92,12 +92,12 @@ class Speakers:
     def _ask_tasks(self, said_by: set[UUID | None]) -> bool:
         """Ask for the names of task runs; return whether any is missing."""
         for ids in self._unknown(said_by):
-            of = filters.TaskRunQuery(task_runs=filters.TaskRunFilter(id=filters.Ids(any_=ids)))
+            of = queries.TaskRunQuery(task_runs=filters.TaskRunFilter(id=filters.Ids(any_=ids)))
             self._names |= {run.id: run.name for run in self._client.call(endpoints.filter_task_runs, of)}
         return any(self._unknown(said_by))
 
     def _unknown(self, ids: Iterable[UUID | None]) -> Iterator[list[UUID]]:
         """Yield the ids that have no name yet, as many at once as an answer has room for."""
         unknown = sorted({id_ for id_ in ids if id_ is not None and id_ not in self._names})
-        for start in range(0, len(unknown), filters.MAX_LIMIT):
-            yield unknown[start : start + filters.MAX_LIMIT]
+        for start in range(0, len(unknown), queries.MAX_LIMIT):
+            yield unknown[start : start + queries.MAX_LIMIT]

@@ -24,7 +24,7 @@ from reeve.core import states
 from reeve.core.results import ResultFormat, reference_in
 from reeve.core.states import StateType
 from reeve.errors import ConflictError
-from reeve.wire import endpoints, filters, requests
+from reeve.wire import endpoints, filters, queries, requests
 from reeve.wire.responses import Attempt, FlowRunResponse, OrchestrationResult, State
 
 LOOK_SECONDS = 5.0  # how often a cancellation under way is explained anew
@@ -58,7 +58,7 @@ def runs() -> None:
 @click.option("--state", help="Only in this state: Running, Late, Failed …")
 @click.option("--deployment", metavar="FLOW/DEPLOYMENT", help="Only of this deployment.")
 @click.option(
-    "--limit", type=click.IntRange(1, filters.MAX_LIMIT), default=20, show_default=True, metavar="N"
+    "--limit", type=click.IntRange(1, queries.MAX_LIMIT), default=20, show_default=True, metavar="N"
 )
 @json_option
 def ls(*, state: str | None, deployment: str | None, limit: int, as_json: bool) -> None:
@@ -186,13 +186,13 @@ def explain(*, id_: str, as_json: bool) -> None:
     _explain(id_, as_json=as_json)
 
 
-def _query(state: str | None, deployment_id: UUID | None, limit: int) -> filters.FlowRunQuery:
+def _query(state: str | None, deployment_id: UUID | None, limit: int) -> queries.FlowRunQuery:
     """Compose the listing: due until now and the latest first, or in one state."""
     in_state, coming = _state_criterion(state)
-    return filters.FlowRunQuery(
-        sort=filters.FlowRunSort.EXPECTED_START_TIME_ASC
+    return queries.FlowRunQuery(
+        sort=queries.FlowRunSort.EXPECTED_START_TIME_ASC
         if coming
-        else filters.FlowRunSort.EXPECTED_START_TIME_DESC,
+        else queries.FlowRunSort.EXPECTED_START_TIME_DESC,
         limit=limit,
         flow_runs=filters.FlowRunFilter(
             state=in_state,
@@ -220,7 +220,7 @@ def _origins(client: Client, found: list[FlowRunResponse]) -> dict[UUID, str]:
     names: dict[UUID, str] = {}
     if ids:
         wanted = filters.DeploymentFilter(id=filters.Ids(any_=sorted(ids)))
-        of = client.call(endpoints.filter_deployments, filters.DeploymentQuery(deployments=wanted))
+        of = client.call(endpoints.filter_deployments, queries.DeploymentQuery(deployments=wanted))
         names = {
             deployment.id: f"{flows.get(deployment.flow_id, '?')}/{deployment.name}" for deployment in of
         }

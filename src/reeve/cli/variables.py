@@ -11,7 +11,7 @@ from reeve.cli.frame import example, json_option
 from reeve.cli.session import connect
 from reeve.core.names import check_variable
 from reeve.errors import ConflictError, NotFoundError
-from reeve.wire import endpoints, filters, requests
+from reeve.wire import endpoints, filters, queries, requests
 
 
 @click.group(epilog=example("reeve variables set region eu-west --tag prod"))
@@ -26,7 +26,7 @@ def ls(*, tags: tuple[str, ...], as_json: bool) -> None:
     """List variables by name."""
     chosen = filters.VariableFilter(tags=filters.Tags(all_=list(tags))) if tags else None
     with connect() as client:
-        found = client.call(endpoints.filter_variables, filters.VariableQuery(variables=chosen))
+        found = client.call(endpoints.filter_variables, queries.VariableQuery(variables=chosen))
     if as_json:
         return show.document(found)
     rows = [(one.name, ", ".join(one.tags), show.since(one.updated), _short(one.value)) for one in found]

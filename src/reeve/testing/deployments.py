@@ -17,7 +17,7 @@ from reeve.testing.runs import Run, found
 from reeve.testing.server import Server
 from reeve.testing.threads import beside_any_loop
 from reeve.testing.work import Work
-from reeve.wire import filters
+from reeve.wire import filters, queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Deployment:
     def runs(self) -> list[Run]:
         """Its runs, those due first first."""
         mine = filters.FlowRunFilter(deployment_id=filters.NullableIds(any_=[self.id]))
-        return found(self._client, filters.FlowRunFilters(flow_runs=mine))
+        return found(self._client, queries.FlowRunFilters(flow_runs=mine))
 
     def __repr__(self) -> str:
         return f"<Deployment {self.name}>"

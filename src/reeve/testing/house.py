@@ -29,7 +29,7 @@ from reeve.testing.runs import Run, found
 from reeve.testing.server import Server
 from reeve.testing.surroundings import environment
 from reeve.testing.work import Work
-from reeve.wire import filters
+from reeve.wire import filters, queries
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -126,7 +126,7 @@ class House:
     def runs(self, flow: Flow[Any, Any] | None = None) -> list[Run]:
         """Return all flow runs, or those of a flow, those that are due first first."""
         of = filters.FlowFilter(name=filters.Name(any_=[flow.name])) if flow else None
-        return found(self.client, filters.FlowRunFilters(flows=of))
+        return found(self.client, queries.FlowRunFilters(flows=of))
 
 
 @contextmanager

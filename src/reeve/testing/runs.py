@@ -17,10 +17,10 @@ from reeve.sdk.own_attempt import deliver_logs
 from reeve.sdk.pauses import resume_flow_run
 from reeve.sdk.states import State
 from reeve.testing.threads import beside_any_loop
-from reeve.wire import codec, endpoints, filters, responses
+from reeve.wire import codec, endpoints, filters, queries, responses
 
 WAIT_SECONDS = 60.0
-_PAGE = filters.MAX_LIMIT
+_PAGE = queries.MAX_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Run:
         mine = filters.FlowRunFilter(id=filters.RunIds(any_=[self.id]))
 
         def page(offset: int) -> list[responses.TaskRun]:
-            query = filters.TaskRunQuery(flow_runs=mine, limit=_PAGE, offset=offset)
+            query = queries.TaskRunQuery(flow_runs=mine, limit=_PAGE, offset=offset)
             return self._client.call(endpoints.filter_task_runs, query)
 
         found = sorted(_all(page), key=lambda run: run.created)
@@ -105,8 +105,8 @@ class Run:
         mine = filters.LogFilter(flow_run_id=filters.Ids(any_=[self.id]))
 
         def page(offset: int) -> list[responses.Log]:
-            query = filters.LogQuery(
-                logs=mine, sort=filters.LogSort.TIMESTAMP_ASC, limit=_PAGE, offset=offset
+            query = queries.LogQuery(
+                logs=mine, sort=queries.LogSort.TIMESTAMP_ASC, limit=_PAGE, offset=offset
             )
             return self._client.call(endpoints.filter_logs, query)
 
@@ -118,7 +118,7 @@ class Run:
         mine = filters.ArtifactFilter(flow_run_id=filters.Ids(any_=[self.id]))
 
         def page(offset: int) -> list[responses.Artifact]:
-            query = filters.ArtifactQuery(artifacts=mine, limit=_PAGE, offset=offset)
+            query = queries.ArtifactQuery(artifacts=mine, limit=_PAGE, offset=offset)
             return self._client.call(endpoints.filter_artifacts, query)
 
         return sorted(_all(page), key=lambda artifact: artifact.created)
@@ -156,14 +156,14 @@ class Run:
         return self._client.call(endpoints.read_flow_run, id=self.id)
 
 
-def found(client: Client, wanted: filters.FlowRunFilters) -> list[Run]:
+def found(client: Client, wanted: queries.FlowRunFilters) -> list[Run]:
     """Return runs, those that are due first first."""
 
     def page(offset: int) -> list[responses.FlowRunResponse]:
-        query = filters.FlowRunQuery(
+        query = queries.FlowRunQuery(
             flows=wanted.flows,
             flow_runs=wanted.flow_runs,
-            sort=filters.FlowRunSort.EXPECTED_START_TIME_ASC,
+            sort=queries.FlowRunSort.EXPECTED_START_TIME_ASC,
             limit=_PAGE,
             offset=offset,
         )

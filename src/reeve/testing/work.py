@@ -11,7 +11,7 @@ from reeve.testing.clock import Clock
 from reeve.testing.executing import Executor
 from reeve.testing.runs import Run
 from reeve.testing.server import Server
-from reeve.wire import codec, endpoints, filters, responses
+from reeve.wire import codec, endpoints, filters, queries, responses
 
 _WAITING = filters.StateCriterion(type=filters.StateTypes(any_=[StateType.SCHEDULED]))
 _A_LITTLE = timedelta(microseconds=1)
@@ -87,7 +87,7 @@ class Work:
         ``after`` is not included, ``before`` is.
         """
         since = after + _A_LITTLE if after else None
-        query = filters.FlowRunQuery(
+        query = queries.FlowRunQuery(
             flow_runs=filters.FlowRunFilter(
                 state=_WAITING,
                 deployment_id=filters.NullableIds(
@@ -95,8 +95,8 @@ class Work:
                 ),
                 next_scheduled_start_time=filters.Instants(after_=since, before_=before),
             ),
-            sort=filters.FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC,
-            limit=filters.MAX_LIMIT,
+            sort=queries.FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC,
+            limit=queries.MAX_LIMIT,
         )
         return [(_due_of(run), run.id) for run in self._client.call(endpoints.filter_flow_runs, query)]
 

@@ -12,7 +12,7 @@ from reeve.cli.importing.plan import Kind, Refusal, ids_in
 from reeve.client.calls import ServerTimeoutError, ServerUnreachableError
 from reeve.client.sync import Client
 from reeve.errors import InvalidInputError, NotFoundError, ReeveError, UnauthorizedError
-from reeve.wire import endpoints, filters, responses
+from reeve.wire import endpoints, queries, responses
 from reeve.wire.endpoints import Endpoint
 
 T = TypeVar("T")
@@ -20,8 +20,8 @@ T = TypeVar("T")
 PAGE = 200  # the most that 2.20 gives at once (api-contract §1)
 
 # The operation that only says "absent" on reeve is a listing on a server with events.
-_AUTOMATIONS: Endpoint[filters.Page, list[dict[str, Any]]] = Endpoint(
-    "filter_automations", "POST", "/automations/filter", filters.Page, list[dict[str, Any]]
+_AUTOMATIONS: Endpoint[queries.Page, list[dict[str, Any]]] = Endpoint(
+    "filter_automations", "POST", "/automations/filter", queries.Page, list[dict[str, Any]]
 )
 
 
@@ -51,25 +51,25 @@ def read_server(client: Client) -> Snapshot:
     _check(client)
     found = Snapshot()
     with _noting(found, Kind.VARIABLE):
-        found.variables = _all(client, endpoints.filter_variables, filters.VariableQuery)
+        found.variables = _all(client, endpoints.filter_variables, queries.VariableQuery)
     with _noting(found, Kind.TAG_LIMIT):
-        found.tag_limits = _all(client, endpoints.filter_tag_limits, filters.Page)
+        found.tag_limits = _all(client, endpoints.filter_tag_limits, queries.Page)
     with _noting(found, Kind.LIMIT):
-        found.limits = _all(client, endpoints.filter_slot_limits, filters.Page)
+        found.limits = _all(client, endpoints.filter_slot_limits, queries.Page)
     with _noting(found, Kind.POOL):
-        found.pools = _all(client, endpoints.filter_work_pools, filters.WorkPoolQuery)
+        found.pools = _all(client, endpoints.filter_work_pools, queries.WorkPoolQuery)
     with _noting(found, Kind.QUEUE):
         for pool in found.pools:
             found.queues += _all(
-                client, endpoints.filter_pool_queues, filters.WorkQueueQuery, work_pool_name=pool.name
+                client, endpoints.filter_pool_queues, queries.WorkQueueQuery, work_pool_name=pool.name
             )
     with _noting(found, Kind.NOTIFICATION):
-        found.policies = _all(client, endpoints.filter_notification_policies, filters.NotificationPolicyQuery)
+        found.policies = _all(client, endpoints.filter_notification_policies, queries.NotificationPolicyQuery)
     with _noting(found, Kind.AUTOMATION):
         found.automations = [str(one.get("name")) for one in _automations(client)]
     with _noting(found, Kind.DEPLOYMENT):
-        found.flows = {one.id: one for one in _all(client, endpoints.filter_flows, filters.FlowQuery)}
-        found.deployments = _all(client, endpoints.filter_deployments, filters.DeploymentQuery)
+        found.flows = {one.id: one for one in _all(client, endpoints.filter_flows, queries.FlowQuery)}
+        found.deployments = _all(client, endpoints.filter_deployments, queries.DeploymentQuery)
     with _noting(found, Kind.BLOCK):
         _read_blocks(client, found)
     return found
@@ -88,7 +88,7 @@ def _noting(found: Snapshot, kind: Kind) -> Iterator[None]:
 
 def _read_blocks(client: Client, found: Snapshot) -> None:
     found.types = {
-        one.slug: one for one in _all(client, endpoints.filter_block_types, filters.BlockTypeQuery)
+        one.slug: one for one in _all(client, endpoints.filter_block_types, queries.BlockTypeQuery)
     }
     named = _all(client, endpoints.filter_block_documents, _with_secrets)
     found.documents = {one.id: one for one in named}
@@ -107,8 +107,8 @@ def _read_blocks(client: Client, found: Snapshot) -> None:
         waiting |= set(_inner(one))
 
 
-def _with_secrets(limit: int, offset: int) -> filters.BlockDocumentQuery:
-    return filters.BlockDocumentQuery(limit=limit, offset=offset, include_secrets=True)
+def _with_secrets(limit: int, offset: int) -> queries.BlockDocumentQuery:
+    return queries.BlockDocumentQuery(limit=limit, offset=offset, include_secrets=True)
 
 
 def _referred_to(found: Snapshot) -> Iterator[UUID]:
@@ -129,7 +129,7 @@ def _inner(document: responses.BlockDocument) -> Iterable[UUID]:
 
 def _automations(client: Client) -> list[dict[str, Any]]:
     try:
-        return _all(client, _AUTOMATIONS, filters.Page)
+        return _all(client, _AUTOMATIONS, queries.Page)
     except NotFoundError:  # "Automations are not enabled."
         return []
 
@@ -146,7 +146,7 @@ def _all(client: Client, endpoint: Endpoint[Any, list[T]], query: Callable[..., 
 
 def _check(client: Client) -> None:
     try:
-        client.call(endpoints.filter_work_pools, filters.WorkPoolQuery(limit=1))
+        client.call(endpoints.filter_work_pools, queries.WorkPoolQuery(limit=1))
     except (ServerUnreachableError, ServerTimeoutError):
         message = f"No server answers at {client.url}. Give --from the API's address: http://HOST:4200/api"
         raise InvalidInputError(message, field="from") from None

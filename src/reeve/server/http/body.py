@@ -14,7 +14,7 @@ import msgspec
 from reeve.errors import InvalidInputError, ReeveError
 from reeve.server.http.faults import beyond, fault, malformed, steps
 from reeve.wire.codec import instant, iso
-from reeve.wire.filters import MAX_LIMIT
+from reeve.wire.queries import MAX_LIMIT
 from reeve.wire.responses import Fault
 
 LARGEST = 2**63 - 1  # what both databases store as an integer

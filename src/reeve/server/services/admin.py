@@ -9,7 +9,7 @@ from reeve.errors import ForbiddenError
 from reeve.server.services.blocks import install_system_types
 from reeve.server.services.context import Context
 from reeve.server.storage import admin
-from reeve.wire.filters import MAX_LIMIT
+from reeve.wire.queries import MAX_LIMIT
 from reeve.wire.responses import ServerInfo
 
 API_VERSION = "0.8.4"

@@ -26,7 +26,7 @@ from reeve.ids import new_id
 from reeve.server.services.context import Context
 from reeve.server.storage import blocks
 from reeve.server.storage.dialects.base import IntegrityError
-from reeve.wire import filters
+from reeve.wire import filters, queries
 from reeve.wire.codec import iso
 from reeve.wire.responses import BlockDocument, BlockSchema, BlockType, Infrastructure
 
@@ -85,7 +85,7 @@ async def type_by_slug(ctx: Context, slug: str) -> BlockType:
     return _found(await ctx.store.read(lambda tx: blocks.type_by_slug(tx, slug)), NO_TYPE)
 
 
-async def types(ctx: Context, query: filters.BlockTypeQuery, limit: int, offset: int) -> list[BlockType]:
+async def types(ctx: Context, query: queries.BlockTypeQuery, limit: int, offset: int) -> list[BlockType]:
     """Return the types that match, by name."""
     return await ctx.store.read(lambda tx: blocks.types(tx, query, limit, offset))
 
@@ -184,7 +184,7 @@ async def schema_by_checksum(ctx: Context, sum_: str, version: str | None) -> Bl
 
 
 async def schemas(
-    ctx: Context, query: filters.BlockSchemaQuery, limit: int, offset: int
+    ctx: Context, query: queries.BlockSchemaQuery, limit: int, offset: int
 ) -> list[BlockSchema]:
     """Return the schemas that match, the newest first."""
     return await ctx.store.read(lambda tx: blocks.schemas(tx, query, limit, offset))
@@ -303,7 +303,7 @@ async def document_by_name(ctx: Context, slug: str, name: str, *, secrets: bool)
 
 
 async def documents(
-    ctx: Context, query: filters.BlockDocumentQuery, limit: int, offset: int
+    ctx: Context, query: queries.BlockDocumentQuery, limit: int, offset: int
 ) -> list[BlockDocument]:
     """Return the documents that match; anonymous ones only when asked for."""
 
@@ -318,11 +318,11 @@ async def documents_of_type(ctx: Context, slug: str, limit: int, *, secrets: boo
     """Return the named documents of a type; raises NotFoundError."""
     await type_by_slug(ctx, slug)
     own = filters.BlockTypeFilter(slug=filters.AnyText(any_=[slug]))
-    query = filters.BlockDocumentQuery(block_types=own, include_secrets=secrets)
+    query = queries.BlockDocumentQuery(block_types=own, include_secrets=secrets)
     return await documents(ctx, query, limit, 0)
 
 
-async def count_documents(ctx: Context, query: filters.BlockDocumentFilters) -> int:
+async def count_documents(ctx: Context, query: queries.BlockDocumentFilters) -> int:
     """Return how many documents match; anonymous ones only when asked for."""
     return await ctx.store.read(lambda tx: blocks.count_documents(tx, query))
 

@@ -20,7 +20,7 @@ from reeve.core.work import AGENT_POOL_TYPE, Rooms, WorkPool, WorkQueue, grantab
 from reeve.ids import new_id
 from reeve.server.services.lookout import Outlook
 from reeve.server.services.states import new_state, tell
-from reeve.server.storage import agents, attempts, claims, events, runs
+from reeve.server.storage import agents, attempts, claims, events, runs, waiting
 from reeve.server.storage.store import Transaction
 
 NO_OPTIONS = DeploymentOptions()
@@ -91,9 +91,9 @@ async def outlook(tx: Transaction, agent: Agent, *, tried: bool) -> Outlook:
         return Outlook(None)
     ids, fit = [queue.id for queue in queues], await fitness(tx, agent, pool)
     before = await tx.now() + timedelta(seconds=agent.prefetch_seconds)
-    due = await runs.next_due(tx, ids, fit)
+    due = await waiting.next_due(tx, ids, fit)
     if tried and due is not None and due <= before:
-        due = await runs.next_due(tx, ids, fit, after=before)
+        due = await waiting.next_due(tx, ids, fit, after=before)
     limits = [pool.concurrency_limit, *(queue.concurrency_limit for queue in queues)]
     limited = tried or any(limit is not None for limit in limits)
     return Outlook(
@@ -133,7 +133,7 @@ async def _take(
     """Take the first ``wanted`` runs of a queue for which their deployments have room."""
     taken: list[FlowRun] = []
     while wanted > len(taken):
-        line = await runs.take_due(
+        line = await waiting.take_due(
             tx,
             queue.id,
             before,

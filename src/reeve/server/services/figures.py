@@ -9,7 +9,7 @@ from reeve.core.history import dashboard_window, intervals
 from reeve.errors import InvalidInputError
 from reeve.server.services.context import Context
 from reeve.server.storage import figures
-from reeve.wire import filters
+from reeve.wire import queries
 from reeve.wire.codec import iso
 from reeve.wire.responses import CountByState, HistoryInterval, HistoryState, SimpleFlowRun, TaskRunCount
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from reeve.wire.requests import FlowRunHistory, TaskRunDashboard, TaskRunHistory
 
 
-async def flows(ctx: Context, query: filters.FlowFilters) -> int:
+async def flows(ctx: Context, query: queries.FlowFilters) -> int:
     """Count the flows that match."""
     return await ctx.store.read(lambda tx: figures.count_flows(tx, query))
 
 
-async def deployments(ctx: Context, query: filters.FlowRunFilters) -> int:
+async def deployments(ctx: Context, query: queries.FlowRunFilters) -> int:
     """Count the deployments that match."""
     return await ctx.store.read(lambda tx: figures.count_deployments(tx, query))
 
 
-async def flow_runs(ctx: Context, query: filters.FlowRunFilters) -> int:
+async def flow_runs(ctx: Context, query: queries.FlowRunFilters) -> int:
     """Count the flow runs that match."""
     return await ctx.store.read(lambda tx: figures.count_flow_runs(tx, query))
 
 
-async def task_runs(ctx: Context, query: filters.TaskRunFilters) -> int:
+async def task_runs(ctx: Context, query: queries.TaskRunFilters) -> int:
     """Count the task runs that match."""
     return await ctx.store.read(lambda tx: figures.count_task_runs(tx, query))
 
 
-async def task_runs_by_state(ctx: Context, query: filters.TaskRunFilters) -> CountByState:
+async def task_runs_by_state(ctx: Context, query: queries.TaskRunFilters) -> CountByState:
     """Count the task runs that match, by the type of their state."""
     counts = await ctx.store.read(lambda tx: figures.task_runs_by_state(tx, query))
     return CountByState(**{type_.value: count for type_, count in counts.items()})
@@ -64,7 +64,7 @@ async def task_run_history(ctx: Context, body: TaskRunHistory) -> list[HistoryIn
     return _history(cut, await ctx.store.read(look))
 
 
-async def average_lateness(ctx: Context, query: filters.FlowRunFilters) -> float | None:
+async def average_lateness(ctx: Context, query: queries.FlowRunFilters) -> float | None:
     """Return the average lateness of the flow runs that match, in seconds; None without any."""
 
     async def look(tx: Transaction) -> float | None:
@@ -74,7 +74,7 @@ async def average_lateness(ctx: Context, query: filters.FlowRunFilters) -> float
 
 
 async def simple_flow_runs(
-    ctx: Context, query: filters.FlowRunQuery, limit: int, offset: int
+    ctx: Context, query: queries.FlowRunQuery, limit: int, offset: int
 ) -> list[SimpleFlowRun]:
     """Return the flow runs that match, as dots of a history."""
 
@@ -93,10 +93,10 @@ async def dashboard(ctx: Context, body: TaskRunDashboard) -> list[TaskRunCount]:
     if started is None or started.after_ is None:
         raise InvalidInputError("task_runs.start_time.after_ is required")
     after, before = started.after_, started.before_
-    query = filters.TaskRunFilters(
+    query = queries.TaskRunFilters(
         flows=body.flows, flow_runs=body.flow_runs, task_runs=body.task_runs, deployments=body.deployments
     )
-    place = filters.FlowRunFilters(work_pools=body.work_pools, work_pool_queues=body.work_queues)
+    place = queries.FlowRunFilters(work_pools=body.work_pools, work_pool_queues=body.work_queues)
 
     async def look(tx: Transaction) -> list[TaskRunCount]:
         window = dashboard_window(after, before or await tx.now())

@@ -18,7 +18,7 @@ from reeve.server.services.hub import run_topic
 from reeve.server.services.scope import check_living, check_writes, may_write_run
 from reeve.server.storage import inputs, runs
 from reeve.wire import codec
-from reeve.wire.filters import MAX_LIMIT
+from reeve.wire.queries import MAX_LIMIT
 
 if TYPE_CHECKING:
     from reeve.core.runs import FlowRun

@@ -1,9 +1,8 @@
-"""Work pools and queues: made, changed, polled by 2.20 agents and workers."""
+"""Work pools and queues: made, changed, deleted."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,22 +14,19 @@ from reeve.core.work import (
     AGENT_POOL_TYPE,
     DEFAULT_POOL,
     DEFAULT_QUEUE,
-    Limit,
     WorkPool,
     WorkQueue,
     WorkStatus,
-    grantable,
 )
 from reeve.errors import ConflictError, InvalidInputError, NotFoundError, ReservedError
 from reeve.ids import new_id
 from reeve.server.services.context import Context
 from reeve.server.services.hub import agent_topic, pool_topic
-from reeve.server.storage import agents, attempts, claims, deployments, waiting, work
+from reeve.server.storage import agents, attempts, work
 from reeve.wire.codec import iso_or_none
 from reeve.wire.responses import WorkQueueHealthPolicy, WorkQueueStatusDetail
 
 if TYPE_CHECKING:
-    from reeve.core.runs import FlowRun
     from reeve.server.storage.store import Transaction
     from reeve.wire.requests import (
         PoolOptions,
@@ -42,8 +38,6 @@ if TYPE_CHECKING:
     )
 
 POLLED_WITHIN = timedelta(seconds=60)  # of a queue that is READY (api-contract §2, PATCH)
-# Polls are noted at most this often: a poll with no work costs no write (design §5).
-NOTED_EVERY = timedelta(seconds=10)
 PROTECTED = "prefect"  # the beginning of names that 2.20 keeps for itself (api-contract §3)
 
 
@@ -51,18 +45,11 @@ class BlankNameError(InvalidInputError):
     """A work pool needs a name."""
 
 
-class _TagFilter(Struct):
+class TagFilter(Struct):
     """What a queue of 2.x takes instead of its own runs (api-contract §5.1, QueueFilter)."""
 
     tags: list[str] | None = None
     deployment_ids: list[UUID] | None = None
-
-
-class _Poll(Struct, frozen=True):
-    """What a poll found, and which of the queues it was for are to be noted as polled."""
-
-    runs: list[FlowRun]
-    unnoted: list[UUID]
 
 
 # Pools
@@ -104,7 +91,7 @@ async def create_pool(ctx: Context, body: WorkPoolCreate) -> WorkPool:
 
 async def read_pool(ctx: Context, name: str) -> WorkPool:
     """Return a pool; raises NotFoundError."""
-    return await ctx.store.read(lambda tx: _pool(tx, name))
+    return await ctx.store.read(lambda tx: pool_named(tx, name))
 
 
 async def update_pool(ctx: Context, name: str, body: WorkPoolUpdate) -> None:
@@ -183,7 +170,7 @@ async def hear_worker(ctx: Context, pool_name: str, body: WorkerHeartbeat) -> No
     """Note the heartbeat of a 2.20 worker; raises NotFoundError for an unknown pool."""
 
     async def note(tx: Transaction) -> None:
-        pool = await _pool(tx, pool_name)
+        pool = await pool_named(tx, pool_name)
         beat = body.heartbeat_interval_seconds
         seconds = None if beat is None else int(beat)
         await work.worker_heard(tx, pool.id, body.name, seconds, await tx.now())
@@ -196,7 +183,7 @@ async def delete_worker(ctx: Context, pool_name: str, name: str) -> None:
     """Forget a 2.20 worker; raises NotFoundError for it or its pool."""
 
     async def delete(tx: Transaction) -> None:
-        pool = await _pool(tx, pool_name)
+        pool = await pool_named(tx, pool_name)
         if not await work.delete_worker(tx, pool.id, name):
             raise NotFoundError("Worker not found.")
 
@@ -230,7 +217,7 @@ async def create_pool_queue(ctx: Context, pool_name: str, body: WorkQueueCreate)
     check_name("work queue", body.name)
 
     async def insert(tx: Transaction) -> WorkQueue:
-        pool = await _pool(tx, pool_name)
+        pool = await pool_named(tx, pool_name)
         # The braces are 2.20's own (api-contract §2).
         taken = "A work queue with this name already exists in work pool {work_pool_name!r}."
         return await _add_queue(tx, pool, body, taken)
@@ -240,7 +227,7 @@ async def create_pool_queue(ctx: Context, pool_name: str, body: WorkQueueCreate)
 
 async def read_queue(ctx: Context, queue_id: UUID) -> WorkQueue:
     """Return a queue; raises NotFoundError."""
-    return _found(await ctx.store.read(lambda tx: work.queue(tx, queue_id)), "work queue not found")
+    return existing(await ctx.store.read(lambda tx: work.queue(tx, queue_id)), "work queue not found")
 
 
 async def read_queue_by_name(ctx: Context, name: str) -> WorkQueue:
@@ -252,16 +239,16 @@ async def read_queue_by_name(ctx: Context, name: str) -> WorkQueue:
             return await work.any_queue_by_name(tx, name)
         return await work.queue_by_name(tx, pool.id, name)
 
-    return _found(await ctx.store.read(look), "work queue not found")
+    return existing(await ctx.store.read(look), "work queue not found")
 
 
 async def read_pool_queue(ctx: Context, pool_name: str, name: str) -> WorkQueue:
     """Return a queue of a pool; raises NotFoundError."""
 
     async def look(tx: Transaction) -> WorkQueue:
-        pool = await _pool(tx, pool_name)
+        pool = await pool_named(tx, pool_name)
         queue = await work.queue_by_name(tx, pool.id, name)
-        return _found(queue, f"Work pool queue '{pool_name}/{name}' not found.")
+        return existing(queue, f"Work pool queue '{pool_name}/{name}' not found.")
 
     return await ctx.store.read(look)
 
@@ -272,7 +259,9 @@ async def update_queue(ctx: Context, queue_id: UUID, body: WorkQueueUpdate) -> N
     async def change(tx: Transaction) -> None:
         queue = await work.lock_queue(tx, queue_id)
         # 2.20 names its own function here, and tools look for these words (api-contract §2).
-        await _change(tx, _found(queue, "Work Queue <built-in function id> not found"), body, await tx.now())
+        await _change(
+            tx, existing(queue, "Work Queue <built-in function id> not found"), body, await tx.now()
+        )
 
     await ctx.store.write(change)
 
@@ -281,10 +270,10 @@ async def update_pool_queue(ctx: Context, pool_name: str, name: str, body: WorkQ
     """Change what was sent of a queue; a priority that is taken shifts the others. Raises NotFoundError."""
 
     async def change(tx: Transaction) -> None:
-        pool = await _pool(tx, pool_name)
+        pool = await pool_named(tx, pool_name)
         order = await work.priorities(tx, pool.id)
         known = await work.queue_by_name(tx, pool.id, name)
-        queue = _found(known, f"Work pool queue '{pool_name}/{name}' not found.")
+        queue = existing(known, f"Work pool queue '{pool_name}/{name}' not found.")
         changed = await _change(tx, queue, body, await tx.now())
         if changed.priority != queue.priority:
             others = {key: rank for key, rank in order.items() if key != queue.id}
@@ -297,7 +286,7 @@ async def delete_queue(ctx: Context, queue_id: UUID) -> None:
     """Delete a queue; raises NotFoundError, and ConflictError for the default queue of a pool."""
 
     async def delete(tx: Transaction) -> None:
-        await _delete(tx, _found(await work.lock_queue(tx, queue_id), "work queue not found"))
+        await _delete(tx, existing(await work.lock_queue(tx, queue_id), "work queue not found"))
 
     await ctx.store.write(delete)
 
@@ -306,9 +295,9 @@ async def delete_pool_queue(ctx: Context, pool_name: str, name: str) -> None:
     """Delete a queue of a pool; raises NotFoundError, and ConflictError for its default queue."""
 
     async def delete(tx: Transaction) -> None:
-        pool = await _pool(tx, pool_name)
+        pool = await pool_named(tx, pool_name)
         queue = await work.queue_by_name(tx, pool.id, name)
-        await _delete(tx, _found(queue, f"Work pool queue '{pool_name}/{name}' not found."))
+        await _delete(tx, existing(queue, f"Work pool queue '{pool_name}/{name}' not found."))
 
     await ctx.store.write(delete)
 
@@ -318,7 +307,7 @@ async def queue_status(ctx: Context, queue_id: UUID) -> WorkQueueStatusDetail:
     policy = WorkQueueHealthPolicy()
 
     async def look(tx: Transaction) -> WorkQueueStatusDetail:
-        queue = _found(await work.queue(tx, queue_id), f"Work queue with id {queue_id} not found")
+        queue = existing(await work.queue(tx, queue_id), f"Work queue with id {queue_id} not found")
         late, polled = await work.late_runs(tx, queue_id), queue.last_polled
         longest = timedelta(seconds=policy.maximum_seconds_since_last_polled)
         served = polled is not None and await tx.now() - polled <= longest
@@ -330,138 +319,6 @@ async def queue_status(ctx: Context, queue_id: UUID) -> WorkQueueStatusDetail:
         )
 
     return await ctx.store.read(look)
-
-
-# Polls
-
-
-async def queue_runs(
-    ctx: Context, queue_id: UUID, *, before: datetime | None, limit: int, noted: bool = True
-) -> list[FlowRun]:
-    """Return the runs of a queue that a 2.20 agent may start now; ``noted`` False leaves no trace.
-
-    Joined by id (W13); none of a paused pool (W14); no more than every limit has room for; none that an
-    attempt holds or that waits in its own process (W3). Raises NotFoundError.
-    """
-
-    async def look(tx: Transaction) -> _Poll:
-        queue = _found(await work.queue(tx, queue_id), f"Work queue with id {queue_id} not found.")
-        now = await tx.now()
-        return _Poll(await _runs_of(tx, queue, before, limit), _unnoted([queue], now))
-
-    poll = await ctx.store.read(look)
-    if noted and poll.unnoted:
-        await ctx.store.write(lambda tx: _note(tx, poll.unnoted))
-    return poll.runs
-
-
-async def pool_runs(
-    ctx: Context,
-    pool_name: str,
-    queue_names: list[str],
-    *,
-    before: datetime | None,
-    after: datetime | None,
-    limit: int,
-) -> list[FlowRun]:
-    """Return the runs of a pool that a 2.20 worker may start now, by priority of their queues, then time.
-
-    Without names of all queues. Raises NotFoundError for the pool, or for one of the names.
-    """
-
-    async def look(tx: Transaction) -> _Poll:
-        pool = await _pool(tx, pool_name)
-        queues = await _queues(tx, pool, queue_names)
-        found: list[FlowRun] = []
-        left = 0 if pool.is_paused else grantable(limit, await claims.pool_limit(tx, pool))
-        for _, rank in groupby(queues, lambda queue: queue.priority):
-            if left > len(found):
-                found += await _runs_of_rank(tx, list(rank), before, after, left - len(found))
-        return _Poll(found, _unnoted(queues, await tx.now()))
-
-    poll = await ctx.store.read(look)
-    if poll.unnoted:
-        await ctx.store.write(lambda tx: _note(tx, poll.unnoted))
-    return poll.runs
-
-
-async def deployment_runs(
-    ctx: Context, deployment_ids: list[UUID], *, before: datetime | None, limit: int
-) -> list[FlowRun]:
-    """Return the runs of deployments that a 2.20 ``serve`` may start now."""
-
-    async def look(tx: Transaction) -> tuple[list[FlowRun], bool]:
-        found: list[FlowRun] = []
-        for deployment_id in set(deployment_ids):
-            found += await waiting.of_deployment(tx, deployment_id, before=before, limit=limit)
-        stale = await deployments.polled_before(tx, deployment_ids, await tx.now() - NOTED_EVERY)
-        return sorted(found, key=_by_time)[:limit], stale
-
-    async def note(tx: Transaction) -> None:
-        now = await tx.now()
-        await deployments.polled(tx, deployment_ids, now, now - NOTED_EVERY)
-
-    runs, stale = await ctx.store.read(look)
-    if stale:
-        await ctx.store.write(note)
-    return runs
-
-
-async def _runs_of(tx: Transaction, queue: WorkQueue, before: datetime | None, limit: int) -> list[FlowRun]:
-    pool = await claims.pool(tx, queue.work_pool_id)
-    if pool is None or pool.is_paused or queue.is_paused:
-        return []
-    limits = [await claims.pool_limit(tx, pool)]
-    if queue.filter is None:
-        limits.append(await claims.queue_limit(tx, queue))
-        room = grantable(limit, *limits)
-        return await waiting.of_queue(tx, queue.id, before=before, limit=room) if room else []
-    by = convert(queue.filter, _TagFilter)
-    tags = by.tags or []
-    occupied = await waiting.executing_tagged(tx, tags, by.deployment_ids)
-    room = grantable(limit, *limits, Limit(queue.name, queue.concurrency_limit, occupied))
-    return await waiting.tagged(tx, tags, by.deployment_ids, before=before, limit=room) if room else []
-
-
-async def _runs_of_rank(
-    tx: Transaction, queues: list[WorkQueue], before: datetime | None, after: datetime | None, left: int
-) -> list[FlowRun]:
-    """Return the first runs of queues of one priority, each within its own limit."""
-    found: list[FlowRun] = []
-    for queue in queues:
-        room = 0 if queue.is_paused else grantable(left, await claims.queue_limit(tx, queue))
-        if room:
-            found += await waiting.of_queue(tx, queue.id, before=before, after=after, limit=room)
-    return sorted(found, key=_by_time)[:left]
-
-
-def _by_time(run: FlowRun) -> tuple[datetime, UUID]:
-    assert run.next_scheduled_start_time is not None
-    return run.next_scheduled_start_time, run.id
-
-
-def _unnoted(queues: list[WorkQueue], now: datetime) -> list[UUID]:
-    return [
-        queue.id
-        for queue in queues
-        if queue.last_polled is None
-        or now - queue.last_polled >= NOTED_EVERY
-        or queue.status is WorkStatus.NOT_READY
-    ]
-
-
-async def _note(tx: Transaction, queue_ids: list[UUID]) -> None:
-    await work.polled(tx, queue_ids, await tx.now())
-
-
-async def _queues(tx: Transaction, pool: WorkPool, names: list[str]) -> list[WorkQueue]:
-    if not names:
-        return await claims.queues(tx, pool.id)
-    queues = await work.queues_by_name(tx, pool.id, names)
-    missing = set(names) - {queue.name for queue in queues}
-    if missing:
-        raise NotFoundError(f"Work pool queue '{pool.name}/{min(missing)}' not found.")
-    return queues
 
 
 async def _add_queue(tx: Transaction, pool: WorkPool, body: WorkQueueCreate, taken: str) -> WorkQueue:
@@ -553,7 +410,7 @@ def _check_filter(filter_: dict[str, Any] | None) -> None:
     if filter_ is None:
         return
     try:
-        convert(filter_, _TagFilter)
+        convert(filter_, TagFilter)
     except ValueError as error:
         raise InvalidInputError(f"The queue's filter cannot be read: {error}", field="filter") from None
 
@@ -563,13 +420,15 @@ def _sent(value: Any, current: Any, null: Any) -> Any:
     return current if value is UNSET else null if value is None else value
 
 
-def _found(queue: WorkQueue | None, missing: str) -> WorkQueue:
+def existing(queue: WorkQueue | None, missing: str) -> WorkQueue:
+    """Return a queue that was looked for; raises NotFoundError with ``missing`` if there is none."""
     if queue is None:
         raise NotFoundError(missing)
     return queue
 
 
-async def _pool(tx: Transaction, name: str) -> WorkPool:
+async def pool_named(tx: Transaction, name: str) -> WorkPool:
+    """Return a pool; raises NotFoundError."""
     pool = await work.pool_by_name(tx, name)
     if pool is None:
         raise _no_pool(name)

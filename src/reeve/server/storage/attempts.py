@@ -14,7 +14,7 @@ from reeve.core.crashes import CrashReason
 from reeve.core.runs import FlowRun
 from reeve.core.states import StateType
 from reeve.core.time_limits import NO_LIMITS
-from reeve.server.storage import notifications, rows, runs
+from reeve.server.storage import notifications, rows, runs, waiting
 from reeve.server.storage.changes import Changes, as_it_is
 from reeve.server.storage.store import Row, Transaction
 from reeve.wire.codec import iso
@@ -129,7 +129,7 @@ BOTH = (
 # else who tells of many and who is told of one wait for one another. A renewal, which locks no runs, keeps to
 # that order as well.
 WITH_RUN = f"""
-select {_COLUMNS}, {notifications.IS_SILENT} as is_silent, {runs.ANY_LIMITED} as any_limited
+select {_COLUMNS}, {notifications.IS_SILENT} as is_silent, {waiting.ANY_LIMITED} as any_limited
 from flow_runs r join attempts t on {{which}} {rows.RUN_JOINS}
 where {{where}} order by r.id for no key update of r, t
 """
@@ -178,7 +178,7 @@ async def _lock(tx: Transaction, sql: str, ids: UUID | list[UUID]) -> None:
         attempt = rows.attempt_beside(row)
         tx.known[attempt.id] = attempt
         notifications.note(tx, is_silent=bool(row["is_silent"]))
-        tx.memo.setdefault(runs.IS_LIMITED, bool(row["any_limited"]))
+        tx.memo.setdefault(waiting.IS_LIMITED, bool(row["any_limited"]))
 
 
 async def read_of_locked(tx: Transaction, attempt_id: UUID) -> Attempt | None:

@@ -9,9 +9,9 @@ from uuid import UUID
 from reeve.server.storage import rows
 from reeve.server.storage.filters import Where
 from reeve.server.storage.store import Row, Transaction
-from reeve.wire import filters
+from reeve.wire import filters, queries
 from reeve.wire.codec import iso, parse
-from reeve.wire.filters import BlockDocumentSort
+from reeve.wire.queries import BlockDocumentSort
 from reeve.wire.responses import BlockDocument, BlockSchema, BlockType
 
 TYPE_COLUMNS = (
@@ -110,7 +110,7 @@ async def type_by_slug(tx: Transaction, slug: str) -> BlockType | None:
     return None if row is None else _type(row)
 
 
-async def types(tx: Transaction, query: filters.BlockTypeQuery, limit: int, offset: int) -> list[BlockType]:
+async def types(tx: Transaction, query: queries.BlockTypeQuery, limit: int, offset: int) -> list[BlockType]:
     """Return the types that match, by name."""
     where = Where()
     condition = where.of_block_types(query, "t")
@@ -181,7 +181,7 @@ async def schema_by_checksum(tx: Transaction, checksum: str, version: str | None
 
 
 async def schemas(
-    tx: Transaction, query: filters.BlockSchemaQuery, limit: int, offset: int
+    tx: Transaction, query: queries.BlockSchemaQuery, limit: int, offset: int
 ) -> list[BlockSchema]:
     """Return the schemas that match, the newest first."""
     where = Where()
@@ -247,7 +247,7 @@ async def document_by_name(tx: Transaction, slug: str, name: str) -> StoredDocum
 
 
 async def documents(
-    tx: Transaction, query: filters.BlockDocumentQuery, limit: int, offset: int
+    tx: Transaction, query: queries.BlockDocumentQuery, limit: int, offset: int
 ) -> list[StoredDocument]:
     """Return the documents that match, by name unless told otherwise."""
     where = Where()
@@ -257,7 +257,7 @@ async def documents(
     return [_document(row) for row in found]
 
 
-async def count_documents(tx: Transaction, query: filters.BlockDocumentFilters) -> int:
+async def count_documents(tx: Transaction, query: queries.BlockDocumentFilters) -> int:
     """Return how many documents match."""
     where = Where()
     condition = where.of_block_documents(query, "d", "t", "s")

@@ -17,7 +17,7 @@ from reeve.core.deployments import Deployment, Flow
 from reeve.core.runs import FlowRun
 from reeve.core.system_blocks import RUNS
 from reeve.core.work import Limit, WorkPool, WorkQueue
-from reeve.server.storage import attempts, deployments, flows, notifications, rows, runs
+from reeve.server.storage import attempts, deployments, flows, notifications, rows, waiting
 from reeve.server.storage.attempts import Held
 from reeve.server.storage.rows import AGENT, WORK_QUEUE
 from reeve.server.storage.store import Transaction
@@ -29,7 +29,7 @@ select d.id from block_documents d join block_schemas s on s.id = d.block_schema
 join block_types t on t.id = d.block_type_id
 where t.slug <> all($1::text[]) and s.capabilities @> $2::jsonb
 """
-SEEN = f"select {notifications.IS_SILENT} as is_silent, {runs.ANY_LIMITED} as any_limited"
+SEEN = f"select {notifications.IS_SILENT} as is_silent, {waiting.ANY_LIMITED} as any_limited"
 
 
 async def look(tx: Transaction, agent_id: UUID) -> tuple[Agent | None, list[Held]]:
@@ -50,7 +50,7 @@ async def survey(tx: Transaction, agent: Agent) -> list[Held]:
     tx.memo["pool", agent.work_pool_id] = rows.work_pool(pools[0]) if pools else None
     tx.memo["queues", agent.work_pool_id] = [rows.work_queue(row) for row in queues]
     tx.memo["foreign", *agent.kinds] = [rows.uuid(row["id"]) for row in foreign]
-    tx.memo[runs.IS_LIMITED] = bool(seen["any_limited"])
+    tx.memo[waiting.IS_LIMITED] = bool(seen["any_limited"])
     notifications.note(tx, is_silent=bool(seen["is_silent"]))
     return [attempts.held(row) for row in held]
 
@@ -183,9 +183,9 @@ async def has_limited_deployments(tx: Transaction) -> bool:
 
     One that is given a limit later is no matter to a claim, which passes over its runs.
     """
-    if runs.IS_LIMITED not in tx.memo:
-        tx.memo[runs.IS_LIMITED] = bool(await tx.fetchval(f"select {runs.ANY_LIMITED}"))
-    return bool(tx.memo[runs.IS_LIMITED])
+    if waiting.IS_LIMITED not in tx.memo:
+        tx.memo[waiting.IS_LIMITED] = bool(await tx.fetchval(f"select {waiting.ANY_LIMITED}"))
+    return bool(tx.memo[waiting.IS_LIMITED])
 
 
 async def lock_deployments(tx: Transaction, deployment_ids: list[UUID]) -> dict[UUID, Limit]:
@@ -222,7 +222,7 @@ async def deployment_limits(tx: Transaction, deployment_ids: list[UUID]) -> dict
 async def pool_of_limited(tx: Transaction, deployment_id: UUID) -> UUID | None:
     """Return the pool of a deployment that has a limit: there its runs wait for a place."""
     key = ("pool of limited", deployment_id)
-    if tx.memo.get(runs.IS_LIMITED) is False:
+    if tx.memo.get(waiting.IS_LIMITED) is False:
         return None
     if key not in tx.memo:
         found = await tx.aside(

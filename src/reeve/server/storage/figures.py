@@ -10,9 +10,9 @@ from reeve.server.storage import rows
 from reeve.server.storage.filters import Where
 from reeve.server.storage.find import FLOW_RUN_ORDERS
 from reeve.server.storage.store import Row, Transaction
-from reeve.wire import filters
+from reeve.wire import queries
 from reeve.wire.codec import iso
-from reeve.wire.filters import FlowRunSort
+from reeve.wire.queries import FlowRunSort
 from reeve.wire.responses import HistoryState, SimpleFlowRun, TaskRunCount
 
 MICROS = 1_000_000
@@ -30,31 +30,31 @@ LATENESS = (
 )
 
 
-async def count_flows(tx: Transaction, query: filters.FlowFilters) -> int:
+async def count_flows(tx: Transaction, query: queries.FlowFilters) -> int:
     """Count flows."""
     where = Where()
     return await _count(tx, "flows f", where, where.of_flows(query, "f"))
 
 
-async def count_deployments(tx: Transaction, query: filters.FlowRunFilters) -> int:
+async def count_deployments(tx: Transaction, query: queries.FlowRunFilters) -> int:
     """Count deployments."""
     where = Where()
     return await _count(tx, "deployments d", where, where.of_deployments(query, "d"))
 
 
-async def count_flow_runs(tx: Transaction, query: filters.FlowRunFilters) -> int:
+async def count_flow_runs(tx: Transaction, query: queries.FlowRunFilters) -> int:
     """Count flow runs."""
     where = Where()
     return await _count(tx, "flow_runs r", where, where.of_flow_runs(query, "r"))
 
 
-async def count_task_runs(tx: Transaction, query: filters.TaskRunFilters) -> int:
+async def count_task_runs(tx: Transaction, query: queries.TaskRunFilters) -> int:
     """Count task runs."""
     where = Where()
     return await _count(tx, "task_runs r", where, where.of_task_runs(query, "r"))
 
 
-async def task_runs_by_state(tx: Transaction, query: filters.TaskRunFilters) -> dict[StateType, int]:
+async def task_runs_by_state(tx: Transaction, query: queries.TaskRunFilters) -> dict[StateType, int]:
     """Count task runs by the type of their state."""
     where = Where()
     condition = where.of_task_runs(query, "r")
@@ -67,7 +67,7 @@ async def task_runs_by_state(tx: Transaction, query: filters.TaskRunFilters) -> 
 
 
 async def flow_run_history(
-    tx: Transaction, query: filters.FlowRunFilters, intervals: list[tuple[datetime, datetime]], now: datetime
+    tx: Transaction, query: queries.FlowRunFilters, intervals: list[tuple[datetime, datetime]], now: datetime
 ) -> list[list[HistoryState]]:
     """Count flow runs by state, for each interval those that were to start in it."""
     where = Where()
@@ -75,14 +75,14 @@ async def flow_run_history(
 
 
 async def task_run_history(
-    tx: Transaction, query: filters.TaskRunFilters, intervals: list[tuple[datetime, datetime]], now: datetime
+    tx: Transaction, query: queries.TaskRunFilters, intervals: list[tuple[datetime, datetime]], now: datetime
 ) -> list[list[HistoryState]]:
     """Count task runs by state, for each interval those that were to start in it."""
     where = Where()
     return await _history(tx, "task_runs", where, where.of_task_runs(query, "r"), intervals, now)
 
 
-async def average_lateness(tx: Transaction, query: filters.FlowRunFilters, now: datetime) -> float | None:
+async def average_lateness(tx: Transaction, query: queries.FlowRunFilters, now: datetime) -> float | None:
     """Return how late flow runs started, or are by now, on average: in seconds, None without any run."""
     where = Where()
     lateness = LATENESS.format(now=_now(where, now))
@@ -92,7 +92,7 @@ async def average_lateness(tx: Transaction, query: filters.FlowRunFilters, now: 
 
 
 async def simple_flow_runs(
-    tx: Transaction, query: filters.FlowRunQuery, limit: int, offset: int, now: datetime
+    tx: Transaction, query: queries.FlowRunQuery, limit: int, offset: int, now: datetime
 ) -> list[SimpleFlowRun]:
     """Return flow runs with their start, duration and lateness, the last ones first unless told otherwise."""
     where = Where()
@@ -120,8 +120,8 @@ async def simple_flow_runs(
 
 async def dashboard(
     tx: Transaction,
-    query: filters.TaskRunFilters,
-    place: filters.FlowRunFilters,
+    query: queries.TaskRunFilters,
+    place: queries.FlowRunFilters,
     window: tuple[datetime, datetime],
 ) -> list[TaskRunCount]:
     """Count ended task runs, whose flow runs match ``place``, in equal parts of a window by their start."""

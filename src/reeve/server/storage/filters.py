@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from reeve.server.storage import rows
-from reeve.wire import filters
+from reeve.wire import filters, queries
 from reeve.wire.filters import Operator
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class Where:
 
     # What a listing of each kind takes, by the alias of its table
 
-    def of_flows(self, query: filters.FlowFilters, f: str) -> str:
+    def of_flows(self, query: queries.FlowFilters, f: str) -> str:
         """Return the condition of a listing of flows."""
         runs = "task_runs tr join flow_runs fr on fr.id = tr.flow_run_id"
         pools = (
@@ -50,7 +50,7 @@ class Where:
             _related(query.work_pools, pools, f"dp.flow_id = {f}.id", self.work_pool, "wp"),
         )
 
-    def of_deployments(self, query: filters.FlowRunFilters, d: str) -> str:
+    def of_deployments(self, query: queries.FlowRunFilters, d: str) -> str:
         """Return the condition of a listing of deployments."""
         runs = "task_runs tr join flow_runs fr on fr.id = tr.flow_run_id"
         own_run = f"fr.deployment_id = {d}.id"
@@ -62,7 +62,7 @@ class Where:
             self._place(query, d),
         )
 
-    def of_flow_runs(self, query: filters.FlowRunFilters, r: str) -> str:
+    def of_flow_runs(self, query: queries.FlowRunFilters, r: str) -> str:
         """Return the condition of a listing of flow runs."""
         own_deployment = f"dp.id = {r}.deployment_id"
         return _all(
@@ -73,7 +73,7 @@ class Where:
             self._place(query, r),
         )
 
-    def of_task_runs(self, query: filters.TaskRunFilters, t: str) -> str:
+    def of_task_runs(self, query: queries.TaskRunFilters, t: str) -> str:
         """Return the condition of a listing of task runs."""
         own_run = f"fr.id = {t}.flow_run_id"
         flows = "flow_runs fr join flows fl on fl.id = fr.flow_id"
@@ -85,11 +85,11 @@ class Where:
             _related(query.deployments, deployments, own_run, self.deployment, "dp"),
         )
 
-    def of_artifacts(self, query: filters.ArtifactFilters, a: str) -> str:
+    def of_artifacts(self, query: queries.ArtifactFilters, a: str) -> str:
         """Return the condition of a listing of artifacts."""
         return _all(_given(query.artifacts, lambda own: self.artifact(own, a)), self._origin(query, a))
 
-    def of_latest_artifacts(self, query: filters.ArtifactCollectionFilters, a: str) -> str:
+    def of_latest_artifacts(self, query: queries.ArtifactCollectionFilters, a: str) -> str:
         """Return the condition of a listing of the newest artifact of each key."""
         return _all(
             f"{a}.key is not null",
@@ -99,7 +99,7 @@ class Where:
             self._origin(query, a),
         )
 
-    def _origin(self, query: filters.TaskRunFilters, a: str) -> str:
+    def _origin(self, query: queries.TaskRunFilters, a: str) -> str:
         own_run = f"fr.id = {a}.flow_run_id"
         flows = "flow_runs fr join flows fl on fl.id = fr.flow_id"
         deployments = "flow_runs fr join deployments dp on dp.id = fr.deployment_id"
@@ -110,7 +110,7 @@ class Where:
             _related(query.deployments, deployments, own_run, self.deployment, "dp"),
         )
 
-    def of_block_types(self, query: filters.BlockTypeQuery, t: str) -> str:
+    def of_block_types(self, query: queries.BlockTypeQuery, t: str) -> str:
         """Return the condition of a listing of block types."""
         own_schema = f"bs.block_type_id = {t}.id"
         return _all(
@@ -118,7 +118,7 @@ class Where:
             _related(query.block_schemas, "block_schemas bs", own_schema, self.block_schema, "bs"),
         )
 
-    def of_block_documents(self, query: filters.BlockDocumentFilters, d: str, t: str, s: str) -> str:
+    def of_block_documents(self, query: queries.BlockDocumentFilters, d: str, t: str, s: str) -> str:
         """Return the condition of a listing of block documents, which have one type and one schema."""
         return _all(
             self.block_document(query.block_documents or filters.BlockDocumentFilter(), d),
@@ -126,7 +126,7 @@ class Where:
             _given(query.block_schemas, lambda own: self.block_schema(own, s)),
         )
 
-    def _place(self, query: filters.FlowRunFilters, owner: str) -> str:
+    def _place(self, query: queries.FlowRunFilters, owner: str) -> str:
         own_queue = f"wq.id = {owner}.work_queue_id"
         pools = "work_queues wq join work_pools wp on wp.id = wq.work_pool_id"
         return _all(

@@ -10,8 +10,8 @@ from reeve.server.storage import artifacts, deployments, notifications, rows, va
 from reeve.server.storage.filters import Where
 from reeve.server.storage.rows import DEPLOYMENT, FLOW_RUN, TASK_RUN, WORK_QUEUE
 from reeve.server.storage.store import Row, Transaction
-from reeve.wire import filters
-from reeve.wire.filters import ArtifactSort, FlowRunSort, LogSort, NameSort, TaskRunSort
+from reeve.wire import filters, queries
+from reeve.wire.queries import ArtifactSort, FlowRunSort, LogSort, NameSort, TaskRunSort
 from reeve.wire.responses import Artifact, ArtifactCollection, NotificationPolicy, Variable, Worker
 
 # Orders end with the id, so that pages neither repeat nor leave out; it goes the way of the order itself, so
@@ -49,7 +49,7 @@ ARTIFACT_ORDERS = {
 }
 
 
-async def flows(tx: Transaction, query: filters.FlowQuery, limit: int, offset: int) -> list[Flow]:
+async def flows(tx: Transaction, query: queries.FlowQuery, limit: int, offset: int) -> list[Flow]:
     """Return flows, by name unless told otherwise."""
     where = Where()
     condition = where.of_flows(query, "f")
@@ -59,7 +59,7 @@ async def flows(tx: Transaction, query: filters.FlowQuery, limit: int, offset: i
 
 
 async def deployments_(
-    tx: Transaction, query: filters.DeploymentQuery, limit: int, offset: int
+    tx: Transaction, query: queries.DeploymentQuery, limit: int, offset: int
 ) -> list[Deployment]:
     """Return deployments with their schedules, by name unless told otherwise."""
     where = Where()
@@ -69,7 +69,7 @@ async def deployments_(
     return await deployments.with_schedules(tx, found)
 
 
-async def flow_runs(tx: Transaction, query: filters.FlowRunQuery, limit: int, offset: int) -> list[FlowRun]:
+async def flow_runs(tx: Transaction, query: queries.FlowRunQuery, limit: int, offset: int) -> list[FlowRun]:
     """Return flow runs, by id unless told otherwise."""
     where = Where()
     condition = where.of_flow_runs(query, "r")
@@ -78,7 +78,7 @@ async def flow_runs(tx: Transaction, query: filters.FlowRunQuery, limit: int, of
     return [rows.flow_run(row) for row in found]
 
 
-async def task_runs(tx: Transaction, query: filters.TaskRunQuery, limit: int, offset: int) -> list[TaskRun]:
+async def task_runs(tx: Transaction, query: queries.TaskRunQuery, limit: int, offset: int) -> list[TaskRun]:
     """Return task runs, by id unless told otherwise."""
     where = Where()
     condition = where.of_task_runs(query, "r")
@@ -87,7 +87,7 @@ async def task_runs(tx: Transaction, query: filters.TaskRunQuery, limit: int, of
     return [rows.task_run(row) for row in found]
 
 
-async def logs(tx: Transaction, query: filters.LogQuery, limit: int, offset: int) -> list[LogLine]:
+async def logs(tx: Transaction, query: queries.LogQuery, limit: int, offset: int) -> list[LogLine]:
     """Return log lines, the oldest first unless told otherwise."""
     where = Where()
     condition = where.log(query.logs or filters.LogFilter(), "g")
@@ -97,7 +97,7 @@ async def logs(tx: Transaction, query: filters.LogQuery, limit: int, offset: int
 
 
 async def work_pools(
-    tx: Transaction, query: filters.WorkPoolQuery, limit: int, offset: int
+    tx: Transaction, query: queries.WorkPoolQuery, limit: int, offset: int
 ) -> list[WorkPool]:
     """Return work pools by name."""
     where = Where()
@@ -106,7 +106,7 @@ async def work_pools(
     return [rows.work_pool(row) for row in found]
 
 
-async def count_work_pools(tx: Transaction, query: filters.WorkPoolFilters) -> int:
+async def count_work_pools(tx: Transaction, query: queries.WorkPoolFilters) -> int:
     """Count work pools."""
     where = Where()
     condition = where.work_pool(query.work_pools or filters.WorkPoolFilter(), "p")
@@ -114,7 +114,7 @@ async def count_work_pools(tx: Transaction, query: filters.WorkPoolFilters) -> i
 
 
 async def workers(
-    tx: Transaction, query: filters.WorkerQuery, limit: int, offset: int, pool_name: str
+    tx: Transaction, query: queries.WorkerQuery, limit: int, offset: int, pool_name: str
 ) -> list[Worker]:
     """Return the workers of a pool, the one heard of last first."""
     where = Where()
@@ -126,7 +126,7 @@ async def workers(
 
 
 async def work_queues(
-    tx: Transaction, query: filters.WorkQueueQuery, limit: int, offset: int, pool_name: str | None = None
+    tx: Transaction, query: queries.WorkQueueQuery, limit: int, offset: int, pool_name: str | None = None
 ) -> list[WorkQueue]:
     """Return work queues: of all pools by name, of one pool by priority."""
     where = Where()
@@ -140,7 +140,7 @@ async def work_queues(
 
 
 async def variables_(
-    tx: Transaction, query: filters.VariableQuery, limit: int, offset: int
+    tx: Transaction, query: queries.VariableQuery, limit: int, offset: int
 ) -> list[Variable]:
     """Return variables, by name unless told otherwise."""
     where = Where()
@@ -150,7 +150,7 @@ async def variables_(
     return [variables.variable(row) for row in found]
 
 
-async def count_variables(tx: Transaction, query: filters.VariableFilters) -> int:
+async def count_variables(tx: Transaction, query: queries.VariableFilters) -> int:
     """Count variables."""
     where = Where()
     condition = where.variable(query.variables or filters.VariableFilter(), "v")
@@ -158,7 +158,7 @@ async def count_variables(tx: Transaction, query: filters.VariableFilters) -> in
 
 
 async def artifacts_(
-    tx: Transaction, query: filters.ArtifactQuery, limit: int, offset: int
+    tx: Transaction, query: queries.ArtifactQuery, limit: int, offset: int
 ) -> list[Artifact]:
     """Return artifacts, by id unless told otherwise."""
     where = Where()
@@ -168,14 +168,14 @@ async def artifacts_(
     return [artifacts.artifact(row) for row in found]
 
 
-async def count_artifacts(tx: Transaction, query: filters.ArtifactFilters) -> int:
+async def count_artifacts(tx: Transaction, query: queries.ArtifactFilters) -> int:
     """Count artifacts."""
     where = Where()
     return await _count(tx, "artifacts a", where, where.of_artifacts(query, "a"))
 
 
 async def latest_artifacts(
-    tx: Transaction, query: filters.ArtifactCollectionQuery, limit: int, offset: int
+    tx: Transaction, query: queries.ArtifactCollectionQuery, limit: int, offset: int
 ) -> list[ArtifactCollection]:
     """Return the newest artifact of each key, by its id unless told otherwise."""
     where = Where()
@@ -185,14 +185,14 @@ async def latest_artifacts(
     return [artifacts.collection(row) for row in found]
 
 
-async def count_latest_artifacts(tx: Transaction, query: filters.ArtifactCollectionFilters) -> int:
+async def count_latest_artifacts(tx: Transaction, query: queries.ArtifactCollectionFilters) -> int:
     """Count the keys of artifacts."""
     where = Where()
     return await _count(tx, "artifacts a", where, where.of_latest_artifacts(query, "a"))
 
 
 async def notification_policies(
-    tx: Transaction, query: filters.NotificationPolicyQuery, limit: int, offset: int
+    tx: Transaction, query: queries.NotificationPolicyQuery, limit: int, offset: int
 ) -> list[NotificationPolicy]:
     """Return notification policies by id."""
     where, wanted = Where(), query.flow_run_notification_policy_filter

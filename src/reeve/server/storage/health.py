@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from reeve.server.storage import rows
-from reeve.server.storage.runs import WAITS
 from reeve.server.storage.store import Transaction
+from reeve.server.storage.waiting import WAITS
 
 COUNTED_RUNS = 10_000  # a longer line is counted as this: its length must not make the figures dear
 

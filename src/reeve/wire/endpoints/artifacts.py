@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reeve.wire import filters, requests, responses
+from reeve.wire import queries, requests, responses
 from reeve.wire.endpoints.table import RUN, Endpoint, filtering
 
 create_artifact: Endpoint[requests.ArtifactCreate, responses.Artifact] = Endpoint(
@@ -21,22 +21,22 @@ delete_artifact: Endpoint[None, None] = Endpoint(
     "delete_artifact", "DELETE", "/artifacts/{id}", None, None, 204
 )
 filter_artifacts = filtering(
-    "filter_artifacts", "/artifacts/filter", filters.ArtifactQuery, responses.Artifact
+    "filter_artifacts", "/artifacts/filter", queries.ArtifactQuery, responses.Artifact
 )
-count_artifacts: Endpoint[filters.ArtifactFilters, int] = Endpoint(
-    "count_artifacts", "POST", "/artifacts/count", filters.ArtifactFilters, int, door=RUN, body_optional=True
+count_artifacts: Endpoint[queries.ArtifactFilters, int] = Endpoint(
+    "count_artifacts", "POST", "/artifacts/count", queries.ArtifactFilters, int, door=RUN, body_optional=True
 )
 filter_latest_artifacts = filtering(
     "filter_latest_artifacts",
     "/artifacts/latest/filter",
-    filters.ArtifactCollectionQuery,
+    queries.ArtifactCollectionQuery,
     responses.ArtifactCollection,
 )
-count_latest_artifacts: Endpoint[filters.ArtifactCollectionFilters, int] = Endpoint(
+count_latest_artifacts: Endpoint[queries.ArtifactCollectionFilters, int] = Endpoint(
     "count_latest_artifacts",
     "POST",
     "/artifacts/latest/count",
-    filters.ArtifactCollectionFilters,
+    queries.ArtifactCollectionFilters,
     int,
     door=RUN,
     body_optional=True,

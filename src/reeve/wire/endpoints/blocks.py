@@ -5,7 +5,7 @@ A run may do all but delete: a 2.20 engine registers the blocks of its flow and 
 
 from __future__ import annotations
 
-from reeve.wire import filters, requests, responses
+from reeve.wire import queries, requests, responses
 from reeve.wire.endpoints.table import RUN, Endpoint, filtering
 
 SECRETS = ("include_secrets",)
@@ -47,13 +47,13 @@ create_block_document: Endpoint[requests.BlockDocumentCreate, responses.BlockDoc
     door=RUN,
 )
 filter_block_documents = filtering(
-    "filter_block_documents", "/block_documents/filter", filters.BlockDocumentQuery, responses.BlockDocument
+    "filter_block_documents", "/block_documents/filter", queries.BlockDocumentQuery, responses.BlockDocument
 )
-count_block_documents: Endpoint[filters.BlockDocumentFilters, int] = Endpoint(
+count_block_documents: Endpoint[queries.BlockDocumentFilters, int] = Endpoint(
     "count_block_documents",
     "POST",
     "/block_documents/count",
-    filters.BlockDocumentFilters,
+    queries.BlockDocumentFilters,
     int,
     door=RUN,
     body_optional=True,
@@ -90,7 +90,7 @@ read_block_schema_by_checksum: Endpoint[None, responses.BlockSchema] = Endpoint(
     door=RUN,
 )
 filter_block_schemas = filtering(
-    "filter_block_schemas", "/block_schemas/filter", filters.BlockSchemaQuery, responses.BlockSchema
+    "filter_block_schemas", "/block_schemas/filter", queries.BlockSchemaQuery, responses.BlockSchema
 )
 delete_block_schema: Endpoint[None, None] = Endpoint(
     "delete_block_schema", "DELETE", "/block_schemas/{id}", None, None, 204
@@ -99,7 +99,7 @@ create_block_type: Endpoint[requests.BlockTypeCreate, responses.BlockType] = End
     "create_block_type", "POST", "/block_types/", requests.BlockTypeCreate, responses.BlockType, 201, door=RUN
 )
 filter_block_types = filtering(
-    "filter_block_types", "/block_types/filter", filters.BlockTypeQuery, responses.BlockType
+    "filter_block_types", "/block_types/filter", queries.BlockTypeQuery, responses.BlockType
 )
 update_block_type: Endpoint[requests.BlockTypeUpdate, None] = Endpoint(
     "update_block_type", "PATCH", "/block_types/{id}", requests.BlockTypeUpdate, None, 204, door=RUN

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reeve.wire import filters, requests, responses
+from reeve.wire import queries, requests, responses
 from reeve.wire.endpoints.table import RUN, Endpoint, filtering
 
 create_deployment: Endpoint[requests.DeploymentCreate, responses.DeploymentResponse] = Endpoint(
@@ -32,7 +32,7 @@ read_deployment_by_name: Endpoint[None, responses.DeploymentResponse] = Endpoint
     door=RUN,
 )
 filter_deployments = filtering(
-    "filter_deployments", "/deployments/filter", filters.DeploymentQuery, responses.DeploymentResponse
+    "filter_deployments", "/deployments/filter", queries.DeploymentQuery, responses.DeploymentResponse
 )
 create_run_of_deployment: Endpoint[requests.DeploymentFlowRunCreate, responses.FlowRunResponse] = Endpoint(
     "create_run_of_deployment",
@@ -90,11 +90,11 @@ set_schedule_policies: Endpoint[list[requests.SchedulePolicy], list[responses.Sc
     list[responses.SchedulePolicy],
     dialect=False,
 )
-count_deployments: Endpoint[filters.FlowRunFilters, int] = Endpoint(
+count_deployments: Endpoint[queries.FlowRunFilters, int] = Endpoint(
     "count_deployments",
     "POST",
     "/deployments/count",
-    filters.FlowRunFilters,
+    queries.FlowRunFilters,
     int,
     door=RUN,
     body_optional=True,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from reeve.wire import filters, requests, responses
+from reeve.wire import queries, requests, responses
 from reeve.wire.endpoints.table import RUN, Endpoint, filtering
 
 delete_flow_run: Endpoint[None, None] = Endpoint(
     "delete_flow_run", "DELETE", "/flow_runs/{id}", None, None, 204
 )
 filter_flow_runs = filtering(
-    "filter_flow_runs", "/flow_runs/filter", filters.FlowRunQuery, responses.FlowRunResponse
+    "filter_flow_runs", "/flow_runs/filter", queries.FlowRunQuery, responses.FlowRunResponse
 )
 resume_flow_run: Endpoint[requests.Resume, responses.OrchestrationResult] = Endpoint(
     "resume_flow_run",
@@ -53,8 +53,8 @@ follow_flow_run: Endpoint[requests.Follow, responses.Followed] = Endpoint(
     body_optional=True,
     dialect=False,
 )
-count_flow_runs: Endpoint[filters.FlowRunFilters, int] = Endpoint(
-    "count_flow_runs", "POST", "/flow_runs/count", filters.FlowRunFilters, int, door=RUN, body_optional=True
+count_flow_runs: Endpoint[queries.FlowRunFilters, int] = Endpoint(
+    "count_flow_runs", "POST", "/flow_runs/count", queries.FlowRunFilters, int, door=RUN, body_optional=True
 )
 flow_run_history: Endpoint[requests.FlowRunHistory, list[responses.HistoryInterval]] = Endpoint(
     "flow_run_history",
@@ -63,11 +63,11 @@ flow_run_history: Endpoint[requests.FlowRunHistory, list[responses.HistoryInterv
     requests.FlowRunHistory,
     list[responses.HistoryInterval],
 )
-flow_run_lateness: Endpoint[filters.FlowRunFilters, float | None] = Endpoint(
+flow_run_lateness: Endpoint[queries.FlowRunFilters, float | None] = Endpoint(
     "flow_run_lateness",
     "POST",
     "/flow_runs/lateness",
-    filters.FlowRunFilters,
+    queries.FlowRunFilters,
     float | None,
     body_optional=True,
 )

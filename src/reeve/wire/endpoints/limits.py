@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reeve.wire import filters, requests, responses
+from reeve.wire import queries, requests, responses
 from reeve.wire.endpoints.table import RUN, Door, Endpoint, filtering
 
 ONE = "/v2/concurrency_limits/{id_or_name}"
@@ -42,7 +42,7 @@ delete_slot_limit: Endpoint[None, None] = Endpoint("delete_slot_limit", "DELETE"
 filter_slot_limits = filtering(
     "filter_slot_limits",
     "/v2/concurrency_limits/filter",
-    filters.Page,
+    queries.Page,
     responses.SlotLimit,
     Door.OPERATOR,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reeve.wire import filters, responses
+from reeve.wire import queries, responses
 from reeve.wire.endpoints.table import filtering
 
-filter_logs = filtering("filter_logs", "/logs/filter", filters.LogQuery, responses.Log)
+filter_logs = filtering("filter_logs", "/logs/filter", queries.LogQuery, responses.Log)

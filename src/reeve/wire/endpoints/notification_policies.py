@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reeve.wire import filters, requests, responses
+from reeve.wire import queries, requests, responses
 from reeve.wire.endpoints.table import Door, Endpoint, filtering
 
 ONE = "/flow_run_notification_policies/{id}"
@@ -29,7 +29,7 @@ delete_notification_policy: Endpoint[None, None] = Endpoint(
 filter_notification_policies = filtering(
     "filter_notification_policies",
     "/flow_run_notification_policies/filter",
-    filters.NotificationPolicyQuery,
+    queries.NotificationPolicyQuery,
     responses.NotificationPolicy,
     Door.OPERATOR,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reeve.wire import filters, requests, responses
+from reeve.wire import queries, requests, responses
 from reeve.wire.endpoints.table import Door, Endpoint, filtering
 
 put_saved_search: Endpoint[requests.SavedSearchCreate, responses.SavedSearch] = Endpoint(
@@ -23,7 +23,7 @@ delete_saved_search: Endpoint[None, None] = Endpoint(
 filter_saved_searches = filtering(
     "filter_saved_searches",
     "/saved_searches/filter",
-    filters.Page,
+    queries.Page,
     responses.SavedSearch,
     Door.OPERATOR,
 )

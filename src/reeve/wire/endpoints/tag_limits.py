@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reeve.wire import filters, requests, responses
+from reeve.wire import queries, requests, responses
 from reeve.wire.endpoints.table import Door, Endpoint, filtering
 
 # Always 200, also for a new one (api-contract §3).
@@ -30,5 +30,5 @@ delete_tag_limit_by_tag: Endpoint[None, None] = Endpoint(
     "delete_tag_limit_by_tag", "DELETE", "/concurrency_limits/tag/{tag}", None, None
 )
 filter_tag_limits = filtering(
-    "filter_tag_limits", "/concurrency_limits/filter", filters.Page, responses.TagLimit, Door.OPERATOR
+    "filter_tag_limits", "/concurrency_limits/filter", queries.Page, responses.TagLimit, Door.OPERATOR
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reeve.wire import filters, requests, responses
+from reeve.wire import queries, requests, responses
 from reeve.wire.endpoints.table import RUN, Endpoint, filtering
 
 read_task_run: Endpoint[None, responses.TaskRun] = Endpoint(
@@ -11,7 +11,7 @@ read_task_run: Endpoint[None, responses.TaskRun] = Endpoint(
 update_task_run: Endpoint[requests.TaskRunUpdate, None] = Endpoint(
     "update_task_run", "PATCH", "/task_runs/{id}", requests.TaskRunUpdate, None, 204, door=RUN
 )
-filter_task_runs = filtering("filter_task_runs", "/task_runs/filter", filters.TaskRunQuery, responses.TaskRun)
+filter_task_runs = filtering("filter_task_runs", "/task_runs/filter", queries.TaskRunQuery, responses.TaskRun)
 task_run_states: Endpoint[None, list[responses.State]] = Endpoint(
     "task_run_states",
     "GET",
@@ -24,8 +24,8 @@ task_run_states: Endpoint[None, list[responses.State]] = Endpoint(
 delete_task_run: Endpoint[None, None] = Endpoint(
     "delete_task_run", "DELETE", "/task_runs/{id}", None, None, 204
 )
-count_task_runs: Endpoint[filters.TaskRunFilters, int] = Endpoint(
-    "count_task_runs", "POST", "/task_runs/count", filters.TaskRunFilters, int, door=RUN, body_optional=True
+count_task_runs: Endpoint[queries.TaskRunFilters, int] = Endpoint(
+    "count_task_runs", "POST", "/task_runs/count", queries.TaskRunFilters, int, door=RUN, body_optional=True
 )
 task_run_history: Endpoint[requests.TaskRunHistory, list[responses.HistoryInterval]] = Endpoint(
     "task_run_history",

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from reeve.wire import filters, requests, responses
+from reeve.wire import queries, requests, responses
 from reeve.wire.endpoints.table import Endpoint
 
-ui_flow_run_history: Endpoint[filters.FlowRunQuery, list[responses.SimpleFlowRun]] = Endpoint(
+ui_flow_run_history: Endpoint[queries.FlowRunQuery, list[responses.SimpleFlowRun]] = Endpoint(
     "ui_flow_run_history",
     "POST",
     "/ui/flow_runs/history",
-    filters.FlowRunQuery,
+    queries.FlowRunQuery,
     list[responses.SimpleFlowRun],
     body_optional=True,
 )
-ui_count_task_runs: Endpoint[filters.TaskRunFilters, responses.CountByState] = Endpoint(
+ui_count_task_runs: Endpoint[queries.TaskRunFilters, responses.CountByState] = Endpoint(
     "ui_count_task_runs",
     "POST",
     "/ui/task_runs/count",
-    filters.TaskRunFilters,
+    queries.TaskRunFilters,
     responses.CountByState,
     body_optional=True,
 )

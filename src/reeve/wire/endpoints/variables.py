@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reeve.wire import filters, requests, responses
+from reeve.wire import queries, requests, responses
 from reeve.wire.endpoints.table import RUN, Endpoint, filtering
 
 create_variable: Endpoint[requests.VariableCreate, responses.Variable] = Endpoint(
@@ -27,8 +27,8 @@ delete_variable_by_id: Endpoint[None, None] = Endpoint(
     "delete_variable_by_id", "DELETE", "/variables/{id}", None, None, 204
 )
 filter_variables = filtering(
-    "filter_variables", "/variables/filter", filters.VariableQuery, responses.Variable
+    "filter_variables", "/variables/filter", queries.VariableQuery, responses.Variable
 )
-count_variables: Endpoint[filters.VariableFilters, int] = Endpoint(
-    "count_variables", "POST", "/variables/count", filters.VariableFilters, int, door=RUN, body_optional=True
+count_variables: Endpoint[queries.VariableFilters, int] = Endpoint(
+    "count_variables", "POST", "/variables/count", queries.VariableFilters, int, door=RUN, body_optional=True
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reeve.wire import filters, requests, responses
+from reeve.wire import queries, requests, responses
 from reeve.wire.endpoints.table import Door, Endpoint, filtering
 
 create_work_pool: Endpoint[requests.WorkPoolCreate, responses.WorkPool] = Endpoint(
@@ -15,7 +15,7 @@ update_work_pool: Endpoint[requests.WorkPoolUpdate, None] = Endpoint(
     "update_work_pool", "PATCH", "/work_pools/{name}", requests.WorkPoolUpdate, None, 204
 )
 filter_work_pools = filtering(
-    "filter_work_pools", "/work_pools/filter", filters.WorkPoolQuery, responses.WorkPool, Door.OPERATOR
+    "filter_work_pools", "/work_pools/filter", queries.WorkPoolQuery, responses.WorkPool, Door.OPERATOR
 )
 pool_runs: Endpoint[requests.PoolRuns, list[responses.WorkerFlowRunResponse]] = Endpoint(
     "pool_runs",
@@ -44,13 +44,13 @@ set_pool_options: Endpoint[requests.PoolOptions, responses.PoolOptions] = Endpoi
 delete_work_pool: Endpoint[None, None] = Endpoint(
     "delete_work_pool", "DELETE", "/work_pools/{name}", None, None, 204
 )
-count_work_pools: Endpoint[filters.WorkPoolFilters, int] = Endpoint(
-    "count_work_pools", "POST", "/work_pools/count", filters.WorkPoolFilters, int, body_optional=True
+count_work_pools: Endpoint[queries.WorkPoolFilters, int] = Endpoint(
+    "count_work_pools", "POST", "/work_pools/count", queries.WorkPoolFilters, int, body_optional=True
 )
 filter_workers = filtering(
     "filter_workers",
     "/work_pools/{work_pool_name}/workers/filter",
-    filters.WorkerQuery,
+    queries.WorkerQuery,
     responses.Worker,
     Door.OPERATOR,
 )

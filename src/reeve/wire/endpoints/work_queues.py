@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reeve.wire import filters, requests, responses
+from reeve.wire import queries, requests, responses
 from reeve.wire.endpoints.table import Door, Endpoint, filtering
 
 create_pool_queue: Endpoint[requests.WorkQueueCreate, responses.WorkQueueResponse] = Endpoint(
@@ -27,7 +27,7 @@ update_pool_queue: Endpoint[requests.WorkQueueUpdate, None] = Endpoint(
 filter_pool_queues = filtering(
     "filter_pool_queues",
     "/work_pools/{work_pool_name}/queues/filter",
-    filters.WorkQueueQuery,
+    queries.WorkQueueQuery,
     responses.WorkQueueResponse,
     Door.OPERATOR,
 )
@@ -46,7 +46,7 @@ update_work_queue: Endpoint[requests.WorkQueueUpdate, None] = Endpoint(
 filter_work_queues = filtering(
     "filter_work_queues",
     "/work_queues/filter",
-    filters.WorkQueueQuery,
+    queries.WorkQueueQuery,
     responses.WorkQueueResponse,
     Door.OPERATOR,
 )

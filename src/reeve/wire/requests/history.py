@@ -11,12 +11,11 @@ from reeve.wire.filters import (
     DeploymentFilter,
     FlowFilter,
     FlowRunFilter,
-    FlowRunFilters,
     TaskRunFilter,
-    TaskRunFilters,
     WorkPoolFilter,
     WorkQueueFilter,
 )
+from reeve.wire.queries import FlowRunFilters, TaskRunFilters
 
 
 class FlowRunHistory(Struct, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from reeve.server.http.body import page
 from reeve.server.http.request import Request, serves
 from reeve.server.services import artifacts, find
-from reeve.wire import endpoints, filters, requests, responses
+from reeve.wire import endpoints, queries, requests, responses
 
 
 @serves(endpoints.create_artifact)
@@ -34,24 +34,24 @@ async def delete_artifact(request: Request[None]) -> None:
 
 
 @serves(endpoints.filter_artifacts)
-async def filter_artifacts(request: Request[filters.ArtifactQuery]) -> list[responses.Artifact]:
+async def filter_artifacts(request: Request[queries.ArtifactQuery]) -> list[responses.Artifact]:
     query = request.body
     return await find.artifacts_(request.context, query, *page(query.limit, query.offset))
 
 
 @serves(endpoints.count_artifacts)
-async def count_artifacts(request: Request[filters.ArtifactFilters]) -> int:
+async def count_artifacts(request: Request[queries.ArtifactFilters]) -> int:
     return await find.count_artifacts(request.context, request.body)
 
 
 @serves(endpoints.filter_latest_artifacts)
 async def filter_latest_artifacts(
-    request: Request[filters.ArtifactCollectionQuery],
+    request: Request[queries.ArtifactCollectionQuery],
 ) -> list[responses.ArtifactCollection]:
     query = request.body
     return await find.latest_artifacts(request.context, query, *page(query.limit, query.offset))
 
 
 @serves(endpoints.count_latest_artifacts)
-async def count_latest_artifacts(request: Request[filters.ArtifactCollectionFilters]) -> int:
+async def count_latest_artifacts(request: Request[queries.ArtifactCollectionFilters]) -> int:
     return await find.count_latest_artifacts(request.context, request.body)

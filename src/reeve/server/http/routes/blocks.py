@@ -5,7 +5,7 @@ from __future__ import annotations
 from reeve.server.http.body import page
 from reeve.server.http.request import Answer, Request, created, serves
 from reeve.server.services import blocks
-from reeve.wire import endpoints, filters, requests, responses
+from reeve.wire import endpoints, queries, requests, responses
 
 SECRETS = "include_secrets"
 
@@ -44,14 +44,14 @@ async def create_block_document(request: Request[requests.BlockDocumentCreate]) 
 
 @serves(endpoints.filter_block_documents)
 async def filter_block_documents(
-    request: Request[filters.BlockDocumentQuery],
+    request: Request[queries.BlockDocumentQuery],
 ) -> list[responses.BlockDocument]:
     query = request.body
     return await blocks.documents(request.context, query, *page(query.limit, query.offset))
 
 
 @serves(endpoints.count_block_documents)
-async def count_block_documents(request: Request[filters.BlockDocumentFilters]) -> int:
+async def count_block_documents(request: Request[queries.BlockDocumentFilters]) -> int:
     return await blocks.count_documents(request.context, request.body)
 
 
@@ -87,7 +87,7 @@ async def read_block_schema_by_checksum(request: Request[None]) -> responses.Blo
 
 
 @serves(endpoints.filter_block_schemas)
-async def filter_block_schemas(request: Request[filters.BlockSchemaQuery]) -> list[responses.BlockSchema]:
+async def filter_block_schemas(request: Request[queries.BlockSchemaQuery]) -> list[responses.BlockSchema]:
     query = request.body
     return await blocks.schemas(request.context, query, *page(query.limit, query.offset))
 
@@ -103,7 +103,7 @@ async def create_block_type(request: Request[requests.BlockTypeCreate]) -> respo
 
 
 @serves(endpoints.filter_block_types)
-async def filter_block_types(request: Request[filters.BlockTypeQuery]) -> list[responses.BlockType]:
+async def filter_block_types(request: Request[queries.BlockTypeQuery]) -> list[responses.BlockType]:
     query = request.body
     return await blocks.types(request.context, query, *page(query.limit, query.offset))
 

@@ -11,8 +11,8 @@ from reeve.core.sealing import shown
 from reeve.server.http.body import page
 from reeve.server.http.created_by import created_by
 from reeve.server.http.request import Answer, Request, created, serves
-from reeve.server.services import deployments, figures, find, runs, schedule_policies, scheduling, work
-from reeve.wire import endpoints, filters, project, requests, responses
+from reeve.server.services import deployments, figures, find, runs, schedule_policies, scheduling, waiting
+from reeve.wire import endpoints, project, queries, requests, responses
 
 
 @serves(endpoints.create_deployment)
@@ -48,7 +48,7 @@ async def read_deployment_by_name(request: Request[None]) -> responses.Deploymen
 
 @serves(endpoints.filter_deployments)
 async def filter_deployments(
-    request: Request[filters.DeploymentQuery],
+    request: Request[queries.DeploymentQuery],
 ) -> list[responses.DeploymentResponse]:
     query = request.body
     found = await find.deployments(request.context, query, *page(query.limit, query.offset))
@@ -73,7 +73,7 @@ async def create_run_of_deployment(
 async def deployment_runs(request: Request[requests.DeploymentRuns]) -> list[responses.FlowRunResponse]:
     asked = request.body
     limit, _ = page(asked.limit)
-    found = await work.deployment_runs(
+    found = await waiting.deployment_runs(
         request.context, asked.deployment_ids, before=asked.scheduled_before, limit=limit
     )
     return [project.flow_run(run, clock.now()) for run in found]
@@ -143,7 +143,7 @@ def _policies(policies: dict[UUID, SchedulePolicy]) -> list[responses.SchedulePo
 
 
 @serves(endpoints.count_deployments)
-async def count_deployments(request: Request[filters.FlowRunFilters]) -> int:
+async def count_deployments(request: Request[queries.FlowRunFilters]) -> int:
     return await figures.deployments(request.context, request.body)
 
 

@@ -12,7 +12,7 @@ from reeve.server.http.request import Answer, Request, created, serves
 from reeve.server.services import attempts, explain, figures, find, follow, graphs, inputs, runs
 from reeve.server.services.proposals import Asked
 from reeve.server.services.states import Decision, proposed_state
-from reeve.wire import endpoints, filters, project, requests, responses
+from reeve.wire import endpoints, project, queries, requests, responses
 
 
 @serves(endpoints.create_flow_run)
@@ -40,7 +40,7 @@ async def delete_flow_run(request: Request[None]) -> None:
 
 
 @serves(endpoints.filter_flow_runs)
-async def filter_flow_runs(request: Request[filters.FlowRunQuery]) -> list[responses.FlowRunResponse]:
+async def filter_flow_runs(request: Request[queries.FlowRunQuery]) -> list[responses.FlowRunResponse]:
     query = request.body
     found = await find.flow_runs(request.context, query, *page(query.limit, query.offset))
     now = clock.now()
@@ -97,7 +97,7 @@ async def read_flow_run_state(request: Request[None]) -> responses.State:
 
 
 @serves(endpoints.count_flow_runs)
-async def count_flow_runs(request: Request[filters.FlowRunFilters]) -> int:
+async def count_flow_runs(request: Request[queries.FlowRunFilters]) -> int:
     return await figures.flow_runs(request.context, request.body)
 
 
@@ -107,7 +107,7 @@ async def flow_run_history(request: Request[requests.FlowRunHistory]) -> list[re
 
 
 @serves(endpoints.flow_run_lateness)
-async def flow_run_lateness(request: Request[filters.FlowRunFilters]) -> float | None:
+async def flow_run_lateness(request: Request[queries.FlowRunFilters]) -> float | None:
     return await figures.average_lateness(request.context, request.body)
 
 

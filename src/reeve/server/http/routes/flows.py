@@ -5,7 +5,7 @@ from __future__ import annotations
 from reeve.server.http.body import page
 from reeve.server.http.request import Answer, Request, created, serves
 from reeve.server.services import figures, find, flows
-from reeve.wire import endpoints, filters, project, requests, responses
+from reeve.wire import endpoints, project, queries, requests, responses
 
 
 @serves(endpoints.create_flow)
@@ -25,7 +25,7 @@ async def read_flow_by_name(request: Request[None]) -> responses.Flow:
 
 
 @serves(endpoints.filter_flows)
-async def filter_flows(request: Request[filters.FlowQuery]) -> list[responses.Flow]:
+async def filter_flows(request: Request[queries.FlowQuery]) -> list[responses.Flow]:
     query = request.body
     found = await find.flows(request.context, query, *page(query.limit, query.offset))
     return [project.flow(flow) for flow in found]
@@ -42,5 +42,5 @@ async def delete_flow(request: Request[None]) -> None:
 
 
 @serves(endpoints.count_flows)
-async def count_flows(request: Request[filters.FlowFilters]) -> int:
+async def count_flows(request: Request[queries.FlowFilters]) -> int:
     return await figures.flows(request.context, request.body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from reeve.server.http.body import page
 from reeve.server.http.request import Request, serves
 from reeve.server.services import limits
-from reeve.wire import endpoints, filters, requests, responses
+from reeve.wire import endpoints, queries, requests, responses
 
 
 @serves(endpoints.increment_slots)
@@ -39,6 +39,6 @@ async def delete_slot_limit(request: Request[None]) -> None:
 
 
 @serves(endpoints.filter_slot_limits)
-async def filter_slot_limits(request: Request[filters.Page]) -> list[responses.SlotLimit]:
+async def filter_slot_limits(request: Request[queries.Page]) -> list[responses.SlotLimit]:
     query = request.body
     return await limits.listing(request.context, *page(query.limit, query.offset))

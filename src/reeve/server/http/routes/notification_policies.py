@@ -5,7 +5,7 @@ from __future__ import annotations
 from reeve.server.http.body import page
 from reeve.server.http.request import Request, serves
 from reeve.server.services import find, notification_policies
-from reeve.wire import endpoints, filters, requests, responses
+from reeve.wire import endpoints, queries, requests, responses
 
 
 @serves(endpoints.create_notification_policy)
@@ -32,7 +32,7 @@ async def delete_notification_policy(request: Request[None]) -> None:
 
 @serves(endpoints.filter_notification_policies)
 async def filter_notification_policies(
-    request: Request[filters.NotificationPolicyQuery],
+    request: Request[queries.NotificationPolicyQuery],
 ) -> list[responses.NotificationPolicy]:
     query = request.body
     return await find.notification_policies(request.context, query, *page(query.limit, query.offset))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from reeve.server.http.body import page
 from reeve.server.http.request import Answer, Request, created, serves
 from reeve.server.services import saved_searches
-from reeve.wire import endpoints, filters, requests, responses
+from reeve.wire import endpoints, queries, requests, responses
 
 
 @serves(endpoints.put_saved_search)
@@ -26,6 +26,6 @@ async def delete_saved_search(request: Request[None]) -> None:
 
 
 @serves(endpoints.filter_saved_searches)
-async def filter_saved_searches(request: Request[filters.Page]) -> list[responses.SavedSearch]:
+async def filter_saved_searches(request: Request[queries.Page]) -> list[responses.SavedSearch]:
     query = request.body
     return await saved_searches.listing(request.context, *page(query.limit, query.offset))

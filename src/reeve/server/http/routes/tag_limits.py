@@ -5,7 +5,7 @@ from __future__ import annotations
 from reeve.server.http.body import page
 from reeve.server.http.request import Request, serves
 from reeve.server.services import tag_limits
-from reeve.wire import endpoints, filters, requests, responses
+from reeve.wire import endpoints, queries, requests, responses
 
 
 @serves(endpoints.create_tag_limit)
@@ -39,6 +39,6 @@ async def delete_tag_limit_by_tag(request: Request[None]) -> None:
 
 
 @serves(endpoints.filter_tag_limits)
-async def filter_tag_limits(request: Request[filters.Page]) -> list[responses.TagLimit]:
+async def filter_tag_limits(request: Request[queries.Page]) -> list[responses.TagLimit]:
     query = request.body
     return await tag_limits.listing(request.context, *page(query.limit, query.offset))

@@ -6,7 +6,7 @@ from reeve import clock
 from reeve.server.http.body import page
 from reeve.server.http.request import Answer, Request, created, serves
 from reeve.server.services import figures, find, task_runs
-from reeve.wire import endpoints, filters, project, requests, responses
+from reeve.wire import endpoints, project, queries, requests, responses
 
 
 @serves(endpoints.create_task_run)
@@ -26,7 +26,7 @@ async def update_task_run(request: Request[requests.TaskRunUpdate]) -> None:
 
 
 @serves(endpoints.filter_task_runs)
-async def filter_task_runs(request: Request[filters.TaskRunQuery]) -> list[responses.TaskRun]:
+async def filter_task_runs(request: Request[queries.TaskRunQuery]) -> list[responses.TaskRun]:
     query = request.body
     found = await find.task_runs(request.context, query, *page(query.limit, query.offset))
     now = clock.now()
@@ -60,7 +60,7 @@ async def delete_task_run(request: Request[None]) -> None:
 
 
 @serves(endpoints.count_task_runs)
-async def count_task_runs(request: Request[filters.TaskRunFilters]) -> int:
+async def count_task_runs(request: Request[queries.TaskRunFilters]) -> int:
     return await figures.task_runs(request.context, request.body)
 
 

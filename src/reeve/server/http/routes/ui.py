@@ -6,20 +6,20 @@ from reeve.server.http.body import InvalidRequestError, page
 from reeve.server.http.faults import beyond
 from reeve.server.http.request import Request, serves
 from reeve.server.services import figures, forms
-from reeve.wire import endpoints, filters, requests, responses
+from reeve.wire import endpoints, queries, requests, responses
 
 DOTS = 1000  # the longest history of flow runs, and the usual one
 
 
 @serves(endpoints.ui_flow_run_history)
-async def ui_flow_run_history(request: Request[filters.FlowRunQuery]) -> list[responses.SimpleFlowRun]:
+async def ui_flow_run_history(request: Request[queries.FlowRunQuery]) -> list[responses.SimpleFlowRun]:
     query = request.body
     _, offset = page(None, query.offset)
     return await figures.simple_flow_runs(request.context, query, _dots(query.limit), offset)
 
 
 @serves(endpoints.ui_count_task_runs)
-async def ui_count_task_runs(request: Request[filters.TaskRunFilters]) -> responses.CountByState:
+async def ui_count_task_runs(request: Request[queries.TaskRunFilters]) -> responses.CountByState:
     return await figures.task_runs_by_state(request.context, request.body)
 
 

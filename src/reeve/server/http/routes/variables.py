@@ -5,7 +5,7 @@ from __future__ import annotations
 from reeve.server.http.body import page
 from reeve.server.http.request import Request, serves
 from reeve.server.services import find, variables
-from reeve.wire import endpoints, filters, requests, responses
+from reeve.wire import endpoints, queries, requests, responses
 
 
 @serves(endpoints.create_variable)
@@ -44,11 +44,11 @@ async def delete_variable_by_id(request: Request[None]) -> None:
 
 
 @serves(endpoints.filter_variables)
-async def filter_variables(request: Request[filters.VariableQuery]) -> list[responses.Variable]:
+async def filter_variables(request: Request[queries.VariableQuery]) -> list[responses.Variable]:
     query = request.body
     return await find.variables_(request.context, query, *page(query.limit, query.offset))
 
 
 @serves(endpoints.count_variables)
-async def count_variables(request: Request[filters.VariableFilters]) -> int:
+async def count_variables(request: Request[queries.VariableFilters]) -> int:
     return await find.count_variables(request.context, request.body)

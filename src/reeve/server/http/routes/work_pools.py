@@ -5,8 +5,8 @@ from __future__ import annotations
 from reeve import clock
 from reeve.server.http.body import page
 from reeve.server.http.request import Request, serves
-from reeve.server.services import find, work
-from reeve.wire import endpoints, filters, project, requests, responses
+from reeve.server.services import find, waiting, work
+from reeve.wire import endpoints, project, queries, requests, responses
 
 
 @serves(endpoints.create_work_pool)
@@ -31,7 +31,7 @@ async def set_pool_options(request: Request[requests.PoolOptions]) -> responses.
 
 
 @serves(endpoints.filter_work_pools)
-async def filter_work_pools(request: Request[filters.WorkPoolQuery]) -> list[responses.WorkPool]:
+async def filter_work_pools(request: Request[queries.WorkPoolQuery]) -> list[responses.WorkPool]:
     query = request.body
     found = await find.work_pools(request.context, query, *page(query.limit, query.offset))
     return [project.work_pool(pool) for pool in found]
@@ -41,7 +41,7 @@ async def filter_work_pools(request: Request[filters.WorkPoolQuery]) -> list[res
 async def pool_runs(request: Request[requests.PoolRuns]) -> list[responses.WorkerFlowRunResponse]:
     asked = request.body
     limit, _ = page(asked.limit)
-    found = await work.pool_runs(
+    found = await waiting.pool_runs(
         request.context,
         request.path["name"],
         asked.work_queue_names or [],
@@ -85,7 +85,7 @@ async def update_pool_queue(request: Request[requests.WorkQueueUpdate]) -> None:
 
 
 @serves(endpoints.filter_pool_queues)
-async def filter_pool_queues(request: Request[filters.WorkQueueQuery]) -> list[responses.WorkQueueResponse]:
+async def filter_pool_queues(request: Request[queries.WorkQueueQuery]) -> list[responses.WorkQueueResponse]:
     query, pool_name = request.body, request.path["work_pool_name"]
     found = await find.pool_queues(request.context, pool_name, query, *page(query.limit, query.offset))
     return [project.work_queue(queue) for queue in found]
@@ -97,7 +97,7 @@ async def delete_work_pool(request: Request[None]) -> None:
 
 
 @serves(endpoints.count_work_pools)
-async def count_work_pools(request: Request[filters.WorkPoolFilters]) -> int:
+async def count_work_pools(request: Request[queries.WorkPoolFilters]) -> int:
     return await find.count_work_pools(request.context, request.body)
 
 
@@ -107,7 +107,7 @@ async def delete_pool_queue(request: Request[None]) -> None:
 
 
 @serves(endpoints.filter_workers)
-async def filter_workers(request: Request[filters.WorkerQuery]) -> list[responses.Worker]:
+async def filter_workers(request: Request[queries.WorkerQuery]) -> list[responses.Worker]:
     query, pool_name = request.body, request.path["work_pool_name"]
     return await find.workers(request.context, pool_name, query, *page(query.limit, query.offset))
 

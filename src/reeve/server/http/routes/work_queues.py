@@ -5,8 +5,8 @@ from __future__ import annotations
 from reeve import clock
 from reeve.server.http.body import page
 from reeve.server.http.request import Request, serves
-from reeve.server.services import find, work
-from reeve.wire import endpoints, filters, project, requests, responses
+from reeve.server.services import find, waiting, work
+from reeve.wire import endpoints, project, queries, requests, responses
 
 
 @serves(endpoints.create_work_queue)
@@ -30,7 +30,7 @@ async def update_work_queue(request: Request[requests.WorkQueueUpdate]) -> None:
 
 
 @serves(endpoints.filter_work_queues)
-async def filter_work_queues(request: Request[filters.WorkQueueQuery]) -> list[responses.WorkQueueResponse]:
+async def filter_work_queues(request: Request[queries.WorkQueueQuery]) -> list[responses.WorkQueueResponse]:
     query = request.body
     found = await find.work_queues(request.context, query, *page(query.limit, query.offset))
     return [project.work_queue(queue) for queue in found]
@@ -40,7 +40,7 @@ async def filter_work_queues(request: Request[filters.WorkQueueQuery]) -> list[r
 async def queue_runs(request: Request[requests.QueueRuns]) -> list[responses.FlowRunResponse]:
     asked = request.body
     limit, _ = page(asked.limit)
-    found = await work.queue_runs(
+    found = await waiting.queue_runs(
         request.context,
         request.path["id"],
         before=asked.scheduled_before,
