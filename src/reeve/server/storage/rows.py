@@ -41,7 +41,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 # What is read of a run in one transaction was mostly read in another a moment ago. Who gets the same object
 # for an id finds it in a dict without comparing it, which UUID does in Python.
-KEPT = 8192
+KEPT = 4096
 
 _encoder = msgspec.json.Encoder()
 
