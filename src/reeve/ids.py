@@ -6,9 +6,10 @@ import os
 import time
 from uuid import UUID
 
-_VERSION_7 = 0x7 << 76
-_VARIANT = 0b10 << 62
-_CHANCE = ~(0xF << 76 | 0b11 << 62)
+from msgspec import convert
+
+_FIXED = 0x7 << 76 | 0b10 << 62  # version and variant
+_CHANCE = (1 << 80) - 1 & ~(0xF << 76 | 0b11 << 62)
 
 
 def new_id() -> UUID:
@@ -18,4 +19,5 @@ def new_id() -> UUID:
     half as much again written to disk.
     """
     moment = time.time_ns() // 1_000_000 << 80
-    return UUID(int=moment | int.from_bytes(os.urandom(10)) & _CHANCE | _VERSION_7 | _VARIANT)
+    value = moment | int.from_bytes(os.urandom(10)) & _CHANCE | _FIXED
+    return convert(value.to_bytes(16), UUID)  # UUID() does the same in Python, in twice the time

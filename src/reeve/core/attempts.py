@@ -94,6 +94,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 def deadline(attempt: Attempt, run: FlowRun) -> Deadline | None:
     """Return the next time limit of an open attempt."""
     limits = attempt.limits
+    if limits == NO_LIMITS:  # as of most, and it is asked at each step
+        return None
     found: list[Deadline | None] = []
     if attempt.launched is not None:
         found.append(limits.running(attempt.launched))

@@ -101,17 +101,15 @@ Outcome: TypeAlias = Step[RunT, FactsT] | Verdict[RunT]
 
 
 class Rule(Struct, Generic[RunT, FactsT], frozen=True):
-    """One rule and the transitions it looks at; ``apply`` lets the step pass or objects with a verdict."""
+    """One rule and the transitions it looks at; ``apply`` lets the step pass or objects with a verdict.
+
+    No rule makes another transition of a step that it lets pass.
+    """
 
     name: str
     from_: frozenset[StateType | None]
     to: frozenset[StateType]
     apply: Callable[[Step[RunT, FactsT]], Step[RunT, FactsT] | Verdict[RunT]]
-
-    def covers(self, step: Step[RunT, FactsT]) -> bool:
-        """Whether the transition is one of this rule's."""
-        initial = step.run.state.type if step.run.state else None
-        return initial in self.from_ and step.proposed.type in self.to
 
 
 def judge(
@@ -122,8 +120,9 @@ def judge(
     A SCHEDULED proposal without a time is for now (api-contract §8.1).
     """
     step = Step(run=run, proposed=_timed(proposed, now), facts=facts, now=now, amended=run)
+    initial, wanted = run.state.type if run.state else None, proposed.type
     for rule in rules:
-        if rule.covers(step):
+        if initial in rule.from_ and wanted in rule.to:
             outcome = rule.apply(step)
             if isinstance(outcome, Verdict):
                 return outcome

@@ -7,6 +7,7 @@ a run that keeps its state that is most of its update.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -17,6 +18,7 @@ from reeve.server.storage.store import Transaction
 
 S = TypeVar("S", bound=Struct)
 
+UNKNOWN = repeat(object())  # is no value of any field
 Columns = Mapping[str, Callable[[Any], Any]]  # a column, and how it follows from the value of a field
 
 
@@ -25,8 +27,10 @@ class Changes(Generic[S]):
 
     def __init__(self, table: str, fields: Mapping[str, Columns], *, where: str = "id = $1") -> None:
         self._table = table
-        self._fields = {name: (attrgetter(name), columns) for name, columns in fields.items()}
+        self._fields = fields
         self._where = where
+        self._values = attrgetter(*fields)
+        self._stored = [(name, tuple(columns.values())) for name, columns in fields.items()]
         self._texts: dict[tuple[str, ...], str] = {}
 
     def store(self, tx: Transaction, noun: S) -> None:
@@ -41,18 +45,18 @@ class Changes(Generic[S]):
         """Return what writes the columns that differ, and its parameters; None if there are none."""
         changed: list[str] = []
         values: list[Any] = [id_]
-        for name, (field, columns) in self._fields.items():
-            value = field(noun)
-            if before is not None and ((old := field(before)) is value or old == value):
+        then = UNKNOWN if before is None else self._values(before)
+        for (name, columns), value, old in zip(self._stored, self._values(noun), then, strict=False):
+            if old is value or old == value:
                 continue
             changed.append(name)
-            values += [stored(value) for stored in columns.values()]
+            values += [stored(value) for stored in columns]
         return (self._text(tuple(changed)), tuple(values)) if changed else None
 
     def _text(self, changed: tuple[str, ...]) -> str:
         found = self._texts.get(changed)
         if found is None:
-            columns = [column for name in changed for column in self._fields[name][1]]
+            columns = [column for name in changed for column in self._fields[name]]
             sets = ", ".join(f"{column} = ${place}" for place, column in enumerate(columns, start=2))
             found = self._texts[changed] = f"update {self._table} set {sets} where {self._where}"
         return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, TypeVar
 from uuid import UUID
@@ -38,7 +39,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EXACT = 2**51  # microseconds (the year 2041): up to there a double is as good
 MICROSECOND = timedelta(microseconds=1)
 
-_IDS = list[UUID | None]
+# What is read of a run in one transaction was mostly read in another a moment ago. Who gets the same object
+# for an id finds it in a dict without comparing it, which UUID does in Python.
+KEPT = 4096
 
 _encoder = msgspec.json.Encoder()
 
@@ -53,6 +56,7 @@ def micros_or_none(instant: datetime | None) -> int | None:
     return None if instant is None else micros(instant)
 
 
+@lru_cache(KEPT)
 def instant(stored: int) -> datetime:
     """Return a stored instant."""
     if 0 <= stored < EXACT:
@@ -87,8 +91,7 @@ def loaded_as(text: str, type_: type[S]) -> S:
 
 def uuid(stored: str | UUID) -> UUID:
     """Return a stored id."""
-    # UUID() does the same in Python, in three times the time; a page has a thousand ids.
-    return stored if isinstance(stored, UUID) else msgspec.convert(stored, UUID)
+    return stored if isinstance(stored, UUID) else _uuid(stored)
 
 
 def uuid_or_none(stored: str | UUID | None) -> UUID | None:
@@ -97,9 +100,15 @@ def uuid_or_none(stored: str | UUID | None) -> UUID | None:
 
 
 def _ids(row: Row, names: tuple[str, ...]) -> list[Any]:
-    """Return the ids in these columns, some of which may be absent: all of them at once."""
+    """Return the ids in these columns, some of which may be absent."""
     stored = [row[name] for name in names]
-    return stored if isinstance(stored[0], UUID) else msgspec.convert(stored, _IDS)
+    return stored if isinstance(stored[0], UUID) else [*map(_uuid, stored)]
+
+
+@lru_cache(KEPT)
+def _uuid(text: str | None) -> Any:
+    # UUID() does the same in Python, in three times the time.
+    return None if text is None else msgspec.convert(text, UUID)
 
 
 def _created_by(text: str | None) -> CreatedBy | None:

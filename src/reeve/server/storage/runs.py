@@ -111,8 +111,10 @@ async def known(tx: Transaction, found: Sequence[Row]) -> list[FlowRun]:
         for row in found
         if row["s_id"] != row["state_id"] or (row["pool_id"] is None) != (row["work_queue_id"] is None)
     ]
-    anew = {run.id: run for run in await by_ids(tx, old)} if old else {}
-    all_ = [anew.get(rows.uuid(row["id"])) or rows.flow_run(row) for row in found]
+    all_ = [rows.flow_run(row) for row in found]
+    if old:
+        anew = {run.id: run for run in await by_ids(tx, old)}
+        all_ = [anew.get(run.id, run) for run in all_]
     tx.known.update((run.id, run) for run in all_)
     return all_
 
