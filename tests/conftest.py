@@ -50,8 +50,10 @@ def postgres_database(server_url: str, template: str = "template0") -> Iterator[
     """Give a database made like another, to which nobody may be connected."""
     name = f"test_{uuid4().hex}"
     execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
-    execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+    try:
+        yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
+    finally:
+        execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -25,14 +25,14 @@ T = TypeVar("T")
 PATIENCE = 90.0  # seconds; reached only when something is broken
 
 
-def until(what: str, look: Callable[[], T | None], patience: float = PATIENCE) -> T:
-    """Look until there is something to see, and return it."""
+def until(what: str, look: Callable[[], T | None], patience: float = PATIENCE, pause: float = 0.05) -> T:
+    """Look until there is something to see, and return it; ``pause``: seconds between two looks."""
     deadline = time.monotonic() + patience
     while True:
         if seen := look():
             return seen
         assert time.monotonic() < deadline, f"waited {patience:.0f} s in vain for {what}"
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def alive(pid: int) -> bool:

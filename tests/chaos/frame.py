@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from uuid import uuid4
 
 from tests.chaos.site import Site
-from tests.conftest import execute
+from tests.conftest import postgres_database
 
 FORKED = 0.4  # the least share of runs that templates fork; after the death of a shim the next one is cold
 MANY = 50  # of so many launches on: few are an agent's first, which is started cold
@@ -104,9 +103,5 @@ def fresh_database(kind: str, cluster_url: str | None) -> Iterator[str]:
             yield f"sqlite:///{folder}/reeve.db"
         return
     assert cluster_url is not None
-    name = f"chaos_{uuid4().hex}"
-    execute(cluster_url, f"CREATE DATABASE {name} TEMPLATE template0")
-    try:
-        yield f"{cluster_url.rpartition('/')[0]}/{name}"
-    finally:
-        execute(cluster_url, f"DROP DATABASE {name} WITH (FORCE)")
+    with postgres_database(cluster_url) as url:
+        yield url
