@@ -60,9 +60,12 @@ def keeps_fence(site: Site, dice: Random, counts: Counts) -> Row:
 def _frozen(site: Site, row: Row, counts: Counts, deployment: str, name: str, *, is_eager: bool) -> None:
     """Stop agent, shim and run until another agent has the run; then let all three go on.
 
-    An eager one would complete the run as soon as it wakes; another goes on until it is killed.
+    An eager one would complete the run as soon as it wakes, and its launch was not told yet; another goes on
+    until it is killed.
     """
     first = _first_life(site, counts, deployment, Agent(f"{name}-a", queues=(name,)))
+    if not is_eager:
+        _until_told(site, first)
     stopped = [site.processes[f"{name}-a"].pid, parent(first.pid), first.pid]
     _signal(stopped, signal.SIGSTOP)
     second = _second_life(site, Agent(f"{name}-b", queues=(name,)), first)
@@ -82,6 +85,7 @@ def _cut_off(site: Site, row: Row, dice: Random, counts: Counts, deployment: str
     """Cut the line of an agent and its run: nothing is frozen, and the two lives do not overlap."""
     line = site.line(dice)
     first = _first_life(site, counts, deployment, Agent(f"{name}-a", queues=(name,), url=line.url))
+    _until_told(site, first)
     line.cut()
     second = _second_life(site, Agent(f"{name}-b", queues=(name,)), first)
     ticks = site.marked("tick", Path(f"{site.marks}.ticks"))
@@ -159,6 +163,12 @@ def _first_life(site: Site, counts: Counts, deployment: str, agent: Agent) -> Ma
     (run_id,) = site.begin(deployment, 1, queue=agent.queues[0])
     until("the first life", lambda: _life(site, run_id))
     return _last_life(site, run_id)
+
+
+def _until_told(site: Site, life: Mark) -> None:
+    """Wait until the server knows that an attempt was launched."""
+    told = f"select count(*) from attempts where id = '{life.attempt_id}' and handle is not null"
+    until("the launch to be told", lambda: site.rows(told)[0][0])
 
 
 def _second_life(site: Site, agent: Agent, first: Mark) -> Mark:
